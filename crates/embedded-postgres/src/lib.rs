@@ -170,6 +170,10 @@ pub enum Error {
     /// A template of test databases could not be filled.
     #[error("cannot migrate the template database: {0}")]
     Migrate(#[from] sqlx::migrate::MigrateError),
+    /// A caller's own step of filling a template failed.
+    #[cfg(feature = "test-database")]
+    #[error("cannot fill the template database: {0}")]
+    Fill(Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl Error {

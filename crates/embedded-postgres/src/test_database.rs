@@ -74,8 +74,8 @@ impl TestDatabase {
             fnv1a(&mut key, &migration.version.to_be_bytes());
             fnv1a(&mut key, &migration.checksum);
         }
-        Self::from_template(&format!("migrated_{key:016x}"), async |connection| {
-            Ok(migrator.run(connection).await?)
+        Self::from_template(&format!("migrated_{key:016x}"), async |pool| {
+            Ok(migrator.run(pool).await?)
         })
         .await
     }
@@ -89,7 +89,7 @@ impl TestDatabase {
     /// As [`Self::create`], and what `fill` returns.
     pub async fn from_template(
         name: &str,
-        fill: impl AsyncFnOnce(&mut PgConnection) -> Result<(), Error>,
+        fill: impl AsyncFnOnce(&PgPool) -> Result<(), Error>,
     ) -> Result<Self, Error> {
         let server = server().await?;
         let template = format!("template_{name}");
@@ -115,9 +115,12 @@ impl TestDatabase {
                     format!("CREATE DATABASE {} TEMPLATE template0", quoted(&unfinished)),
                 )
                 .await?;
-                let mut inside = server.clone().database(&unfinished).connect().await?;
-                fill(&mut inside).await?;
-                inside.close().await?;
+                let inside = PgPoolOptions::new()
+                    .max_connections(2)
+                    .connect_with(server.clone().database(&unfinished))
+                    .await?;
+                fill(&inside).await?;
+                inside.close().await;
                 execute(
                     &mut connection,
                     format!(

@@ -8,9 +8,9 @@ use sqlx::{ConnectOptions, Connection};
 
 #[tokio::test]
 async fn each_database_is_a_copy_of_the_template_and_its_own() {
-    let fill = async |connection: &mut sqlx::PgConnection| {
+    let fill = async |pool: &sqlx::PgPool| {
         sqlx::raw_sql("CREATE TABLE things AS SELECT 1 AS n")
-            .execute(connection)
+            .execute(pool)
             .await?;
         Ok(())
     };
