@@ -58,7 +58,7 @@ async fn next<T>(receiver: &mut UnboundedReceiver<T>) -> T {
 
 async fn add(pool: &PgPool, payload: &str, options: Options) -> i64 {
     enqueue::<Report>(
-        &mut *pool.acquire().await.unwrap(),
+        &mut pool.acquire().await.unwrap(),
         &payload.to_owned(),
         options,
     )
@@ -90,7 +90,7 @@ async fn a_job_runs_after_the_commit_and_never_after_a_rollback() {
     assert_eq!(next(&mut reports).await, "committed");
     worker.stop().await;
     assert_eq!(
-        jobs::waiting(&mut *pool.acquire().await.unwrap())
+        jobs::waiting(&mut pool.acquire().await.unwrap())
             .await
             .unwrap(),
         []
@@ -218,7 +218,7 @@ async fn a_failed_job_runs_again_later() {
     .await
     .unwrap();
     enqueue::<Stumble>(
-        &mut *pool.acquire().await.unwrap(),
+        &mut pool.acquire().await.unwrap(),
         &(),
         Options {
             max_attempts: Some(3),
@@ -368,7 +368,7 @@ async fn the_job_of_a_killed_worker_runs_again() {
     let database = database().await;
     let pool = database.pool();
     enqueue::<Hang>(
-        &mut *pool.acquire().await.unwrap(),
+        &mut pool.acquire().await.unwrap(),
         &"survives".to_owned(),
         Options::default(),
     )
