@@ -80,8 +80,20 @@ pub struct Document {
 impl Document {
     /// The document of an API or operation that has none of its own: only `<base />` in each section.
     pub fn inherit() -> Self {
-        let base = || vec![Step { kind: StepKind::Base(elements::base::Base), line: 0, id: None }];
-        Self { inbound: base(), backend: base(), outbound: base(), on_error: base(), fragment: Vec::new() }
+        let base = || {
+            vec![Step {
+                kind: StepKind::Base(elements::base::Base),
+                line: 0,
+                id: None,
+            }]
+        };
+        Self {
+            inbound: base(),
+            backend: base(),
+            outbound: base(),
+            on_error: base(),
+            fragment: Vec::new(),
+        }
     }
 
     /// Steps of one section.
@@ -108,60 +120,104 @@ impl Document {
     /// # Errors
     /// Unknown fragments, fragments that include themselves, and policies that the section does not permit. Positions are those of
     /// the outermost `include-fragment`.
-    pub fn resolve_fragments(&self, lookup: &dyn Fn(&str) -> Option<Document>) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
+    pub fn resolve_fragments(
+        &self,
+        lookup: &dyn Fn(&str) -> Option<Document>,
+    ) -> Result<Self, Vec<Problem>> {
+        let mut inclusion = Inclusion {
+            lookup,
+            open: Vec::new(),
+            problems: Vec::new(),
+            budget: STEPS_LIMIT,
+        };
         let mut resolved = Self::default();
         for section in Section::ALL {
-            *resolved.section_mut(section) = include(self.section(section), Some(section), lookup, &mut Vec::new(), &mut problems);
+            *resolved.section_mut(section) =
+                inclusion.resolve(self.section(section), Some(section));
         }
-        resolved.fragment = include(&self.fragment, None, lookup, &mut Vec::new(), &mut problems);
-        if problems.is_empty() { Ok(resolved) } else { Err(problems) }
+        resolved.fragment = inclusion.resolve(&self.fragment, None);
+        if inclusion.problems.is_empty() {
+            Ok(resolved)
+        } else {
+            Err(inclusion.problems)
+        }
     }
 }
 
-fn include(
-    steps: &[Step],
-    section: Option<Section>,
-    lookup: &dyn Fn(&str) -> Option<Document>,
-    open: &mut Vec<String>,
-    problems: &mut Vec<Problem>,
-) -> Vec<Step> {
-    let mut resolved = Vec::with_capacity(steps.len());
-    for step in steps {
-        let StepKind::IncludeFragment(include_fragment) = &step.kind else {
-            let mut step = step.clone();
-            step.kind.for_each_branch(&mut |branch| *branch = include(branch, section, lookup, open, problems));
-            resolved.push(step);
-            continue;
-        };
-        let id = &include_fragment.fragment_id;
-        let mut problem = |message: String| {
-            problems.push(Problem { line: step.line, column: 1, message, element: Some("include-fragment".to_owned()) });
-        };
-        if open.contains(id) {
-            problem(format!("Policy fragment '{id}' includes itself: {} -> {id}.", open.join(" -> ")));
-            continue;
-        }
-        let Some(fragment) = lookup(id) else {
-            problem(format!("Policy fragment '{id}' could not be found."));
-            continue;
-        };
-        if let Some(section) = section {
-            for inner in &fragment.fragment {
-                if !inner.kind.permits(section) {
-                    problem(format!(
-                        "Policy '{}' of fragment '{id}' is not allowed in section '{}'.",
-                        inner.kind.element(),
-                        section.element()
-                    ));
+/// Steps that a document may have after its fragments are in place: fragments that include others twice grow without bound.
+const STEPS_LIMIT: usize = 10_000;
+
+struct Inclusion<'a> {
+    lookup: &'a dyn Fn(&str) -> Option<Document>,
+    /// Ids of the fragments that are being included, the outermost first.
+    open: Vec<String>,
+    problems: Vec<Problem>,
+    budget: usize,
+}
+
+impl Inclusion<'_> {
+    fn problem(&mut self, line: u32, message: String) {
+        self.problems.push(Problem {
+            line,
+            column: 1,
+            message,
+            element: Some("include-fragment".to_owned()),
+        });
+    }
+
+    fn resolve(&mut self, steps: &[Step], section: Option<Section>) -> Vec<Step> {
+        let mut resolved = Vec::with_capacity(steps.len());
+        for step in steps {
+            match self.budget.checked_sub(1) {
+                Some(rest) => self.budget = rest,
+                None => {
+                    if self.problems.is_empty() {
+                        self.problem(
+                            step.line,
+                            format!("Policy fragments add up to more than {STEPS_LIMIT} policies."),
+                        );
+                    }
+                    return resolved;
                 }
             }
+            let StepKind::IncludeFragment(include) = &step.kind else {
+                let mut step = step.clone();
+                step.kind
+                    .for_each_branch(&mut |branch| *branch = self.resolve(branch, section));
+                resolved.push(step);
+                continue;
+            };
+            let id = &include.fragment_id;
+            if self.open.contains(id) {
+                let chain = self.open.join(" -> ");
+                self.problem(
+                    step.line,
+                    format!("Policy fragment '{id}' includes itself: {chain} -> {id}."),
+                );
+                continue;
+            }
+            let Some(fragment) = (self.lookup)(id) else {
+                self.problem(
+                    step.line,
+                    format!("Policy fragment '{id}' could not be found."),
+                );
+                continue;
+            };
+            for inner in &fragment.fragment {
+                if let Some(section) = section
+                    && !inner.kind.permits(section)
+                {
+                    let element = inner.kind.element();
+                    let section = section.element();
+                    self.problem(step.line, format!("Policy '{element}' of fragment '{id}' is not allowed in section '{section}'."));
+                }
+            }
+            self.open.push(id.clone());
+            resolved.extend(self.resolve(&fragment.fragment, section));
+            self.open.pop();
         }
-        open.push(id.clone());
-        resolved.extend(include(&fragment.fragment, section, lookup, open, problems));
-        open.pop();
+        resolved
     }
-    resolved
 }
 
 /// Combines the documents of a request's scopes, from the outermost to the innermost, resolving `<base />` in each section. A
@@ -189,7 +245,8 @@ fn with_base(steps: &[Step], outer: &[Step]) -> Vec<Step> {
             combined.extend_from_slice(outer);
         } else {
             let mut step = step.clone();
-            step.kind.for_each_branch(&mut |branch| *branch = with_base(branch, outer));
+            step.kind
+                .for_each_branch(&mut |branch| *branch = with_base(branch, outer));
             combined.push(step);
         }
     }
@@ -203,15 +260,28 @@ fn with_base(steps: &[Step], outer: &[Step]) -> Vec<Step> {
 pub fn parse(xml: &str, format: Format, scope: Scope) -> Result<Document, Vec<Problem>> {
     let lines = Lines::new(xml);
     if xml.len() > DOCUMENT_BYTES_LIMIT {
-        return Err(vec![lines.problem(0, None, format!("The policy document is larger than {DOCUMENT_BYTES_LIMIT} bytes."))]);
+        return Err(vec![lines.problem(
+            0,
+            None,
+            format!("The policy document is larger than {DOCUMENT_BYTES_LIMIT} bytes."),
+        )]);
     }
-    let tree = xml::read(xml, format).map_err(|error| vec![lines.problem(error.at, None, error.message)])?;
+    let tree = xml::read(xml, format)
+        .map_err(|error| vec![lines.problem(error.at, None, error.message)])?;
     let mut parser = Parser::new(lines, scope);
     let mut document = Document::default();
     let root = &tree.root;
-    let expected = if scope == Scope::Fragment { "fragment" } else { "policies" };
+    let expected = if scope == Scope::Fragment {
+        "fragment"
+    } else {
+        "policies"
+    };
     if root.name != expected {
-        parser.problem(root.at, root, format!("Root element must be '{expected}', not '{}'.", root.name));
+        parser.problem(
+            root.at,
+            root,
+            format!("Root element must be '{expected}', not '{}'.", root.name),
+        );
         return Err(parser.problems);
     }
     parser.attributes(root, &[]);
@@ -220,8 +290,14 @@ pub fn parse(xml: &str, format: Format, scope: Scope) -> Result<Document, Vec<Pr
     } else {
         sections(&mut parser, root, &mut document);
     }
-    parser.problems.sort_by_key(|problem| (problem.line, problem.column));
-    if parser.problems.is_empty() { Ok(document) } else { Err(parser.problems) }
+    parser
+        .problems
+        .sort_by_key(|problem| (problem.line, problem.column));
+    if parser.problems.is_empty() {
+        Ok(document)
+    } else {
+        Err(parser.problems)
+    }
 }
 
 fn sections(parser: &mut Parser<'_>, root: &Element, document: &mut Document) {
@@ -236,7 +312,10 @@ fn sections(parser: &mut Parser<'_>, root: &Element, document: &mut Document) {
             }
             Node::Comment(_) => continue,
         };
-        let Some(section) = Section::ALL.into_iter().find(|section| section.element() == element.name) else {
+        let Some(section) = Section::ALL
+            .into_iter()
+            .find(|section| section.element() == element.name)
+        else {
             parser.problem(
                 element.at,
                 element,
@@ -245,7 +324,11 @@ fn sections(parser: &mut Parser<'_>, root: &Element, document: &mut Document) {
             continue;
         };
         if seen.contains(&section) {
-            parser.problem(element.at, element, format!("Section '{}' occurs more than once.", element.name));
+            parser.problem(
+                element.at,
+                element,
+                format!("Section '{}' occurs more than once.", element.name),
+            );
         }
         seen.push(section);
         parser.attributes(element, &[]);

@@ -19,7 +19,9 @@ mod problem;
 mod value;
 mod xml;
 
-pub use document::{DOCUMENT_BYTES_LIMIT, Document, Scope, Section, Step, effective, parse, reformat};
+pub use document::{
+    DOCUMENT_BYTES_LIMIT, Document, Scope, Section, Step, effective, parse, reformat,
+};
 pub use elements::StepKind;
 pub use named_value::{named_values_in, substitute_named_values};
 pub use problem::Problem;

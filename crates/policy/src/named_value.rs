@@ -16,7 +16,10 @@ pub fn named_values_in(xml: &str) -> Vec<String> {
 ///
 /// # Errors
 /// One problem for each reference that `lookup` does not know.
-pub fn substitute_named_values(xml: &str, lookup: impl Fn(&str) -> Option<String>) -> Result<String, Vec<Problem>> {
+pub fn substitute_named_values(
+    xml: &str,
+    lookup: impl Fn(&str) -> Option<String>,
+) -> Result<String, Vec<Problem>> {
     let lines = Lines::new(xml);
     let mut problems = Vec::new();
     let mut out = String::with_capacity(xml.len());
@@ -28,11 +31,17 @@ pub fn substitute_named_values(xml: &str, lookup: impl Fn(&str) -> Option<String
                 xml::escape(&value, true, &mut out);
                 copied = at + name.len() + 4;
             }
-            None => problems.push(lines.problem(at, None, format!("Cannot find a property '{name}'."))),
+            None => {
+                problems.push(lines.problem(at, None, format!("Cannot find a property '{name}'.")))
+            }
         }
     }
     out.push_str(&xml[copied..]);
-    if problems.is_empty() { Ok(out) } else { Err(problems) }
+    if problems.is_empty() {
+        Ok(out)
+    } else {
+        Err(problems)
+    }
 }
 
 /// Offset of `{{` and name of each reference. Braces that do not hold a name belong to a template or to C#.
@@ -42,7 +51,9 @@ fn references(xml: &str) -> impl Iterator<Item = (usize, &str)> {
         while let Some(open) = xml[at..].find("{{") {
             let start = at + open;
             let inner = &xml[start + 2..];
-            let length = inner.find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_'))).unwrap_or(inner.len());
+            let length = inner
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_')))
+                .unwrap_or(inner.len());
             if length > 0 && inner[length..].starts_with("}}") {
                 at = start + length + 4;
                 return Some((start, &inner[..length]));

@@ -18,9 +18,17 @@ pub struct Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some(element) = &self.element {
-            write!(f, "Error in element '{element}' on line {}, column {}: {}", self.line, self.column, self.message)
+            write!(
+                f,
+                "Error in element '{element}' on line {}, column {}: {}",
+                self.line, self.column, self.message
+            )
         } else {
-            write!(f, "Error on line {}, column {}: {}", self.line, self.column, self.message)
+            write!(
+                f,
+                "Error on line {}, column {}: {}",
+                self.line, self.column, self.message
+            )
         }
     }
 }
@@ -34,7 +42,9 @@ pub(crate) struct Lines<'a> {
 
 impl<'a> Lines<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        let starts = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
+        let starts = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
         Self { text, starts }
     }
 
@@ -43,7 +53,12 @@ impl<'a> Lines<'a> {
         u32::try_from(line).unwrap_or(u32::MAX)
     }
 
-    pub(crate) fn problem(&self, offset: usize, element: Option<&str>, message: impl Into<String>) -> Problem {
+    pub(crate) fn problem(
+        &self,
+        offset: usize,
+        element: Option<&str>,
+        message: impl Into<String>,
+    ) -> Problem {
         let mut offset = offset.min(self.text.len());
         while !self.text.is_char_boundary(offset) {
             offset -= 1;

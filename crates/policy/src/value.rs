@@ -159,7 +159,11 @@ impl Literal for StatusCode {
     const EXPECTED: &'static str = "an HTTP status code from 100 to 599";
 
     fn from_text(text: &str) -> Option<Self> {
-        text.trim().parse().ok().filter(|code| (100..600).contains(code)).map(Self)
+        text.trim()
+            .parse()
+            .ok()
+            .filter(|code| (100..600).contains(code))
+            .map(Self)
     }
 
     fn expected_type() -> Type {

@@ -80,7 +80,11 @@ impl Element {
         for node in &self.children {
             if let Node::Text(text) = node {
                 let base = all.value.len();
-                all.pieces.extend(text.pieces.iter().map(|(value, source)| (base + value, *source)));
+                all.pieces.extend(
+                    text.pieces
+                        .iter()
+                        .map(|(value, source)| (base + value, *source)),
+                );
                 all.value.push_str(&text.value);
             }
         }
@@ -114,7 +118,11 @@ struct Reader<'a> {
 type Read<T> = Result<T, Malformed>;
 
 pub(crate) fn read(source: &str, format: Format) -> Read<Tree> {
-    let mut reader = Reader { source, at: 0, format };
+    let mut reader = Reader {
+        source,
+        at: 0,
+        format,
+    };
     if source.starts_with('\u{feff}') {
         reader.at = '\u{feff}'.len_utf8();
     }
@@ -125,9 +133,16 @@ pub(crate) fn read(source: &str, format: Format) -> Read<Tree> {
     let root = reader.element(0)?;
     let after = reader.misc()?;
     if reader.at < source.len() {
-        return reader.fail(reader.at, "There are multiple root elements or text after the root element.");
+        return reader.fail(
+            reader.at,
+            "There are multiple root elements or text after the root element.",
+        );
     }
-    Ok(Tree { before, root, after })
+    Ok(Tree {
+        before,
+        root,
+        after,
+    })
 }
 
 impl<'a> Reader<'a> {
@@ -136,7 +151,10 @@ impl<'a> Reader<'a> {
     }
 
     fn fail<T>(&self, at: usize, message: impl Into<String>) -> Read<T> {
-        Err(Malformed { at, message: message.into() })
+        Err(Malformed {
+            at,
+            message: message.into(),
+        })
     }
 
     fn space(&mut self) -> bool {
@@ -185,7 +203,10 @@ impl<'a> Reader<'a> {
         let name = &rest[..end];
         if !name.starts_with(|c: char| c.is_alphabetic() || c == '_') {
             return match rest.chars().next() {
-                Some(c) => self.fail(self.at, format!("A name cannot begin with the '{c}' character.")),
+                Some(c) => self.fail(
+                    self.at,
+                    format!("A name cannot begin with the '{c}' character."),
+                ),
                 None => self.fail(self.at, "Unexpected end of file."),
             };
         }
@@ -196,7 +217,10 @@ impl<'a> Reader<'a> {
     fn element(&mut self, depth: usize) -> Read<Element> {
         let at = self.at;
         if depth >= DEPTH_LIMIT {
-            return self.fail(at, format!("Elements are nested deeper than {DEPTH_LIMIT} levels."));
+            return self.fail(
+                at,
+                format!("Elements are nested deeper than {DEPTH_LIMIT} levels."),
+            );
         }
         self.at += 1;
         let name = self.name()?;
@@ -206,26 +230,42 @@ impl<'a> Reader<'a> {
             let rest = self.rest();
             if rest.starts_with("/>") {
                 self.at += 2;
-                return Ok(Element { name, at, attributes, children: Vec::new() });
+                return Ok(Element {
+                    name,
+                    at,
+                    attributes,
+                    children: Vec::new(),
+                });
             }
             if rest.starts_with('>') {
                 self.at += 1;
                 break;
             }
             if rest.is_empty() {
-                return self.fail(self.at, format!("Unexpected end of file in the start tag '{name}'."));
+                return self.fail(
+                    self.at,
+                    format!("Unexpected end of file in the start tag '{name}'."),
+                );
             }
             if !spaced {
                 return self.fail(self.at, "White space is expected before an attribute name.");
             }
             let attribute = self.attribute()?;
             if attributes.iter().any(|other| other.name == attribute.name) {
-                return self.fail(attribute.at, format!("'{}' is a duplicate attribute name.", attribute.name));
+                return self.fail(
+                    attribute.at,
+                    format!("'{}' is a duplicate attribute name.", attribute.name),
+                );
             }
             attributes.push(attribute);
         }
         let children = self.content(&name, at, depth)?;
-        Ok(Element { name, at, attributes, children })
+        Ok(Element {
+            name,
+            at,
+            attributes,
+            children,
+        })
     }
 
     fn attribute(&mut self) -> Read<Attribute> {
@@ -233,13 +273,21 @@ impl<'a> Reader<'a> {
         let name = self.name()?;
         self.space();
         if !self.rest().starts_with('=') {
-            return self.fail(self.at, format!("'=' is expected after the attribute name '{name}'."));
+            return self.fail(
+                self.at,
+                format!("'=' is expected after the attribute name '{name}'."),
+            );
         }
         self.at += 1;
         self.space();
         let quote = match self.rest().chars().next() {
             Some(quote @ ('"' | '\'')) => quote,
-            _ => return self.fail(self.at, format!("The value of attribute '{name}' must be quoted.")),
+            _ => {
+                return self.fail(
+                    self.at,
+                    format!("The value of attribute '{name}' must be quoted."),
+                );
+            }
         };
         self.at += 1;
         let start = self.at;
@@ -251,11 +299,19 @@ impl<'a> Reader<'a> {
             self.at = end;
             self.space();
             if !self.rest().starts_with(quote) {
-                return self.fail(self.at, format!("The closing quote of attribute '{name}' is expected after the expression."));
+                return self.fail(
+                    self.at,
+                    format!(
+                        "The closing quote of attribute '{name}' is expected after the expression."
+                    ),
+                );
             }
         } else {
             let Some(length) = self.rest().find(quote) else {
-                return self.fail(start, format!("The value of attribute '{name}' is not closed."));
+                return self.fail(
+                    start,
+                    format!("The value of attribute '{name}' is not closed."),
+                );
             };
             if let Some(less) = self.rest()[..length].find('<') {
                 return self.fail(start + less, "'<' is an invalid attribute character; write '&lt;', or use format rawxml for expressions.");
@@ -285,11 +341,17 @@ impl<'a> Reader<'a> {
                 self.at += 2;
                 let end = self.name()?;
                 if end != name {
-                    return self.fail(at, format!("The start tag '{name}' does not match the end tag of '{end}'."));
+                    return self.fail(
+                        at,
+                        format!("The start tag '{name}' does not match the end tag of '{end}'."),
+                    );
                 }
                 self.space();
                 if !self.rest().starts_with('>') {
-                    return self.fail(self.at, format!("'>' is expected to close the end tag '{end}'."));
+                    return self.fail(
+                        self.at,
+                        format!("'>' is expected to close the end tag '{end}'."),
+                    );
                 }
                 self.at += 1;
                 return Ok(children);
@@ -334,7 +396,10 @@ impl<'a> Reader<'a> {
         while let Some(amp) = self.source[at..end].find('&') {
             into.push(&self.source[at..at + amp], at);
             at += amp;
-            let Some(semicolon) = self.source[at..end].find(';').filter(|length| *length <= 10) else {
+            let Some(semicolon) = self.source[at..end]
+                .find(';')
+                .filter(|length| *length <= 10)
+            else {
                 return self.fail(at, "'&' must be written '&amp;'.");
             };
             let entity = &self.source[at + 1..at + semicolon];
@@ -394,10 +459,19 @@ pub(crate) fn end_of_expression(text: &str) -> Option<usize> {
             }
             b'"' => at = end_of_string(bytes, at)?,
             b'@' | b'$' => {
-                let quote = bytes[at..].iter().take_while(|b| matches!(b, b'@' | b'$')).count();
+                let quote = bytes[at..]
+                    .iter()
+                    .take_while(|b| matches!(b, b'@' | b'$'))
+                    .count();
                 if bytes.get(at + quote) == Some(&b'"') {
                     let prefix = &bytes[at..at + quote];
-                    at = end_of_prefixed(bytes, at + quote, prefix.contains(&b'@'), prefix.contains(&b'$'), 0)?;
+                    at = end_of_prefixed(
+                        bytes,
+                        at + quote,
+                        prefix.contains(&b'@'),
+                        prefix.contains(&b'$'),
+                        0,
+                    )?;
                 } else {
                     at += quote;
                 }
@@ -414,7 +488,9 @@ pub(crate) fn end_of_expression(text: &str) -> Option<usize> {
                     at += 1;
                 }
             }
-            b'/' if bytes.get(at + 1) == Some(&b'*') => at += 2 + text.get(at + 2..)?.find("*/")? + 2,
+            b'/' if bytes.get(at + 1) == Some(&b'*') => {
+                at += 2 + text.get(at + 2..)?.find("*/")? + 2
+            }
             _ => at += 1,
         }
     }
@@ -426,7 +502,13 @@ fn end_of_string(bytes: &[u8], at: usize) -> Option<usize> {
 }
 
 /// End of a string literal whose quote is at `at`.
-fn end_of_prefixed(bytes: &[u8], at: usize, verbatim: bool, interpolated: bool, depth: usize) -> Option<usize> {
+fn end_of_prefixed(
+    bytes: &[u8],
+    at: usize,
+    verbatim: bool,
+    interpolated: bool,
+    depth: usize,
+) -> Option<usize> {
     if depth > DEPTH_LIMIT {
         return None;
     }
@@ -445,7 +527,13 @@ fn end_of_prefixed(bytes: &[u8], at: usize, verbatim: bool, interpolated: bool, 
                         b'{' => braces += 1,
                         b'}' => braces -= 1,
                         b'"' => {
-                            at = end_of_prefixed(bytes, at, false, bytes[at - 1] == b'$', depth + 1)?;
+                            at = end_of_prefixed(
+                                bytes,
+                                at,
+                                false,
+                                bytes[at - 1] == b'$',
+                                depth + 1,
+                            )?;
                             continue;
                         }
                         _ => {}
@@ -484,7 +572,10 @@ fn write_element(element: &Element, format: Format, depth: usize, out: &mut Stri
         out.push_str(&attribute.name);
         out.push_str("=\"");
         let value = &attribute.value.value;
-        if format == Format::RawXml && is_expression(value) && end_of_expression(value) == Some(value.len()) {
+        if format == Format::RawXml
+            && is_expression(value)
+            && end_of_expression(value) == Some(value.len())
+        {
             out.push_str(value);
         } else {
             escape(value, true, out);
@@ -497,7 +588,10 @@ fn write_element(element: &Element, format: Format, depth: usize, out: &mut Stri
         return;
     }
     out.push('>');
-    let mixed = element.children.iter().any(|node| matches!(node, Node::Text(_)) && !blank(node));
+    let mixed = element
+        .children
+        .iter()
+        .any(|node| matches!(node, Node::Text(_)) && !blank(node));
     if mixed {
         for node in &element.children {
             match node {
@@ -530,7 +624,10 @@ fn write_element(element: &Element, format: Format, depth: usize, out: &mut Stri
 
 fn write_text(text: &str, format: Format, out: &mut String) {
     let trimmed = text.trim();
-    if format == Format::RawXml && is_expression(trimmed) && end_of_expression(trimmed) == Some(trimmed.len()) {
+    if format == Format::RawXml
+        && is_expression(trimmed)
+        && end_of_expression(trimmed) == Some(trimmed.len())
+    {
         out.push_str(text);
     } else {
         escape(text, false, out);

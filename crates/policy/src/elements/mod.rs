@@ -14,7 +14,10 @@ pub(crate) struct Rule {
     pub(crate) once: bool,
     pub(crate) parse: fn(&mut Parser<'_>, &Element) -> Option<StepKind>,
     /// A realistic use, wrapped in nothing. The shared test parses it.
-    #[cfg_attr(not(test), expect(dead_code, reason = "examples are read by the shared compliance test"))]
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "examples are read by the shared compliance test")
+    )]
     pub(crate) example: &'static str,
 }
 
@@ -135,7 +138,9 @@ elements! {
 impl StepKind {
     /// Whether the policy may stand in a section.
     pub fn permits(&self, section: Section) -> bool {
-        RULES.iter().any(|rule| rule.element == self.element() && rule.permits(section))
+        RULES
+            .iter()
+            .any(|rule| rule.element == self.element() && rule.permits(section))
     }
 
     /// Calls `visit` with each list of steps inside the policy.
@@ -151,6 +156,87 @@ impl StepKind {
             Self::Wait(wait) => visit(&mut wait.steps),
             Self::LimitConcurrency(limit) => visit(&mut limit.steps),
             _ => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::RULES;
+    use crate::document::{Scope, Section, parse};
+    use crate::xml::Format;
+
+    const SCOPES: [Scope; 5] = [
+        Scope::Global,
+        Scope::Product,
+        Scope::Api,
+        Scope::Operation,
+        Scope::Fragment,
+    ];
+
+    #[test]
+    fn every_example_parses_exactly_where_its_policy_is_permitted() {
+        for rule in RULES {
+            for scope in SCOPES {
+                for section in Section::ALL {
+                    let xml = if scope == Scope::Fragment {
+                        format!("<fragment>{}</fragment>", rule.example)
+                    } else {
+                        format!(
+                            "<policies><{0}>{1}</{0}></policies>",
+                            section.element(),
+                            rule.example
+                        )
+                    };
+                    let permitted = rule.permits_scope(scope)
+                        && (scope == Scope::Fragment || rule.permits(section));
+                    match parse(&xml, Format::Xml, scope) {
+                        Ok(document) => {
+                            assert!(permitted, "{} in {scope:?}, {section:?}", rule.element);
+                            let steps = if scope == Scope::Fragment {
+                                &document.fragment[..]
+                            } else {
+                                document.section(section)
+                            };
+                            assert_eq!(
+                                steps
+                                    .iter()
+                                    .map(|step| step.kind.element())
+                                    .collect::<Vec<_>>(),
+                                [rule.element]
+                            );
+                        }
+                        Err(problems) => assert!(!permitted, "{}: {problems:?}", rule.element),
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn every_policy_refuses_an_unknown_attribute() {
+        for rule in RULES {
+            let at = 1 + rule.element.len();
+            let example = format!(
+                "{} surprise=\"1\"{}",
+                &rule.example[..at],
+                &rule.example[at..]
+            );
+            let problems = parse(
+                &format!("<fragment>{example}</fragment>"),
+                Format::Xml,
+                Scope::Fragment,
+            )
+            .err()
+            .unwrap_or_default();
+            assert!(
+                problems
+                    .iter()
+                    .any(|problem| problem.message == "Unknown attribute 'surprise'."
+                        && problem.element.as_deref() == Some(rule.element)),
+                "{}: {problems:?}",
+                rule.element
+            );
         }
     }
 }

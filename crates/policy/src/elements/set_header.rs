@@ -39,11 +39,14 @@ pub(crate) fn parse(parser: &mut Parser<'_>, element: &Element) -> Option<SetHea
     Some(SetHeader { name, exists_action, values })
 }
 
+/// Name, action and values.
+type NamedValues = (Value<String>, Value<ExistsAction>, Vec<Value<String>>);
+
 /// Reads what `set-header` and `set-query-parameter` share.
 pub(crate) fn named_values(
     parser: &mut Parser<'_>,
     element: &Element,
-) -> Option<(Value<String>, Value<ExistsAction>, Vec<Value<String>>)> {
+) -> Option<NamedValues> {
     parser.attributes(element, &["name", "exists-action"]);
     parser.children(element, &["value"]);
     let name = parser.value(element, "name");

@@ -23,23 +23,93 @@ pub(super) struct Checker {
 }
 
 fn fail<T>(at: usize, message: impl Into<String>) -> Checked<T> {
-    Err(CompileError { at, message: message.into() })
+    Err(CompileError {
+        at,
+        message: message.into(),
+    })
 }
 
 const CLASSES: &[&str] = &[
-    "string", "int", "double", "bool", "char", "DateTime", "TimeSpan", "Guid", "Math", "Convert", "Encoding", "Uri", "WebUtility", "Regex",
-    "JToken", "JObject", "JArray", "JsonConvert", "StringComparison", "StringSplitOptions", "RegexOptions", "StringComparer", "Formatting",
-    "JTokenType", "DayOfWeek",
+    "string",
+    "int",
+    "double",
+    "bool",
+    "char",
+    "DateTime",
+    "TimeSpan",
+    "Guid",
+    "Math",
+    "Convert",
+    "Encoding",
+    "Uri",
+    "WebUtility",
+    "Regex",
+    "JToken",
+    "JObject",
+    "JArray",
+    "JsonConvert",
+    "StringComparison",
+    "StringSplitOptions",
+    "RegexOptions",
+    "StringComparer",
+    "Formatting",
+    "JTokenType",
+    "DayOfWeek",
 ];
 
 const ENUMERATIONS: &[(&str, &[&str])] = &[
-    ("StringComparison", &["Ordinal", "OrdinalIgnoreCase", "InvariantCulture", "InvariantCultureIgnoreCase", "CurrentCulture", "CurrentCultureIgnoreCase"]),
-    ("StringComparer", &["Ordinal", "OrdinalIgnoreCase", "InvariantCulture", "InvariantCultureIgnoreCase"]),
+    (
+        "StringComparison",
+        &[
+            "Ordinal",
+            "OrdinalIgnoreCase",
+            "InvariantCulture",
+            "InvariantCultureIgnoreCase",
+            "CurrentCulture",
+            "CurrentCultureIgnoreCase",
+        ],
+    ),
+    (
+        "StringComparer",
+        &[
+            "Ordinal",
+            "OrdinalIgnoreCase",
+            "InvariantCulture",
+            "InvariantCultureIgnoreCase",
+        ],
+    ),
     ("StringSplitOptions", &["None", "RemoveEmptyEntries"]),
-    ("RegexOptions", &["None", "IgnoreCase", "Multiline", "Singleline", "Compiled", "IgnorePatternWhitespace", "CultureInvariant"]),
+    (
+        "RegexOptions",
+        &[
+            "None",
+            "IgnoreCase",
+            "Multiline",
+            "Singleline",
+            "Compiled",
+            "IgnorePatternWhitespace",
+            "CultureInvariant",
+        ],
+    ),
     ("Formatting", &["None", "Indented"]),
-    ("JTokenType", &["None", "Object", "Array", "Integer", "Float", "String", "Boolean", "Null"]),
-    ("DayOfWeek", &["Sunday", "Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday"]),
+    (
+        "JTokenType",
+        &[
+            "None", "Object", "Array", "Integer", "Float", "String", "Boolean", "Null",
+        ],
+    ),
+    (
+        "DayOfWeek",
+        &[
+            "Sunday",
+            "Monday",
+            "Tuesday",
+            "Wednesday",
+            "Thursday",
+            "Friday",
+            "Saturday",
+        ],
+    ),
 ];
 
 /// Class names with other spellings of the same class.
@@ -100,7 +170,13 @@ fn receivers(ty: &Type) -> Vec<&'static str> {
         Type::Variables => vec!["variables"],
         Type::Encoding => vec!["Encoding"],
         Type::Part(part) => vec![part_name(*part)],
-        Type::Object | Type::Null | Type::Void | Type::Bool | Type::Char | Type::Enumeration(_) | Type::Class(_) => Vec::new(),
+        Type::Object
+        | Type::Null
+        | Type::Void
+        | Type::Bool
+        | Type::Char
+        | Type::Enumeration(_)
+        | Type::Class(_) => Vec::new(),
     };
     if item_of(ty).is_some() {
         names.push("sequence");
@@ -140,16 +216,27 @@ fn table_type(name: &str, op: Op, bindings: &Bindings) -> Type {
     if let Some(item) = name.strip_suffix("[]").filter(|item| *item != "byte") {
         return Type::List(Box::new(table_type(item, op, bindings)));
     }
-    if let Some(value) = name.strip_prefix("Dictionary<").and_then(|rest| rest.strip_suffix('>')) {
+    if let Some(value) = name
+        .strip_prefix("Dictionary<")
+        .and_then(|rest| rest.strip_suffix('>'))
+    {
         return Type::Dictionary(Box::new(table_type(value, op, bindings)));
     }
     let or_object = |ty: &Option<Type>| ty.clone().unwrap_or(Type::Object);
     match name {
         "T" => or_object(&bindings.item),
         "U" => or_object(&bindings.lambda),
-        "UE" => bindings.lambda.as_ref().and_then(item_of).unwrap_or(Type::Object),
+        "UE" => bindings
+            .lambda
+            .as_ref()
+            .and_then(item_of)
+            .unwrap_or(Type::Object),
         "G" => or_object(&bindings.generic),
-        "GA" => bindings.generic.clone().or_else(|| bindings.last.clone()).unwrap_or(Type::Object),
+        "GA" => bindings
+            .generic
+            .clone()
+            .or_else(|| bindings.last.clone())
+            .unwrap_or(Type::Object),
         "A" => or_object(&bindings.last),
         "V" => or_object(&bindings.value),
         "bool" => Type::Bool,
@@ -174,9 +261,13 @@ fn table_type(name: &str, op: Op, bindings: &Bindings) -> Type {
         "headers" => Type::Headers,
         "variables" => Type::Variables,
         "body" | "request body" | "response body" => Type::Body,
-        "StringComparison" | "StringComparer" | "StringSplitOptions" | "RegexOptions" | "Formatting" => {
-            Type::Enumeration(ENUMERATIONS.iter().find(|(class, _)| *class == name).map_or("", |(class, _)| class))
-        }
+        "StringComparison" | "StringComparer" | "StringSplitOptions" | "RegexOptions"
+        | "Formatting" => Type::Enumeration(
+            ENUMERATIONS
+                .iter()
+                .find(|(class, _)| *class == name)
+                .map_or("", |(class, _)| class),
+        ),
         _ => match op {
             Op::Part(part) => Type::Part(part),
             _ => Type::Object,
@@ -190,12 +281,23 @@ pub(super) fn fits(from: &Type, to: &Type) -> bool {
         (Type::Void, _) => false,
         (_, Type::Object) => true,
         (a, b) if a == b => true,
-        (Type::Null, Type::Bool | Type::Int | Type::Double | Type::Char | Type::DateTime | Type::TimeSpan | Type::Guid) => false,
+        (
+            Type::Null,
+            Type::Bool
+            | Type::Int
+            | Type::Double
+            | Type::Char
+            | Type::DateTime
+            | Type::TimeSpan
+            | Type::Guid,
+        ) => false,
         (Type::Null, _) => true,
         (Type::Int | Type::Char, Type::Double) | (Type::Char, Type::Int) => true,
         (Type::JsonObject | Type::JsonArray, Type::Token) => true,
         // Newtonsoft converts scalars to tokens implicitly.
-        (Type::String | Type::Int | Type::Double | Type::Bool | Type::DateTime, Type::Token) => true,
+        (Type::String | Type::Int | Type::Double | Type::Bool | Type::DateTime, Type::Token) => {
+            true
+        }
         (Type::Class("JToken"), Type::Token) => true,
         (Type::List(a), Type::List(b)) => fits(a, b),
         (Type::JsonArray | Type::Token, Type::List(b)) => fits(&Type::Token, b),
@@ -218,7 +320,10 @@ impl Type {
             Self::Dictionary(value) => format!("Dictionary<string, {}>", value.words()),
             Self::Pair(value) => format!("KeyValuePair<string, {}>", value.words()),
             Self::Class(name) | Self::Enumeration(name) => (*name).to_owned(),
-            other => receivers(other).first().map_or("object", |name| name).to_owned(),
+            other => receivers(other)
+                .first()
+                .map_or("object", |name| name)
+                .to_owned(),
         }
     }
 }
@@ -242,8 +347,17 @@ impl Checker {
     }
 
     fn declare(&mut self, at: usize, name: &str, ty: Type) -> Checked<usize> {
-        if name == "context" || self.scopes.iter().flatten().any(|(known, _, _)| known == name) {
-            return fail(at, format!("A variable named '{name}' is already defined in this scope."));
+        if name == "context"
+            || self
+                .scopes
+                .iter()
+                .flatten()
+                .any(|(known, _, _)| known == name)
+        {
+            return fail(
+                at,
+                format!("A variable named '{name}' is already defined in this scope."),
+            );
         }
         let slot = self.slot();
         if let Some(scope) = self.scopes.last_mut() {
@@ -282,9 +396,13 @@ impl Checker {
             "Regex" => Type::Regex,
             "Match" | "Group" => Type::Match,
             "Random" => Type::Random,
-            "List" | "IList" | "IEnumerable" | "ICollection" | "IReadOnlyList" | "IReadOnlyCollection" | "HashSet" => {
-                Type::List(Box::new(argument(0)?))
-            }
+            "List"
+            | "IList"
+            | "IEnumerable"
+            | "ICollection"
+            | "IReadOnlyList"
+            | "IReadOnlyCollection"
+            | "HashSet" => Type::List(Box::new(argument(0)?)),
             "Dictionary" | "IDictionary" | "IReadOnlyDictionary" => {
                 if argument(0)? != Type::String {
                     return fail(name.at, "Keys of a dictionary must be of type string.");
@@ -302,7 +420,18 @@ impl Checker {
 
     pub(super) fn expect(&mut self, expr: &Expr, wanted: &Type) -> Checked<Node> {
         let (node, ty) = self.expr(expr)?;
-        if fits(&ty, wanted) { Ok(node) } else { fail(expr.at, format!("Cannot convert type '{}' to '{}'.", ty.words(), wanted.words())) }
+        if fits(&ty, wanted) {
+            Ok(node)
+        } else {
+            fail(
+                expr.at,
+                format!(
+                    "Cannot convert type '{}' to '{}'.",
+                    ty.words(),
+                    wanted.words()
+                ),
+            )
+        }
     }
 
     pub(super) fn expr(&mut self, expr: &Expr) -> Checked<(Node, Type)> {
@@ -320,14 +449,25 @@ impl Checker {
                 (Code::Interpolated(nodes), Type::String)
             }
             Kind::Name(name) => {
-                if let Some((_, slot, ty)) = self.scopes.iter().flatten().find(|(known, _, _)| known == name) {
+                if let Some((_, slot, ty)) = self
+                    .scopes
+                    .iter()
+                    .flatten()
+                    .find(|(known, _, _)| known == name)
+                {
                     (Code::Local(*slot), ty.clone())
                 } else if name == "context" {
-                    (Code::Const(Data::Part(Part::Context)), Type::Part(Part::Context))
+                    (
+                        Code::Const(Data::Part(Part::Context)),
+                        Type::Part(Part::Context),
+                    )
                 } else if let Some(class) = class_name(name) {
                     (Code::Const(Data::Null), Type::Class(class))
                 } else {
-                    return fail(at, format!("The name '{name}' does not exist in the current context."));
+                    return fail(
+                        at,
+                        format!("The name '{name}' does not exist in the current context."),
+                    );
                 }
             }
             Kind::Receiver => match self.receivers.last() {
@@ -341,11 +481,16 @@ impl Checker {
                 let checked = self.expr(rest);
                 self.receivers.pop();
                 let (rest, ty) = checked?;
-                (Code::Conditional(slot, Box::new(receiver), Box::new(rest)), ty)
+                (
+                    Code::Conditional(slot, Box::new(receiver), Box::new(rest)),
+                    ty,
+                )
             }
             Kind::Member(object, name, types) => return self.member(at, object, name, types, None),
             Kind::Call(callee, arguments) => match &callee.kind {
-                Kind::Member(object, name, types) => return self.member(callee.at, object, name, types, Some(arguments)),
+                Kind::Member(object, name, types) => {
+                    return self.member(callee.at, object, name, types, Some(arguments));
+                }
                 _ => return fail(at, "Only members can be called."),
             },
             Kind::Index(object, index) => return self.index(at, object, index),
@@ -353,9 +498,19 @@ impl Checker {
                 let (operand, ty) = self.value(operand)?;
                 match (*sign, &ty) {
                     ("!", Type::Bool) => (Code::Not(Box::new(operand)), Type::Bool),
-                    ("-", Type::Int | Type::Double | Type::TimeSpan) => (Code::Negate(Box::new(operand)), ty),
+                    ("-", Type::Int | Type::Double | Type::TimeSpan) => {
+                        (Code::Negate(Box::new(operand)), ty)
+                    }
                     ("+", Type::Int | Type::Double) => return Ok((operand, ty)),
-                    _ => return fail(at, format!("Operator '{sign}' cannot be applied to type '{}'.", ty.words())),
+                    _ => {
+                        return fail(
+                            at,
+                            format!(
+                                "Operator '{sign}' cannot be applied to type '{}'.",
+                                ty.words()
+                            ),
+                        );
+                    }
                 }
             }
             Kind::Binary(sign, left, right) => {
@@ -364,7 +519,11 @@ impl Checker {
                 let Some((bin, ty)) = binary(sign, &left_type, &right_type) else {
                     return fail(
                         at,
-                        format!("Operator '{sign}' cannot be applied to types '{}' and '{}'.", left_type.words(), right_type.words()),
+                        format!(
+                            "Operator '{sign}' cannot be applied to types '{}' and '{}'.",
+                            left_type.words(),
+                            right_type.words()
+                        ),
                     );
                 };
                 (Code::Binary(bin, Box::new(left), Box::new(right)), ty)
@@ -374,15 +533,32 @@ impl Checker {
                 let (then, then_type) = self.value(then)?;
                 let (otherwise, other_type) = self.value(otherwise)?;
                 let Some(ty) = common(&then_type, &other_type) else {
-                    return fail(at, format!("There is no common type of '{}' and '{}'.", then_type.words(), other_type.words()));
+                    return fail(
+                        at,
+                        format!(
+                            "There is no common type of '{}' and '{}'.",
+                            then_type.words(),
+                            other_type.words()
+                        ),
+                    );
                 };
-                (Code::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)), ty)
+                (
+                    Code::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)),
+                    ty,
+                )
             }
             Kind::Cast(name, operand) => {
                 let wanted = self.named_type(name)?;
                 let (operand, ty) = self.value(operand)?;
                 if !castable(&ty, &wanted) {
-                    return fail(at, format!("Cannot convert type '{}' to '{}'.", ty.words(), wanted.words()));
+                    return fail(
+                        at,
+                        format!(
+                            "Cannot convert type '{}' to '{}'.",
+                            ty.words(),
+                            wanted.words()
+                        ),
+                    );
                 }
                 (Code::Cast(wanted.clone(), Box::new(operand)), wanted)
             }
@@ -396,8 +572,12 @@ impl Checker {
                 let (operand, _) = self.value(operand)?;
                 (Code::As(wanted.clone(), Box::new(operand)), wanted)
             }
-            Kind::New(name, arguments, initializers) => return self.new_object(at, name, arguments, initializers),
-            Kind::Array(name, size, items) => return self.array(at, name.as_ref(), size.as_deref(), items),
+            Kind::New(name, arguments, initializers) => {
+                return self.new_object(at, name, arguments, initializers);
+            }
+            Kind::Array(name, size, items) => {
+                return self.array(at, name.as_ref(), size.as_deref(), items);
+            }
             Kind::Lambda(..) => return fail(at, "A lambda is not allowed here."),
             Kind::Assign(sign, target, value) => return self.assign(at, sign, target, value),
         };
@@ -408,7 +588,10 @@ impl Checker {
     fn value(&mut self, expr: &Expr) -> Checked<(Node, Type)> {
         let (node, ty) = self.expr(expr)?;
         match ty {
-            Type::Class(name) => fail(expr.at, format!("'{name}' is a type, which is not valid here.")),
+            Type::Class(name) => fail(
+                expr.at,
+                format!("'{name}' is a type, which is not valid here."),
+            ),
             Type::Void => fail(expr.at, "The expression has no value."),
             ty => Ok((node, ty)),
         }
@@ -426,9 +609,21 @@ impl Checker {
             (Type::List(item), Type::Int) => (**item).clone(),
             (Type::String, Type::Int) => Type::Char,
             (Type::Bytes, Type::Int) => Type::Int,
-            _ => return fail(at, format!("Cannot index type '{}' with '{}'.", ty.words(), index_type.words())),
+            _ => {
+                return fail(
+                    at,
+                    format!(
+                        "Cannot index type '{}' with '{}'.",
+                        ty.words(),
+                        index_type.words()
+                    ),
+                );
+            }
         };
-        Ok((Node::new(at, Code::Index(Box::new(object), Box::new(index_node))), result))
+        Ok((
+            Node::new(at, Code::Index(Box::new(object), Box::new(index_node))),
+            result,
+        ))
     }
 
     /// Dotted name of nothing but names: `System.Text.Encoding`.
@@ -436,29 +631,55 @@ impl Checker {
         match &expr.kind {
             Kind::Name(name) => matches!(name.as_str(), "System" | "Newtonsoft"),
             Kind::Member(inner, name, _) => {
-                matches!(name.as_str(), "Text" | "Linq" | "Json" | "Net" | "Web" | "RegularExpressions" | "Collections" | "Generic") && Self::namespace(inner)
+                matches!(
+                    name.as_str(),
+                    "Text"
+                        | "Linq"
+                        | "Json"
+                        | "Net"
+                        | "Web"
+                        | "RegularExpressions"
+                        | "Collections"
+                        | "Generic"
+                ) && Self::namespace(inner)
             }
             _ => false,
         }
     }
 
-    fn member(&mut self, at: usize, object: &Expr, name: &str, types: &[TypeName], arguments: Option<&[Expr]>) -> Checked<(Node, Type)> {
+    fn member(
+        &mut self,
+        at: usize,
+        object: &Expr,
+        name: &str,
+        types: &[TypeName],
+        arguments: Option<&[Expr]>,
+    ) -> Checked<(Node, Type)> {
         if Self::namespace(object) {
-            return self.expr(&Expr { at, depth: 0, kind: Kind::Name(name.to_owned()) });
+            return self.expr(&Expr {
+                at,
+                depth: 0,
+                kind: Kind::Name(name.to_owned()),
+            });
         }
         let (receiver, ty) = self.expr(object)?;
-        let generic = types.first().map(|ty| self.named_type(ty)).transpose()?;
-        let mut generic = generic;
-        // Dictionary<string, T> lookups take the value type; `As<T>` and casts the first type argument.
+        let mut generic = types.first().map(|ty| self.named_type(ty)).transpose()?;
         if let Type::Class(class) = ty {
             if class == "Encoding" && matches!(name, "UTF8" | "ASCII") && arguments.is_none() {
                 return Ok((receiver, Type::Encoding));
             }
             if let Some((class, words)) = ENUMERATIONS.iter().find(|(known, _)| *known == class) {
                 if arguments.is_some() || !words.contains(&name) {
-                    return fail(at, format!("'{class}' does not contain a definition for '{name}'."));
+                    return fail(
+                        at,
+                        format!("'{class}' does not contain a definition for '{name}'."),
+                    );
                 }
-                let ty = if matches!(*class, "JTokenType" | "DayOfWeek") { Type::String } else { Type::Enumeration(class) };
+                let ty = if matches!(*class, "JTokenType" | "DayOfWeek") {
+                    Type::String
+                } else {
+                    Type::Enumeration(class)
+                };
                 return Ok((Node::new(at, Code::Const(Data::from(name))), ty));
             }
         }
@@ -472,12 +693,22 @@ impl Checker {
         let rows: Vec<_> = MEMBERS
             .iter()
             .filter(|(owner, signature, _, _)| {
-                let (known, parameters) = signature.split_once('(').map_or((*signature, false), |(known, _)| (known, true));
-                known == name && parameters == arguments.is_some() && owners.iter().any(|wanted| wanted == owner)
+                let (known, parameters) = signature
+                    .split_once('(')
+                    .map_or((*signature, false), |(known, _)| (known, true));
+                known == name
+                    && parameters == arguments.is_some()
+                    && owners.iter().any(|wanted| wanted == owner)
             })
             .collect();
         if rows.is_empty() {
-            return fail(at, format!("'{}' does not contain a definition for '{name}'.", ty.words()));
+            return fail(
+                at,
+                format!(
+                    "'{}' does not contain a definition for '{name}'.",
+                    ty.words()
+                ),
+            );
         }
         let mut bindings = Bindings {
             item: item_of(&ty),
@@ -492,11 +723,21 @@ impl Checker {
         let mut reason = None;
         for (owner, signature, result, op) in rows {
             let snapshot = (self.scopes.clone(), self.slots);
-            match self.arguments(at, signature, *op, arguments.unwrap_or_default(), &mut bindings) {
+            match self.arguments(
+                at,
+                signature,
+                *op,
+                arguments.unwrap_or_default(),
+                &mut bindings,
+            ) {
                 Ok(mut nodes) => {
-                    self.note_body(*op, &ty, &receiver);
+                    self.note_body(*op);
                     constant_regex(*op, &mut nodes)?;
-                    let receiver = if owner.starts_with("static ") { None } else { Some(Box::new(receiver)) };
+                    let receiver = if owner.starts_with("static ") {
+                        None
+                    } else {
+                        Some(Box::new(receiver))
+                    };
                     let needs_generic = matches!(*result, "G" | "G[]");
                     if needs_generic && bindings.generic.is_none() {
                         if matches!(op, Op::VariableOrDefault) {
@@ -510,7 +751,10 @@ impl Checker {
                         Op::VariableOr => ty.clone(),
                         _ => Type::Object,
                     });
-                    return Ok((Node::new(at, Code::Member(*op, receiver, nodes, target)), ty));
+                    return Ok((
+                        Node::new(at, Code::Member(*op, receiver, nodes, target)),
+                        ty,
+                    ));
                 }
                 Err(error) => {
                     (self.scopes, self.slots) = (snapshot.0, self.slots.max(snapshot.1));
@@ -518,36 +762,63 @@ impl Checker {
                 }
             }
         }
-        Err(reason.unwrap_or(CompileError { at, message: format!("No overload of '{name}' fits.") }))
+        Err(reason.unwrap_or(CompileError {
+            at,
+            message: format!("No overload of '{name}' fits."),
+        }))
     }
 
-    fn note_body(&mut self, op: Op, ty: &Type, receiver: &Node) {
+    fn note_body(&mut self, op: Op) {
         if let Op::Body(side) = op {
             match side {
                 Side::Request => self.request_body = true,
                 Side::Response => self.response_body = true,
             }
         }
-        debug_assert!(*ty != Type::Body || !matches!(receiver.code, Code::Local(usize::MAX)));
     }
 
-    fn arguments(&mut self, at: usize, signature: &str, op: Op, arguments: &[Expr], bindings: &mut Bindings) -> Checked<Vec<Node>> {
+    fn arguments(
+        &mut self,
+        at: usize,
+        signature: &str,
+        op: Op,
+        arguments: &[Expr],
+        bindings: &mut Bindings,
+    ) -> Checked<Vec<Node>> {
         let parameters = split_parameters(signature);
         let rest = parameters.last().and_then(|last| last.strip_suffix("..."));
         let fixed = parameters.len() - usize::from(rest.is_some());
         let name = signature.split('(').next().unwrap_or_default();
         if arguments.len() < fixed || (rest.is_none() && arguments.len() > fixed) {
-            return fail(at, format!("'{name}' does not take {} arguments.", arguments.len()));
+            return fail(
+                at,
+                format!("'{name}' does not take {} arguments.", arguments.len()),
+            );
         }
         let mut nodes = Vec::new();
         for (index, argument) in arguments.iter().enumerate() {
-            let parameter = if index < fixed { parameters[index] } else { rest.unwrap_or_default() };
+            let parameter = if index < fixed {
+                parameters[index]
+            } else {
+                rest.unwrap_or_default()
+            };
             if let Some((inputs, output)) = parameter.split_once("=>") {
                 let count = if inputs.starts_with('(') { 2 } else { 1 };
                 let wanted = table_type(output, op, bindings);
-                let (node, ty) = self.lambda(argument, count, &bindings.item.clone().unwrap_or(Type::Object))?;
+                let (node, ty) = self.lambda(
+                    argument,
+                    count,
+                    &bindings.item.clone().unwrap_or(Type::Object),
+                )?;
                 if output != "any" && output != "any[]" && !fits(&ty, &wanted) {
-                    return fail(argument.at, format!("Cannot convert type '{}' to '{}'.", ty.words(), wanted.words()));
+                    return fail(
+                        argument.at,
+                        format!(
+                            "Cannot convert type '{}' to '{}'.",
+                            ty.words(),
+                            wanted.words()
+                        ),
+                    );
                 }
                 bindings.lambda = Some(ty);
                 nodes.push(node);
@@ -556,7 +827,14 @@ impl Checker {
             let wanted = table_type(parameter, op, bindings);
             let (node, ty) = self.value(argument)?;
             if !fits(&ty, &wanted) {
-                return fail(argument.at, format!("Cannot convert type '{}' to '{}'.", ty.words(), wanted.words()));
+                return fail(
+                    argument.at,
+                    format!(
+                        "Cannot convert type '{}' to '{}'.",
+                        ty.words(),
+                        wanted.words()
+                    ),
+                );
             }
             bindings.last = match bindings.last.take() {
                 Some(last) => common(&last, &ty).or(Some(ty)),
@@ -572,7 +850,9 @@ impl Checker {
     }
 
     fn lambda(&mut self, expr: &Expr, count: usize, item: &Type) -> Checked<(Node, Type)> {
-        let Kind::Lambda(names, body) = &expr.kind else { return fail(expr.at, "A lambda is expected here.") };
+        let Kind::Lambda(names, body) = &expr.kind else {
+            return fail(expr.at, "A lambda is expected here.");
+        };
         if names.len() != count {
             return fail(expr.at, format!("The lambda must have {count} parameters."));
         }
@@ -583,7 +863,13 @@ impl Checker {
         Ok((Node::new(expr.at, Code::Lambda(slots, Box::new(body))), ty))
     }
 
-    fn lambda_body(&mut self, at: usize, names: &[String], body: &Body, item: &Type) -> Checked<(Vec<usize>, Node, Type)> {
+    fn lambda_body(
+        &mut self,
+        at: usize,
+        names: &[String],
+        body: &Body,
+        item: &Type,
+    ) -> Checked<(Vec<usize>, Node, Type)> {
         let mut slots = Vec::new();
         for name in names {
             slots.push(self.declare(at, name, item.clone())?);
@@ -603,12 +889,22 @@ impl Checker {
                 if !always_ends(statements) {
                     return fail(at, "Not all code paths return a value.");
                 }
-                Ok((slots, Node::new(at, Code::Body(nodes)), ty.unwrap_or(Type::Object)))
+                Ok((
+                    slots,
+                    Node::new(at, Code::Body(nodes)),
+                    ty.unwrap_or(Type::Object),
+                ))
             }
         }
     }
 
-    fn new_object(&mut self, at: usize, name: &TypeName, arguments: &[Expr], initializers: &[Initializer]) -> Checked<(Node, Type)> {
+    fn new_object(
+        &mut self,
+        at: usize,
+        name: &TypeName,
+        arguments: &[Expr],
+        initializers: &[Initializer],
+    ) -> Checked<(Node, Type)> {
         let mut ty = self.named_type(name)?;
         if name.name == "string" || name.name == "String" {
             ty = Type::String;
@@ -620,12 +916,26 @@ impl Checker {
             nodes.push(node);
             types.push(ty);
         }
-        let wrong = || CompileError { at, message: format!("'{}' has no constructor for these arguments.", name.name) };
+        let wrong = || CompileError {
+            at,
+            message: format!("'{}' has no constructor for these arguments.", name.name),
+        };
         let all = |wanted: &Type| types.iter().all(|ty| fits(ty, wanted));
         let kind = match (&ty, types.as_slice()) {
-            (Type::JsonObject, types) if types.iter().all(|ty| matches!(ty, Type::Property | Type::JsonObject | Type::Object | Type::List(_))) => New::JsonObject,
+            (Type::JsonObject, types)
+                if types.iter().all(|ty| {
+                    matches!(
+                        ty,
+                        Type::Property | Type::JsonObject | Type::Object | Type::List(_)
+                    )
+                }) =>
+            {
+                New::JsonObject
+            }
             (Type::JsonArray, _) => New::JsonArray,
-            (Type::Property, [key, ..]) if fits(key, &Type::String) && types.len() >= 2 => New::Property,
+            (Type::Property, [key, ..]) if fits(key, &Type::String) && types.len() >= 2 => {
+                New::Property
+            }
             (Type::Token, [_]) => New::Token,
             (Type::Builder, [] | [Type::String | Type::Int]) => New::Builder,
             (Type::Random, [] | [Type::Int]) => New::Random,
@@ -637,8 +947,12 @@ impl Checker {
             (Type::List(_), [source]) if item_of(source).is_some() => New::List,
             (Type::Dictionary(_), []) => New::Dictionary,
             (Type::Dictionary(_), [Type::Enumeration("StringComparer")]) => New::Dictionary,
-            (Type::DateTime, types) if matches!(types.len(), 3 | 6 | 7) && all(&Type::Int) => New::DateTime,
-            (Type::TimeSpan, types) if matches!(types.len(), 3 | 4) && all(&Type::Int) => New::TimeSpan,
+            (Type::DateTime, types) if matches!(types.len(), 3 | 6 | 7) && all(&Type::Int) => {
+                New::DateTime
+            }
+            (Type::TimeSpan, types) if matches!(types.len(), 3 | 4) && all(&Type::Int) => {
+                New::TimeSpan
+            }
             (Type::Guid, [Type::String]) => New::Guid,
             (Type::String, [Type::Char, Type::Int]) => New::Repeat,
             (Type::String, [Type::List(item)]) if **item == Type::Char => New::FromChars,
@@ -648,24 +962,42 @@ impl Checker {
         for initializer in initializers {
             entries.push(match (initializer, &ty) {
                 (Initializer::Item(item), Type::List(wanted)) => (None, self.expect(item, wanted)?),
-                (Initializer::Item(item), Type::JsonArray | Type::JsonObject) => (None, self.expect(item, &Type::Object)?),
-                (Initializer::Entry(key, value), Type::Dictionary(wanted)) => {
-                    (Some(self.expect(key, &Type::String)?), self.expect(value, wanted)?)
+                (Initializer::Item(item), Type::JsonArray | Type::JsonObject) => {
+                    (None, self.expect(item, &Type::Object)?)
                 }
-                (Initializer::Entry(key, value), Type::JsonObject) => {
-                    (Some(self.expect(key, &Type::String)?), self.expect(value, &Type::Object)?)
+                (Initializer::Entry(key, value), Type::Dictionary(wanted)) => (
+                    Some(self.expect(key, &Type::String)?),
+                    self.expect(value, wanted)?,
+                ),
+                (Initializer::Entry(key, value), Type::JsonObject) => (
+                    Some(self.expect(key, &Type::String)?),
+                    self.expect(value, &Type::Object)?,
+                ),
+                _ => {
+                    return fail(
+                        at,
+                        format!("'{}' cannot be initialised like this.", name.name),
+                    );
                 }
-                _ => return fail(at, format!("'{}' cannot be initialised like this.", name.name)),
             });
         }
         Ok((Node::new(at, Code::New(kind, nodes, entries)), ty))
     }
 
-    fn array(&mut self, at: usize, name: Option<&TypeName>, size: Option<&Expr>, items: &[Expr]) -> Checked<(Node, Type)> {
+    fn array(
+        &mut self,
+        at: usize,
+        name: Option<&TypeName>,
+        size: Option<&Expr>,
+        items: &[Expr],
+    ) -> Checked<(Node, Type)> {
         if let (Some(size), Some(name)) = (size, name) {
             let item = self.named_type(name)?;
             let size = self.expect(size, &Type::Int)?;
-            return Ok((Node::new(at, Code::SizedArray(item.clone(), Box::new(size))), Type::List(Box::new(item))));
+            return Ok((
+                Node::new(at, Code::SizedArray(item.clone(), Box::new(size))),
+                Type::List(Box::new(item)),
+            ));
         }
         let mut nodes = Vec::new();
         let mut item = name.map(|name| self.named_type(name)).transpose()?;
@@ -675,7 +1007,14 @@ impl Checker {
             let known = item.take().unwrap_or_else(|| ty.clone());
             item = if declared {
                 if !fits(&ty, &known) {
-                    return fail(expr.at, format!("Cannot convert type '{}' to '{}'.", ty.words(), known.words()));
+                    return fail(
+                        expr.at,
+                        format!(
+                            "Cannot convert type '{}' to '{}'.",
+                            ty.words(),
+                            known.words()
+                        ),
+                    );
                 }
                 Some(known)
             } else {
@@ -686,10 +1025,19 @@ impl Checker {
             };
             nodes.push(node);
         }
-        Ok((Node::new(at, Code::Array(nodes)), Type::List(Box::new(item.unwrap_or(Type::Object)))))
+        Ok((
+            Node::new(at, Code::Array(nodes)),
+            Type::List(Box::new(item.unwrap_or(Type::Object))),
+        ))
     }
 
-    fn assign(&mut self, at: usize, sign: &str, target: &Expr, value: &Expr) -> Checked<(Node, Type)> {
+    fn assign(
+        &mut self,
+        at: usize,
+        sign: &str,
+        target: &Expr,
+        value: &Expr,
+    ) -> Checked<(Node, Type)> {
         let (place, ty) = self.value(target)?;
         let (value_node, value_type) = self.value(value)?;
         let (value, value_type) = if sign == "=" {
@@ -697,17 +1045,39 @@ impl Checker {
         } else {
             let operator = sign.trim_end_matches('=');
             let Some((bin, result)) = binary(operator, &ty, &value_type) else {
-                return fail(at, format!("Operator '{sign}' cannot be applied to types '{}' and '{}'.", ty.words(), value_type.words()));
+                return fail(
+                    at,
+                    format!(
+                        "Operator '{sign}' cannot be applied to types '{}' and '{}'.",
+                        ty.words(),
+                        value_type.words()
+                    ),
+                );
             };
-            (Node::new(at, Code::Binary(bin, Box::new(place.clone()), Box::new(value_node))), result)
+            (
+                Node::new(
+                    at,
+                    Code::Binary(bin, Box::new(place.clone()), Box::new(value_node)),
+                ),
+                result,
+            )
         };
         if !fits(&value_type, &ty) {
-            return fail(value.at, format!("Cannot convert type '{}' to '{}'.", value_type.words(), ty.words()));
+            return fail(
+                value.at,
+                format!(
+                    "Cannot convert type '{}' to '{}'.",
+                    value_type.words(),
+                    ty.words()
+                ),
+            );
         }
         let code = match place.code {
             Code::Local(slot) => Code::SetLocal(slot, Box::new(value)),
             Code::Index(object, index) => Code::SetIndex(object, index, Box::new(value)),
-            Code::Member(Op::PropertyValue, Some(property), _, _) => Code::SetProperty(property, Box::new(value)),
+            Code::Member(Op::PropertyValue, Some(property), _, _) => {
+                Code::SetProperty(property, Box::new(value))
+            }
             _ => return fail(at, "This cannot be assigned to."),
         };
         Ok((Node::new(at, code), ty))
@@ -715,7 +1085,10 @@ impl Checker {
 
     pub(super) fn block(&mut self, statements: &[Stmt]) -> Checked<Vec<Node>> {
         self.scopes.push(Vec::new());
-        let nodes = statements.iter().map(|statement| self.statement(statement)).collect();
+        let nodes = statements
+            .iter()
+            .map(|statement| self.statement(statement))
+            .collect();
         self.scopes.pop();
         nodes
     }
@@ -725,23 +1098,45 @@ impl Checker {
         let code = match &statement.kind {
             StmtKind::Var(ty, name, value) => {
                 let declared = ty.as_ref().map(|ty| self.named_type(ty)).transpose()?;
-                let value = value.as_ref().map(|value| Ok((value.at, self.value(value)?))).transpose()?;
+                let value = value
+                    .as_ref()
+                    .map(|value| Ok((value.at, self.value(value)?)))
+                    .transpose()?;
                 let (ty, node) = match (declared, value) {
                     (Some(declared), Some((value_at, (node, ty)))) => {
                         if !fits(&ty, &declared) {
-                            return fail(value_at, format!("Cannot convert type '{}' to '{}'.", ty.words(), declared.words()));
+                            return fail(
+                                value_at,
+                                format!(
+                                    "Cannot convert type '{}' to '{}'.",
+                                    ty.words(),
+                                    declared.words()
+                                ),
+                            );
                         }
                         (declared, node)
                     }
-                    (Some(declared), None) => (declared.clone(), Node::new(at, Code::Default(declared))),
-                    (None, Some((value_at, (_, Type::Null)))) => return fail(value_at, "Cannot assign null to an implicitly-typed variable."),
+                    (Some(declared), None) => {
+                        (declared.clone(), Node::new(at, Code::Default(declared)))
+                    }
+                    (None, Some((value_at, (_, Type::Null)))) => {
+                        return fail(
+                            value_at,
+                            "Cannot assign null to an implicitly-typed variable.",
+                        );
+                    }
                     (None, Some((_, (node, ty)))) => (ty, node),
-                    (None, None) => return fail(at, "Implicitly-typed variables must be initialized."),
+                    (None, None) => {
+                        return fail(at, "Implicitly-typed variables must be initialized.");
+                    }
                 };
                 Code::SetLocal(self.declare(at, name, ty)?, Box::new(node))
             }
             StmtKind::Expr(expr) => {
-                if !matches!(expr.kind, Kind::Assign(..) | Kind::Call(..) | Kind::Conditional(..) | Kind::New(..)) {
+                if !matches!(
+                    expr.kind,
+                    Kind::Assign(..) | Kind::Call(..) | Kind::Conditional(..) | Kind::New(..)
+                ) {
                     return fail(at, "Only assignments and calls can be used as a statement.");
                 }
                 return Ok(self.expr(expr)?.0);
@@ -767,14 +1162,24 @@ impl Checker {
             StmtKind::Foreach(ty, name, items, body) => {
                 let (items_node, items_type) = self.value(items)?;
                 let Some(item) = item_of(&items_type) else {
-                    return fail(items.at, format!("'foreach' cannot go over type '{}'.", items_type.words()));
+                    return fail(
+                        items.at,
+                        format!("'foreach' cannot go over type '{}'.", items_type.words()),
+                    );
                 };
                 let declared = match ty {
                     Some(ty) => self.named_type(ty)?,
                     None => item.clone(),
                 };
                 if !castable(&item, &declared) {
-                    return fail(at, format!("Cannot convert type '{}' to '{}'.", item.words(), declared.words()));
+                    return fail(
+                        at,
+                        format!(
+                            "Cannot convert type '{}' to '{}'.",
+                            item.words(),
+                            declared.words()
+                        ),
+                    );
                 }
                 self.scopes.push(Vec::new());
                 let slot = self.declare(at, name, declared);
@@ -793,7 +1198,10 @@ impl Checker {
                 }
                 Code::Return(Box::new(node))
             }
-            StmtKind::Throw(Some(Expr { kind: Kind::New(_, arguments, _), .. })) => {
+            StmtKind::Throw(Some(Expr {
+                kind: Kind::New(_, arguments, _),
+                ..
+            })) => {
                 // `new Exception("message")`: only its message can be seen.
                 let message = match arguments.first() {
                     Some(message) => self.expect(message, &Type::Object)?,
@@ -801,7 +1209,9 @@ impl Checker {
                 };
                 Code::Throw(Box::new(message))
             }
-            StmtKind::Throw(Some(value)) => Code::Throw(Box::new(self.expect(value, &Type::Object)?)),
+            StmtKind::Throw(Some(value)) => {
+                Code::Throw(Box::new(self.expect(value, &Type::Object)?))
+            }
             StmtKind::Throw(None) => Code::Throw(Box::new(Node::new(at, Code::Const(Data::Null)))),
             StmtKind::Break if self.loops > 0 => Code::Break,
             StmtKind::Continue if self.loops > 0 => Code::Continue,
@@ -835,29 +1245,55 @@ impl Checker {
         nodes
     }
 
-    fn for_loop(&mut self, first: &[Stmt], condition: Option<&Expr>, steps: &[Expr], body: &Stmt) -> Checked<Vec<Node>> {
-        let mut nodes: Vec<Node> = first.iter().map(|statement| self.statement(statement)).collect::<Checked<_>>()?;
-        let condition = condition.map(|condition| self.expect(condition, &Type::Bool)).transpose()?;
-        let steps = steps.iter().map(|step| Ok(self.expr(step)?.0)).collect::<Checked<_>>()?;
+    fn for_loop(
+        &mut self,
+        first: &[Stmt],
+        condition: Option<&Expr>,
+        steps: &[Expr],
+        body: &Stmt,
+    ) -> Checked<Vec<Node>> {
+        let mut nodes: Vec<Node> = first
+            .iter()
+            .map(|statement| self.statement(statement))
+            .collect::<Checked<_>>()?;
+        let condition = condition
+            .map(|condition| self.expect(condition, &Type::Bool))
+            .transpose()?;
+        let steps = steps
+            .iter()
+            .map(|step| Ok(self.expr(step)?.0))
+            .collect::<Checked<_>>()?;
         let body = self.looped(body)?;
-        nodes.push(Node::new(0, Code::Loop(condition.map(Box::new), steps, body)));
+        nodes.push(Node::new(
+            0,
+            Code::Loop(condition.map(Box::new), steps, body),
+        ));
         Ok(nodes)
     }
 
     /// Type of the values that the outermost body returns.
     pub(super) fn returned(&self) -> Type {
-        self.returns.first().cloned().flatten().unwrap_or(Type::Void)
+        self.returns
+            .first()
+            .cloned()
+            .flatten()
+            .unwrap_or(Type::Void)
     }
 }
 
 pub(super) fn always_ends(statements: &[Stmt]) -> bool {
     statements.iter().any(|statement| match &statement.kind {
         StmtKind::Return(_) | StmtKind::Throw(_) => true,
-        StmtKind::If(_, then, Some(otherwise)) => always_ends(std::slice::from_ref(then)) && always_ends(std::slice::from_ref(otherwise)),
+        StmtKind::If(_, then, Some(otherwise)) => {
+            always_ends(std::slice::from_ref(then)) && always_ends(std::slice::from_ref(otherwise))
+        }
         StmtKind::Block(inner) => always_ends(inner),
-        StmtKind::While(condition, _) => matches!(condition.kind, Kind::Literal(Data::Bool(true))),
         StmtKind::Try(body, catch, finally) => {
-            always_ends(finally) || (always_ends(body) && catch.as_ref().is_none_or(|(_, statements)| always_ends(statements)))
+            always_ends(finally)
+                || (always_ends(body)
+                    && catch
+                        .as_ref()
+                        .is_none_or(|(_, statements)| always_ends(statements)))
         }
         _ => false,
     })
@@ -884,7 +1320,9 @@ fn literal_type(data: &Data) -> Type {
 
 /// Parameters of a table signature, split at commas outside parentheses.
 fn split_parameters(signature: &str) -> Vec<&str> {
-    let Some((_, rest)) = signature.split_once('(') else { return Vec::new() };
+    let Some((_, rest)) = signature.split_once('(') else {
+        return Vec::new();
+    };
     let inner = rest.strip_suffix(')').unwrap_or(rest);
     let mut parts = Vec::new();
     let (mut depth, mut start) = (0, 0);
@@ -926,9 +1364,15 @@ fn common(a: &Type, b: &Type) -> Option<Type> {
 
 fn binary(sign: &str, left: &Type, right: &Type) -> Option<(Bin, Type)> {
     let number = |ty: &Type| matches!(ty, Type::Int | Type::Double | Type::Char);
-    let arithmetic = if *left == Type::Double || *right == Type::Double { Type::Double } else { Type::Int };
+    let arithmetic = if *left == Type::Double || *right == Type::Double {
+        Type::Double
+    } else {
+        Type::Int
+    };
     Some(match sign {
-        "&&" | "||" if *left == Type::Bool && *right == Type::Bool => (if sign == "&&" { Bin::And } else { Bin::Or }, Type::Bool),
+        "&&" | "||" if *left == Type::Bool && *right == Type::Bool => {
+            (if sign == "&&" { Bin::And } else { Bin::Or }, Type::Bool)
+        }
         "??" => (Bin::Coalesce, common(left, right)?),
         "==" | "!=" => {
             let null = *left == Type::Null || *right == Type::Null;
@@ -940,7 +1384,14 @@ fn binary(sign: &str, left: &Type, right: &Type) -> Option<(Bin, Type)> {
             if !null && !fits(left, right) && !fits(right, left) {
                 return None;
             }
-            (if sign == "==" { Bin::Equal } else { Bin::NotEqual }, Type::Bool)
+            (
+                if sign == "==" {
+                    Bin::Equal
+                } else {
+                    Bin::NotEqual
+                },
+                Type::Bool,
+            )
         }
         "+" if matches!(left, Type::String) || matches!(right, Type::String) => {
             if matches!(left, Type::Void) || matches!(right, Type::Void) {
@@ -959,13 +1410,19 @@ fn binary(sign: &str, left: &Type, right: &Type) -> Option<(Bin, Type)> {
             (bin, arithmetic)
         }
         "+" if *left == Type::DateTime && *right == Type::TimeSpan => (Bin::Add, Type::DateTime),
-        "-" if *left == Type::DateTime && *right == Type::TimeSpan => (Bin::Subtract, Type::DateTime),
-        "-" if *left == Type::DateTime && *right == Type::DateTime => (Bin::Subtract, Type::TimeSpan),
-        "+" | "-" if *left == Type::TimeSpan && *right == Type::TimeSpan => {
-            (if sign == "+" { Bin::Add } else { Bin::Subtract }, Type::TimeSpan)
+        "-" if *left == Type::DateTime && *right == Type::TimeSpan => {
+            (Bin::Subtract, Type::DateTime)
         }
+        "-" if *left == Type::DateTime && *right == Type::DateTime => {
+            (Bin::Subtract, Type::TimeSpan)
+        }
+        "+" | "-" if *left == Type::TimeSpan && *right == Type::TimeSpan => (
+            if sign == "+" { Bin::Add } else { Bin::Subtract },
+            Type::TimeSpan,
+        ),
         "<" | ">" | "<=" | ">=" => {
-            let ordered = (number(left) && number(right)) || (left == right && matches!(left, Type::DateTime | Type::TimeSpan));
+            let ordered = (number(left) && number(right))
+                || (left == right && matches!(left, Type::DateTime | Type::TimeSpan));
             if !ordered {
                 return None;
             }
@@ -977,12 +1434,23 @@ fn binary(sign: &str, left: &Type, right: &Type) -> Option<(Bin, Type)> {
             };
             (bin, Type::Bool)
         }
-        "&" | "|" | "^" if *left == Type::Int && *right == Type::Int => {
-            (if sign == "&" { Bin::BitAnd } else if sign == "|" { Bin::BitOr } else { Bin::BitXor }, Type::Int)
+        "&" | "|" | "^" if *left == Type::Int && *right == Type::Int => (
+            if sign == "&" {
+                Bin::BitAnd
+            } else if sign == "|" {
+                Bin::BitOr
+            } else {
+                Bin::BitXor
+            },
+            Type::Int,
+        ),
+        "&" | "|" if *left == Type::Bool && *right == Type::Bool => {
+            (if sign == "&" { Bin::And } else { Bin::Or }, Type::Bool)
         }
-        "&" | "|" if *left == Type::Bool && *right == Type::Bool => (if sign == "&" { Bin::And } else { Bin::Or }, Type::Bool),
         "^" if *left == Type::Bool && *right == Type::Bool => (Bin::NotEqual, Type::Bool),
-        "|" if matches!((left, right), (Type::Enumeration(a), Type::Enumeration(b)) if a == b) => (Bin::Flags, left.clone()),
+        "|" if matches!((left, right), (Type::Enumeration(a), Type::Enumeration(b)) if a == b) => {
+            (Bin::Flags, left.clone())
+        }
         _ => return None,
     })
 }
@@ -990,7 +1458,11 @@ fn binary(sign: &str, left: &Type, right: &Type) -> Option<(Bin, Type)> {
 /// Compiles patterns that are literals, so that a wrong one is found now and a right one is compiled once.
 fn constant_regex(op: Op, nodes: &mut [Node]) -> Checked<()> {
     match op {
-        Op::RegexIsMatch | Op::RegexMatch | Op::RegexMatches | Op::RegexReplace | Op::RegexSplit => constant_regex_argument(nodes, 1),
+        Op::RegexIsMatch
+        | Op::RegexMatch
+        | Op::RegexMatches
+        | Op::RegexReplace
+        | Op::RegexSplit => constant_regex_argument(nodes, 1),
         _ => Ok(()),
     }
 }
@@ -999,10 +1471,17 @@ fn constant_regex_argument(nodes: &mut [Node], index: usize) -> Checked<()> {
     let options = match nodes.last().map(|last| &last.code) {
         Some(Code::Const(Data::String(options))) if nodes.len() > index + 1 => options.to_string(),
         Some(Code::Const(_)) | None => String::new(),
-        Some(_) if nodes.len() > index + 1 && !matches!(nodes[nodes.len() - 1].code, Code::Const(_)) => return Ok(()),
+        Some(_)
+            if nodes.len() > index + 1
+                && !matches!(nodes[nodes.len() - 1].code, Code::Const(_)) =>
+        {
+            return Ok(());
+        }
         Some(_) => String::new(),
     };
-    let Some(node) = nodes.get_mut(index) else { return Ok(()) };
+    let Some(node) = nodes.get_mut(index) else {
+        return Ok(());
+    };
     if let Code::Const(Data::String(pattern)) = &node.code {
         match regex_of(pattern, &options) {
             Ok(regex) => node.code = Code::Const(Data::Regex(regex)),
@@ -1011,4 +1490,3 @@ fn constant_regex_argument(nodes: &mut [Node], index: usize) -> Checked<()> {
     }
     Ok(())
 }
-

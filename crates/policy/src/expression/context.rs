@@ -39,7 +39,10 @@ pub enum Part {
 
 /// A scalar that a [`Part`] has. The documentation of the expression members says the type of each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-#[expect(missing_docs, reason = "each variant is named after its part and the published member")]
+#[expect(
+    missing_docs,
+    reason = "each variant is named after its part and the published member"
+)]
 pub enum Field {
     RequestId,
     Timestamp,

@@ -97,13 +97,16 @@ impl<T> Shared<T> {
     }
 }
 
+/// The members of a JSON object in order of insertion.
+pub type Members = Shared<Vec<(Arc<str>, Json)>>;
+
 /// A JSON token. Objects and arrays are shared and changeable, as `JObject` and `JArray` are.
 #[derive(Clone, Debug)]
 pub enum Json {
     /// A scalar: null, Boolean, number or text.
     Scalar(serde_json::Value),
     /// An object in order of insertion.
-    Object(Shared<Vec<(Arc<str>, Json)>>),
+    Object(Members),
     /// An array.
     Array(Shared<Vec<Json>>),
 }
@@ -112,7 +115,7 @@ pub enum Json {
 #[derive(Clone, Debug)]
 pub struct Property {
     /// The object it belongs to, so that it can be removed.
-    pub(crate) owner: Option<Shared<Vec<(Arc<str>, Json)>>>,
+    pub(crate) owner: Option<Members>,
     pub(crate) name: Arc<str>,
     pub(crate) value: Json,
 }
@@ -144,10 +147,15 @@ pub struct ResponseData {
 impl From<serde_json::Value> for Json {
     fn from(value: serde_json::Value) -> Self {
         match value {
-            serde_json::Value::Object(members) => {
-                Self::Object(Shared::new(members.into_iter().map(|(name, value)| (name.into(), value.into())).collect()))
+            serde_json::Value::Object(members) => Self::Object(Shared::new(
+                members
+                    .into_iter()
+                    .map(|(name, value)| (name.into(), value.into()))
+                    .collect(),
+            )),
+            serde_json::Value::Array(items) => {
+                Self::Array(Shared::new(items.into_iter().map(Self::from).collect()))
             }
-            serde_json::Value::Array(items) => Self::Array(Shared::new(items.into_iter().map(Self::from).collect())),
             scalar => Self::Scalar(scalar),
         }
     }
@@ -158,10 +166,16 @@ impl Json {
     pub fn to_value(&self) -> serde_json::Value {
         match self {
             Self::Scalar(value) => value.clone(),
-            Self::Object(members) => {
-                serde_json::Value::Object(members.lock().iter().map(|(name, value)| (name.to_string(), value.to_value())).collect())
+            Self::Object(members) => serde_json::Value::Object(
+                members
+                    .lock()
+                    .iter()
+                    .map(|(name, value)| (name.to_string(), value.to_value()))
+                    .collect(),
+            ),
+            Self::Array(items) => {
+                serde_json::Value::Array(items.lock().iter().map(Self::to_value).collect())
             }
-            Self::Array(items) => serde_json::Value::Array(items.lock().iter().map(Self::to_value).collect()),
         }
     }
 }
@@ -214,18 +228,40 @@ impl Data {
 /// 32 hexadecimal digits with hyphens.
 pub(crate) fn guid_text(guid: u128) -> String {
     let hex = format!("{guid:032x}");
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+    format!(
+        "{}-{}-{}-{}-{}",
+        &hex[..8],
+        &hex[8..12],
+        &hex[12..16],
+        &hex[16..20],
+        &hex[20..]
+    )
 }
 
 /// `[-][d.]hh:mm:ss[.fffffff]`.
 pub(crate) fn time_span_text(span: TimeDelta) -> String {
-    let (sign, span) = if span < TimeDelta::zero() { ("-", -span) } else { ("", span) };
+    let (sign, span) = if span < TimeDelta::zero() {
+        ("-", -span)
+    } else {
+        ("", span)
+    };
     let seconds = span.num_seconds();
     let (days, hours, minutes) = (seconds / 86_400, seconds / 3600 % 24, seconds / 60 % 60);
-    let days = if days > 0 { format!("{days}.") } else { String::new() };
+    let days = if days > 0 {
+        format!("{days}.")
+    } else {
+        String::new()
+    };
     let ticks = span.subsec_nanos() / 100;
-    let fraction = if ticks > 0 { format!(".{ticks:07}") } else { String::new() };
-    format!("{sign}{days}{hours:02}:{minutes:02}:{:02}{fraction}", seconds % 60)
+    let fraction = if ticks > 0 {
+        format!(".{ticks:07}")
+    } else {
+        String::new()
+    };
+    format!(
+        "{sign}{days}{hours:02}:{minutes:02}:{:02}{fraction}",
+        seconds % 60
+    )
 }
 
 impl fmt::Display for Json {
@@ -236,11 +272,13 @@ impl fmt::Display for Json {
             Self::Scalar(serde_json::Value::Bool(true)) => f.write_str("True"),
             Self::Scalar(serde_json::Value::Bool(false)) => f.write_str("False"),
             Self::Scalar(number) => write!(f, "{number}"),
-            Self::Object(_) | Self::Array(_) => match serde_json::to_string_pretty(&self.to_value()) {
-                // Newtonsoft writes the line ends of Windows.
-                Ok(text) => f.write_str(&text.replace('\n', "\r\n")),
-                Err(_) => Err(fmt::Error),
-            },
+            Self::Object(_) | Self::Array(_) => {
+                match serde_json::to_string_pretty(&self.to_value()) {
+                    // Newtonsoft writes the line ends of Windows.
+                    Ok(text) => f.write_str(&text.replace('\n', "\r\n")),
+                    Err(_) => Err(fmt::Error),
+                }
+            }
         }
     }
 }
@@ -260,11 +298,18 @@ impl fmt::Display for Data {
             Self::TimeSpan(span) => f.write_str(&time_span_text(*span)),
             Self::Guid(guid) => f.write_str(&guid_text(*guid)),
             Self::Json(json) => write!(f, "{json}"),
-            Self::Property(property) => write!(f, "\"{}\": {}", property.name, property.value.to_value()),
+            Self::Property(property) => {
+                write!(f, "\"{}\": {}", property.name, property.value.to_value())
+            }
             Self::Pair(pair) => write!(f, "[{}, {}]", pair.0, pair.1),
             Self::Builder(builder) => f.write_str(&builder.lock()),
             Self::Regex(regex) => f.write_str(regex.as_str()),
-            Self::Match(groups) => f.write_str(groups.first().and_then(Option::as_deref).unwrap_or_default()),
+            Self::Match(groups) => f.write_str(
+                groups
+                    .first()
+                    .and_then(Option::as_deref)
+                    .unwrap_or_default(),
+            ),
             Self::Jwt(jwt) => f.write_str(&jwt.encoded),
             Self::List(_) => f.write_str("System.Collections.Generic.List"),
             Self::Dictionary(_) | Self::Map(_) | Self::Variables | Self::ResponseHeaders(_) => {

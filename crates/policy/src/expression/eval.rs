@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Months, NaiveDate, NaiveDateTime, TimeDelta, TimeZone, Timelike, Utc,
+};
 
 use super::context::{Context, Map};
 use super::data::{Data, Json, Property, Shared, guid_text};
@@ -39,11 +41,27 @@ pub(super) fn regex_of(pattern: &str, options: &str) -> Result<Arc<regex::Regex>
         .size_limit(1 << 20)
         .build()
         .map(Arc::new)
-        .map_err(|error| format!("The regular expression is not supported: {}", error.to_string().replace('\n', " ")))
+        .map_err(|error| {
+            format!(
+                "The regular expression is not supported: {}",
+                error.to_string().replace('\n', " ")
+            )
+        })
 }
 
-pub(super) fn run(body: &[Node], slots: usize, context: &dyn Context, limits: Limits) -> Result<Data, Failure> {
-    let mut machine = Machine { context, fuel: limits.fuel, memory: limits.memory_bytes, locals: vec![Data::Null; slots], at: 0 };
+pub(super) fn run(
+    body: &[Node],
+    slots: usize,
+    context: &dyn Context,
+    limits: Limits,
+) -> Result<Data, Failure> {
+    let mut machine = Machine {
+        context,
+        fuel: limits.fuel,
+        memory: limits.memory_bytes,
+        locals: vec![Data::Null; slots],
+        at: 0,
+    };
     match machine.block(body) {
         Ok(value) => Ok(value),
         Err(Stop::Return(value)) => Ok(value),
@@ -54,7 +72,13 @@ pub(super) fn run(body: &[Node], slots: usize, context: &dyn Context, limits: Li
 
 impl Machine<'_> {
     fn fail<T>(&self, message: impl Into<String>) -> Eval<T> {
-        Err(Stop::Fail(Failure { at: self.at, message: message.into() }, false))
+        Err(Stop::Fail(
+            Failure {
+                at: self.at,
+                message: message.into(),
+            },
+            false,
+        ))
     }
 
     fn burn(&mut self, fuel: usize) -> Eval<()> {
@@ -63,20 +87,32 @@ impl Machine<'_> {
                 self.fuel = rest;
                 Ok(())
             }
-            None => Err(Stop::Fail(Failure { at: self.at, message: "The expression took too many steps.".to_owned() }, true)),
+            None => Err(Stop::Fail(
+                Failure {
+                    at: self.at,
+                    message: "The expression took too many steps.".to_owned(),
+                },
+                true,
+            )),
         }
     }
 
     fn charge(&mut self, bytes: usize) -> Eval<()> {
-        // Copying takes time too: one step for each 64 bytes.
-        self.burn(bytes / 64)?;
         match self.memory.checked_sub(bytes) {
-            Some(rest) => {
-                self.memory = rest;
-                Ok(())
+            Some(rest) => self.memory = rest,
+            None => {
+                let message = "The expression used too much memory.".to_owned();
+                return Err(Stop::Fail(
+                    Failure {
+                        at: self.at,
+                        message,
+                    },
+                    true,
+                ));
             }
-            None => Err(Stop::Fail(Failure { at: self.at, message: "The expression used too much memory.".to_owned() }, true)),
         }
+        // Copying takes time too: one step for each 256 bytes.
+        self.burn(bytes / 256)
     }
 
     fn text(&mut self, text: impl Into<Arc<str>>) -> Eval<Data> {
@@ -131,8 +167,12 @@ impl Machine<'_> {
                     self.eval(otherwise)
                 }
             }
-            Code::Binary(Bin::And, left, right) => Ok(Data::Bool(self.truth(left)? && self.truth(right)?)),
-            Code::Binary(Bin::Or, left, right) => Ok(Data::Bool(self.truth(left)? || self.truth(right)?)),
+            Code::Binary(Bin::And, left, right) => {
+                Ok(Data::Bool(self.truth(left)? && self.truth(right)?))
+            }
+            Code::Binary(Bin::Or, left, right) => {
+                Ok(Data::Bool(self.truth(left)? || self.truth(right)?))
+            }
             Code::Binary(Bin::Coalesce, left, right) => match self.eval(left)? {
                 Data::Null => self.eval(right),
                 value => Ok(value),
@@ -168,7 +208,11 @@ impl Machine<'_> {
                 Err(stop) => Err(stop),
             },
             Code::If(condition, then, otherwise) => {
-                let branch = if self.truth(condition)? { then } else { otherwise };
+                let branch = if self.truth(condition)? {
+                    then
+                } else {
+                    otherwise
+                };
                 self.block(branch)?;
                 Ok(Data::Null)
             }
@@ -192,7 +236,9 @@ impl Machine<'_> {
                 let property = self.eval(property)?;
                 let value = self.eval(value)?;
                 self.at = node.at;
-                let Data::Property(property) = property else { return self.null() };
+                let Data::Property(property) = property else {
+                    return self.null();
+                };
                 let json = self.json_of(&value)?;
                 if let Some(owner) = &property.owner {
                     self.put(owner, property.name.clone(), json, true)?;
@@ -258,7 +304,8 @@ impl Machine<'_> {
             }
             Code::SizedArray(ty, size) => match self.eval(size)? {
                 Data::Int(size) => {
-                    let size = usize::try_from(size).or_else(|_| self.fail("The size of an array is negative."))?;
+                    let size = usize::try_from(size)
+                        .or_else(|_| self.fail("The size of an array is negative."))?;
                     self.charge(size.saturating_mul(32))?;
                     self.list(vec![default_of(ty); size])
                 }
@@ -303,7 +350,9 @@ impl Machine<'_> {
             }
             Code::Try(body, catch, finally) => {
                 let mut result = self.block(body);
-                if let (Err(Stop::Fail(failure, false)), Some((slot, statements))) = (&result, catch) {
+                if let (Err(Stop::Fail(failure, false)), Some((slot, statements))) =
+                    (&result, catch)
+                {
                     if let Some(slot) = slot {
                         self.locals[*slot] = Data::from(failure.message.as_str());
                     }
@@ -340,28 +389,40 @@ impl Machine<'_> {
             _ => {}
         }
         match (left, right) {
-            (Time(a), Span(b)) => match if bin == Bin::Add { a.checked_add_signed(b) } else { a.checked_sub_signed(b) } {
+            (Time(a), Span(b)) => match if bin == Bin::Add {
+                a.checked_add_signed(b)
+            } else {
+                a.checked_sub_signed(b)
+            } {
                 Some(time) => Ok(Time(time)),
                 None => self.fail("The time is out of range."),
             },
             (Time(a), Time(b)) if bin == Bin::Subtract => Ok(Span(a - b)),
             (Time(a), Time(b)) => Ok(Data::Bool(ordered(bin, a.cmp(&b)))),
             (Span(a), Span(b)) => match bin {
-                Bin::Add | Bin::Subtract => match if bin == Bin::Add { a.checked_add(&b) } else { a.checked_sub(&b) } {
+                Bin::Add | Bin::Subtract => match if bin == Bin::Add {
+                    a.checked_add(&b)
+                } else {
+                    a.checked_sub(&b)
+                } {
                     Some(span) => Ok(Span(span)),
                     None => self.fail("The time span is out of range."),
                 },
                 _ => Ok(Data::Bool(ordered(bin, a.cmp(&b)))),
             },
             (Int(a), Int(b)) => self.integers(bin, a, b),
-            (Char(a), Char(b)) => self.integers(bin, i64::from(u32::from(a)), i64::from(u32::from(b))),
+            (Char(a), Char(b)) => {
+                self.integers(bin, i64::from(u32::from(a)), i64::from(u32::from(b)))
+            }
             (Char(a), Int(b)) => self.integers(bin, i64::from(u32::from(a)), b),
             (Int(a), Char(b)) => self.integers(bin, a, i64::from(u32::from(b))),
             (a, b) => {
                 let (Some(a), Some(b)) = (number(&a), number(&b)) else {
                     // Comparisons with a null of a nullable type are false in C#.
                     return match bin {
-                        Bin::Less | Bin::Greater | Bin::LessOrEqual | Bin::GreaterOrEqual => Ok(Data::Bool(false)),
+                        Bin::Less | Bin::Greater | Bin::LessOrEqual | Bin::GreaterOrEqual => {
+                            Ok(Data::Bool(false))
+                        }
                         _ => self.null(),
                     };
                 };
@@ -392,27 +453,45 @@ impl Machine<'_> {
         }
     }
 
-    fn from_values(&mut self, values: &[String]) -> Eval<Data> {
-        let items = values.iter().map(|value| Data::from(value.as_str())).collect();
+    fn listed(&mut self, values: &[String]) -> Eval<Data> {
+        let items = values
+            .iter()
+            .map(|value| Data::from(value.as_str()))
+            .collect();
         self.list(items)
     }
 
     pub(super) fn items(&mut self, data: &Data) -> Eval<Vec<Data>> {
         let items = match data {
             Data::List(items) => items.lock().clone(),
-            Data::Json(Json::Array(items)) => items.lock().iter().cloned().map(Data::Json).collect(),
-            Data::Json(Json::Object(members)) => {
-                members.lock().iter().map(|(name, value)| Data::Pair(Arc::new((name.clone(), Data::Json(value.clone()))))).collect()
+            Data::Json(Json::Array(items)) => {
+                items.lock().iter().cloned().map(Data::Json).collect()
             }
+            Data::Json(Json::Object(members)) => members
+                .lock()
+                .iter()
+                .map(|(name, value)| {
+                    Data::Pair(Arc::new((name.clone(), Data::Json(value.clone()))))
+                })
+                .collect(),
             Data::Json(Json::Scalar(_)) => Vec::new(),
-            Data::Dictionary(entries) => entries.lock().iter().cloned().map(|entry| Data::Pair(Arc::new(entry))).collect(),
+            Data::Dictionary(entries) => entries
+                .lock()
+                .iter()
+                .cloned()
+                .map(|entry| Data::Pair(Arc::new(entry)))
+                .collect(),
             Data::String(text) => text.chars().map(Data::Char).collect(),
             Data::Map(map) => {
                 let single = *map == Map::MatchedParameters;
                 let entries = self.context.entries(*map);
                 let mut items = Vec::with_capacity(entries.len());
                 for (name, values) in entries {
-                    let value = if single { Data::from(values.join(",")) } else { self.from_values(&values)? };
+                    let value = if single {
+                        Data::from(values.join(","))
+                    } else {
+                        self.listed(&values)?
+                    };
                     items.push(Data::Pair(Arc::new((name.into(), value))));
                 }
                 items
@@ -420,7 +499,7 @@ impl Machine<'_> {
             Data::ResponseHeaders(response) => {
                 let mut items = Vec::new();
                 for (name, values) in &response.headers {
-                    let value = self.from_values(values)?;
+                    let value = self.listed(values)?;
                     items.push(Data::Pair(Arc::new((name.as_str().into(), value))));
                 }
                 items
@@ -434,15 +513,21 @@ impl Machine<'_> {
     fn map_entry(&self, map: &Data, name: &str) -> Option<Vec<String>> {
         match map {
             Data::Map(map) => self.context.entry(*map, name),
-            Data::ResponseHeaders(response) => {
-                response.headers.iter().find(|(known, _)| known.eq_ignore_ascii_case(name)).map(|(_, values)| values.clone())
-            }
+            Data::ResponseHeaders(response) => response
+                .headers
+                .iter()
+                .find(|(known, _)| known.eq_ignore_ascii_case(name))
+                .map(|(_, values)| values.clone()),
             _ => None,
         }
     }
 
     fn index(&mut self, object: &Data, index: &Data) -> Eval<Data> {
-        let missing = |machine: &Self, name: &str| machine.fail(format!("The given key was not present in the dictionary: {name}."));
+        let missing = |machine: &Self, name: &str| {
+            machine.fail(format!(
+                "The given key was not present in the dictionary: {name}."
+            ))
+        };
         match (object, index) {
             (Data::Variables, Data::String(name)) => match self.context.variable(name) {
                 Some(value) => Ok(value),
@@ -450,46 +535,75 @@ impl Machine<'_> {
             },
             (Data::Map(map), Data::String(name)) => match self.context.entry(*map, name) {
                 Some(values) if *map == Map::MatchedParameters => self.text(values.join(",")),
-                Some(values) => self.from_values(&values),
+                Some(values) => self.listed(&values),
                 None => missing(self, name),
             },
             (Data::ResponseHeaders(_), Data::String(name)) => match self.map_entry(object, name) {
-                Some(values) => self.from_values(&values),
+                Some(values) => self.listed(&values),
                 None => missing(self, name),
             },
             (Data::Dictionary(entries), Data::String(name)) => {
-                let found = entries.lock().iter().find(|(known, _)| known == name).map(|(_, value)| value.clone());
+                let found = entries
+                    .lock()
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map(|(_, value)| value.clone());
                 match found {
                     Some(value) => Ok(value),
                     None => missing(self, name),
                 }
             }
             (Data::Json(Json::Object(members)), Data::String(name)) => {
-                let found = members.lock().iter().find(|(known, _)| known == name).map(|(_, value)| Data::Json(value.clone()));
+                let found = members
+                    .lock()
+                    .iter()
+                    .find(|(known, _)| known == name)
+                    .map(|(_, value)| Data::Json(value.clone()));
                 Ok(found.unwrap_or(Data::Null))
             }
             (Data::Json(Json::Array(items)), Data::Int(at)) => {
-                let found = usize::try_from(*at).ok().and_then(|at| items.lock().get(at).cloned());
-                found.map(Data::Json).map_or_else(|| self.fail("Index was out of range."), Ok)
+                let found = usize::try_from(*at)
+                    .ok()
+                    .and_then(|at| items.lock().get(at).cloned());
+                found
+                    .map(Data::Json)
+                    .map_or_else(|| self.fail("Index was out of range."), Ok)
             }
             (Data::List(items), Data::Int(at)) => {
-                let found = usize::try_from(*at).ok().and_then(|at| items.lock().get(at).cloned());
+                let found = usize::try_from(*at)
+                    .ok()
+                    .and_then(|at| items.lock().get(at).cloned());
                 found.map_or_else(|| self.fail("Index was out of range."), Ok)
             }
             (Data::String(text), Data::Int(at)) => {
-                let found = usize::try_from(*at).ok().and_then(|at| text.chars().nth(at));
-                found.map(Data::Char).map_or_else(|| self.fail("Index was outside the bounds of the text."), Ok)
+                let found = usize::try_from(*at)
+                    .ok()
+                    .and_then(|at| text.chars().nth(at));
+                found.map(Data::Char).map_or_else(
+                    || self.fail("Index was outside the bounds of the text."),
+                    Ok,
+                )
             }
             (Data::Bytes(bytes), Data::Int(at)) => {
-                let found = usize::try_from(*at).ok().and_then(|at| bytes.get(at).copied());
-                found.map(|byte| Data::Int(i64::from(byte))).map_or_else(|| self.fail("Index was out of range."), Ok)
+                let found = usize::try_from(*at)
+                    .ok()
+                    .and_then(|at| bytes.get(at).copied());
+                found
+                    .map(|byte| Data::Int(i64::from(byte)))
+                    .map_or_else(|| self.fail("Index was out of range."), Ok)
             }
             (Data::Null, _) => self.null(),
             _ => self.fail("Cannot access a child value on this value."),
         }
     }
 
-    fn put(&mut self, members: &Shared<Vec<(Arc<str>, Json)>>, name: Arc<str>, value: Json, replace: bool) -> Eval<()> {
+    fn put(
+        &mut self,
+        members: &Shared<Vec<(Arc<str>, Json)>>,
+        name: Arc<str>,
+        value: Json,
+        replace: bool,
+    ) -> Eval<()> {
         self.charge(name.len() + 64)?;
         let mut members = members.lock();
         match members.iter_mut().find(|(known, _)| *known == name) {
@@ -529,7 +643,10 @@ impl Machine<'_> {
                 }
                 Ok(())
             }
-            (Data::List(items), Data::Int(at)) => match usize::try_from(*at).ok().and_then(|at| items.lock().get_mut(at).map(|slot| *slot = value)) {
+            (Data::List(items), Data::Int(at)) => match usize::try_from(*at)
+                .ok()
+                .and_then(|at| items.lock().get_mut(at).map(|slot| *slot = value))
+            {
                 Some(()) => Ok(()),
                 None => self.fail("Index was out of range."),
             },
@@ -574,9 +691,10 @@ impl Machine<'_> {
             Data::Int(value) => Json::Scalar((*value).into()),
             Data::Double(value) => Json::Scalar((*value).into()),
             Data::Json(json) => json.clone(),
-            Data::Property(property) => {
-                Json::Object(Shared::new(vec![(property.name.clone(), property.value.clone())]))
-            }
+            Data::Property(property) => Json::Object(Shared::new(vec![(
+                property.name.clone(),
+                property.value.clone(),
+            )])),
             Data::DateTime(time) => Json::Scalar(net_time(*time, "o").into()),
             Data::Bytes(bytes) => Json::Scalar(encode_base64(bytes).into()),
             Data::List(_) | Data::Map(_) | Data::Dictionary(_) | Data::ResponseHeaders(_) => {
@@ -614,7 +732,16 @@ impl Machine<'_> {
     fn cast(&mut self, value: Data, ty: &Type) -> Eval<Data> {
         let value = match (value, ty) {
             (value, Type::Object) => return Ok(value),
-            (Data::Null, Type::Bool | Type::Int | Type::Double | Type::Char | Type::DateTime | Type::TimeSpan | Type::Guid) => {
+            (
+                Data::Null,
+                Type::Bool
+                | Type::Int
+                | Type::Double
+                | Type::Char
+                | Type::DateTime
+                | Type::TimeSpan
+                | Type::Guid,
+            ) => {
                 return self.null();
             }
             (Data::Null, _) => return Ok(Data::Null),
@@ -632,21 +759,39 @@ impl Machine<'_> {
                 .or_else(|| scalar.as_f64().map(|value| value.round_ties_even() as i64))
                 .or_else(|| scalar.as_str().and_then(|text| text.trim().parse().ok()))
                 .map(Data::Int),
-            (Data::Json(Json::Scalar(scalar)), Type::Double) => {
-                scalar.as_f64().or_else(|| scalar.as_str().and_then(|text| text.trim().parse().ok())).map(Data::Double)
+            (Data::Json(Json::Scalar(scalar)), Type::Double) => scalar
+                .as_f64()
+                .or_else(|| scalar.as_str().and_then(|text| text.trim().parse().ok()))
+                .map(Data::Double),
+            (Data::Json(Json::Scalar(scalar)), Type::Bool) => scalar
+                .as_bool()
+                .or_else(|| {
+                    scalar
+                        .as_str()
+                        .and_then(|text| text.to_ascii_lowercase().parse().ok())
+                })
+                .map(Data::Bool),
+            (Data::Json(Json::Scalar(scalar)), Type::DateTime) => {
+                scalar.as_str().and_then(parse_time).map(Data::DateTime)
             }
-            (Data::Json(Json::Scalar(scalar)), Type::Bool) => {
-                scalar.as_bool().or_else(|| scalar.as_str().and_then(|text| text.to_ascii_lowercase().parse().ok())).map(Data::Bool)
+            (Data::Json(Json::Scalar(scalar)), Type::Guid) => {
+                scalar.as_str().and_then(parse_guid).map(Data::Guid)
             }
-            (Data::Json(Json::Scalar(scalar)), Type::DateTime) => scalar.as_str().and_then(parse_time).map(Data::DateTime),
-            (Data::Json(Json::Scalar(scalar)), Type::Guid) => scalar.as_str().and_then(parse_guid).map(Data::Guid),
             (Data::Double(value), Type::Int) => Some(Data::Int(value.trunc() as i64)),
             (Data::Int(value), Type::Double) => Some(Data::Double(*value as f64)),
             (Data::Char(value), Type::Int) => Some(Data::Int(i64::from(u32::from(*value)))),
-            (Data::Int(value), Type::Char) => u32::try_from(*value).ok().and_then(char::from_u32).map(Data::Char),
-            (Data::String(_) | Data::Int(_) | Data::Double(_) | Data::Bool(_) | Data::DateTime(_), Type::Token) => {
-                Some(Data::Json(self.json_of(&value)?))
-            }
+            (Data::Int(value), Type::Char) => u32::try_from(*value)
+                .ok()
+                .and_then(char::from_u32)
+                .map(Data::Char),
+            (
+                Data::String(_)
+                | Data::Int(_)
+                | Data::Double(_)
+                | Data::Bool(_)
+                | Data::DateTime(_),
+                Type::Token,
+            ) => Some(Data::Json(self.json_of(&value)?)),
             (Data::Json(Json::Array(_)), Type::List(item)) => {
                 let item = (**item).clone();
                 let mut items = Vec::new();
@@ -675,7 +820,18 @@ impl Machine<'_> {
 
     fn create(&mut self, kind: New, values: &[Data]) -> Eval<Data> {
         self.charge(64)?;
-        let ints = || values.iter().map(|value| if let Data::Int(value) = value { *value } else { 0 }).collect::<Vec<_>>();
+        let ints = || {
+            values
+                .iter()
+                .map(|value| {
+                    if let Data::Int(value) = value {
+                        *value
+                    } else {
+                        0
+                    }
+                })
+                .collect::<Vec<_>>()
+        };
         Ok(match kind {
             New::JsonObject => {
                 let object = Data::Json(Json::Object(Shared::new(Vec::new())));
@@ -685,7 +841,11 @@ impl Machine<'_> {
                         Data::Json(Json::Object(members)) => {
                             let members = members.lock().clone();
                             for (name, value) in members {
-                                self.set_index(&object, &Data::String(name), Data::Json(Json::from(value.to_value())))?;
+                                self.set_index(
+                                    &object,
+                                    &Data::String(name),
+                                    Data::Json(Json::from(value.to_value())),
+                                )?;
                             }
                         }
                         other => {
@@ -717,7 +877,11 @@ impl Machine<'_> {
                     let rest = Data::list(values[1..].iter().cloned());
                     self.json_of(&rest)?
                 };
-                Data::Property(Property { owner: None, name: values[0].to_text().into(), value })
+                Data::Property(Property {
+                    owner: None,
+                    name: values[0].to_text().into(),
+                    value,
+                })
             }
             New::Token => Data::Json(self.json_of(&values[0])?),
             New::Builder => Data::Builder(Shared::new(match values.first() {
@@ -749,13 +913,22 @@ impl Machine<'_> {
                     .and_then(|date| date.and_hms_opt(unsigned(3), unsigned(4), unsigned(5)));
                 match time {
                     Some(time) => Data::DateTime(time.and_utc()),
-                    None => return self.fail("The parameters describe an un-representable DateTime."),
+                    None => {
+                        return self.fail("The parameters describe an un-representable DateTime.");
+                    }
                 }
             }
             New::TimeSpan => {
                 let parts = ints();
-                let (days, rest) = if parts.len() == 4 { (parts[0], &parts[1..]) } else { (0, &parts[..]) };
-                let seconds = i128::from(days) * 86_400 + i128::from(rest[0]) * 3600 + i128::from(rest[1]) * 60 + i128::from(rest[2]);
+                let (days, rest) = if parts.len() == 4 {
+                    (parts[0], &parts[1..])
+                } else {
+                    (0, &parts[..])
+                };
+                let seconds = i128::from(days) * 86_400
+                    + i128::from(rest[0]) * 3600
+                    + i128::from(rest[1]) * 60
+                    + i128::from(rest[2]);
                 match i64::try_from(seconds).ok().and_then(TimeDelta::try_seconds) {
                     Some(span) => Data::TimeSpan(span),
                     None => return self.fail("The time span is out of range."),
@@ -766,8 +939,11 @@ impl Machine<'_> {
                 None => return self.fail("Unrecognized Guid format."),
             },
             New::Repeat => {
-                let (Data::Char(c), Data::Int(count)) = (&values[0], &values[1]) else { return self.null() };
-                let count = usize::try_from(*count).or_else(|_| self.fail("The count is negative."))?;
+                let (Data::Char(c), Data::Int(count)) = (&values[0], &values[1]) else {
+                    return self.null();
+                };
+                let count =
+                    usize::try_from(*count).or_else(|_| self.fail("The count is negative."))?;
                 self.charge(count.saturating_mul(c.len_utf8()))?;
                 self.text(std::iter::repeat_n(*c, count).collect::<String>())?
             }
@@ -784,12 +960,18 @@ impl Machine<'_> {
         }
         // Compiling costs far more than a step.
         self.burn(1000)?;
-        regex_of(&pattern.to_text(), &options.map(Data::to_text).unwrap_or_default()).or_else(|message| self.fail(message))
+        regex_of(
+            &pattern.to_text(),
+            &options.map(Data::to_text).unwrap_or_default(),
+        )
+        .or_else(|message| self.fail(message))
     }
 
     fn call(&mut self, lambda: &Node, items: &[Data]) -> Eval<Data> {
         self.burn(1)?;
-        let Code::Lambda(slots, body) = &lambda.code else { return self.fail("A lambda is expected.") };
+        let Code::Lambda(slots, body) = &lambda.code else {
+            return self.fail("A lambda is expected.");
+        };
         for (slot, item) in slots.iter().zip(items) {
             self.locals[*slot] = item.clone();
         }
@@ -814,18 +996,35 @@ impl Machine<'_> {
             },
             Data::Int(_) | Data::Double(_) => {
                 let number = number(value).unwrap_or_default();
-                let digits = format.get(1..).and_then(|digits| digits.parse::<usize>().ok()).filter(|digits| *digits <= 99);
+                let digits = format
+                    .get(1..)
+                    .and_then(|digits| digits.parse::<usize>().ok())
+                    .filter(|digits| *digits <= 99);
                 match (format.chars().next(), value) {
-                    (Some('D' | 'd'), Data::Int(value)) => format!("{}{:0>width$}", if *value < 0 { "-" } else { "" }, value.unsigned_abs(), width = digits.unwrap_or(0)),
-                    (Some('X'), Data::Int(value)) => format!("{value:0>width$X}", width = digits.unwrap_or(0)),
-                    (Some('x'), Data::Int(value)) => format!("{value:0>width$x}", width = digits.unwrap_or(0)),
+                    (Some('D' | 'd'), Data::Int(value)) => format!(
+                        "{}{:0>width$}",
+                        if *value < 0 { "-" } else { "" },
+                        value.unsigned_abs(),
+                        width = digits.unwrap_or(0)
+                    ),
+                    (Some('X'), Data::Int(value)) => {
+                        format!("{value:0>width$X}", width = digits.unwrap_or(0))
+                    }
+                    (Some('x'), Data::Int(value)) => {
+                        format!("{value:0>width$x}", width = digits.unwrap_or(0))
+                    }
                     (Some('F' | 'f'), _) => format!("{number:.*}", digits.unwrap_or(2)),
-                    (Some('0'), _) if format.bytes().all(|b| b == b'0') => format!("{number:0>width$.0}", width = format.len()),
+                    (Some('0'), _) if format.bytes().all(|b| b == b'0') => {
+                        format!("{number:0>width$.0}", width = format.len())
+                    }
                     (Some('0' | '#'), _) if format.contains('.') => {
                         let places = format.len() - format.find('.').unwrap_or(0) - 1;
                         format!("{number:.places$}")
                     }
-                    _ => return self.fail(format!("The number format '{format}' is not supported.")),
+                    _ => {
+                        return self
+                            .fail(format!("The number format '{format}' is not supported."));
+                    }
                 }
             }
             other => other.to_text(),
@@ -844,9 +1043,13 @@ impl Machine<'_> {
                 rest = &rest[brace + 2..];
                 continue;
             }
-            let Some(end) = rest[brace..].find('}').filter(|_| c == "{") else { return self.fail("Input string was not in a correct format.") };
+            let Some(end) = rest[brace..].find('}').filter(|_| c == "{") else {
+                return self.fail("Input string was not in a correct format.");
+            };
             let hole = &rest[brace + 1..brace + end];
-            let (place, format) = hole.split_once(':').map_or((hole, None), |(place, format)| (place, Some(format)));
+            let (place, format) = hole
+                .split_once(':')
+                .map_or((hole, None), |(place, format)| (place, Some(format)));
             let place = place.split(',').next().unwrap_or_default().trim();
             let Some(value) = place.parse::<usize>().ok().and_then(|at| values.get(at)) else {
                 return self.fail("Index must refer to an argument of the format.");
@@ -863,7 +1066,9 @@ impl Machine<'_> {
     }
 
     fn body(&mut self, bytes: Option<Arc<[u8]>>, ty: &Type) -> Eval<Data> {
-        let Some(bytes) = bytes else { return Ok(Data::Null) };
+        let Some(bytes) = bytes else {
+            return Ok(Data::Null);
+        };
         self.charge(bytes.len())?;
         match ty {
             Type::Bytes => Ok(Data::Bytes(bytes)),
@@ -885,7 +1090,10 @@ fn contains(json: &Json, target: &Data) -> bool {
     match (json, target) {
         (Json::Object(a), Data::Json(Json::Object(b))) if a.same(b) => true,
         (Json::Array(a), Data::Json(Json::Array(b))) if a.same(b) => true,
-        (Json::Object(members), _) => members.lock().iter().any(|(_, value)| contains(value, target)),
+        (Json::Object(members), _) => members
+            .lock()
+            .iter()
+            .any(|(_, value)| contains(value, target)),
         (Json::Array(items), _) => items.lock().iter().any(|value| contains(value, target)),
         (Json::Scalar(_), _) => false,
     }
@@ -954,9 +1162,10 @@ fn is(data: &Data, ty: &Type) -> bool {
         | (Data::Basic(_), Type::Basic)
         | (Data::Response(_), Type::Response)
         | (Data::Group(_), Type::Group) => true,
-        (Data::List(items), Type::List(item)) => {
-            items.lock().iter().all(|value| matches!(value, Data::Null) || is(value, item))
-        }
+        (Data::List(items), Type::List(item)) => items
+            .lock()
+            .iter()
+            .all(|value| matches!(value, Data::Null) || is(value, item)),
         _ => false,
     }
 }
@@ -974,21 +1183,37 @@ fn default_of(ty: &Type) -> Data {
 }
 
 pub(super) fn parse_guid(text: &str) -> Option<u128> {
-    let hex: String = text.trim().trim_matches(['{', '}', '(', ')']).chars().filter(|c| *c != '-').collect();
-    (hex.len() == 32).then(|| u128::from_str_radix(&hex, 16).ok()).flatten()
+    let hex: String = text
+        .trim()
+        .trim_matches(['{', '}', '(', ')'])
+        .chars()
+        .filter(|c| *c != '-')
+        .collect();
+    (hex.len() == 32)
+        .then(|| u128::from_str_radix(&hex, 16).ok())
+        .flatten()
 }
 
 fn parse_time(text: &str) -> Option<DateTime<Utc>> {
     let text = text.trim();
-    if let Ok(time) = DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_rfc2822(text)) {
+    if let Ok(time) =
+        DateTime::parse_from_rfc3339(text).or_else(|_| DateTime::parse_from_rfc2822(text))
+    {
         return Some(time.to_utc());
     }
-    for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%d %H:%M:%S%.f", "%m/%d/%Y %H:%M:%S"] {
+    for format in [
+        "%Y-%m-%dT%H:%M:%S%.f",
+        "%Y-%m-%d %H:%M:%S%.f",
+        "%m/%d/%Y %H:%M:%S",
+    ] {
         if let Ok(time) = NaiveDateTime::parse_from_str(text, format) {
             return Some(time.and_utc());
         }
     }
-    ["%Y-%m-%d", "%m/%d/%Y"].iter().find_map(|format| NaiveDate::parse_from_str(text, format).ok()).map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc())
+    ["%Y-%m-%d", "%m/%d/%Y"]
+        .iter()
+        .find_map(|format| NaiveDate::parse_from_str(text, format).ok())
+        .map(|date| date.and_time(chrono::NaiveTime::MIN).and_utc())
 }
 
 /// Formats a time as .NET does in the invariant culture.
@@ -1068,21 +1293,33 @@ pub(super) use time::{add_double, months};
 mod time {
     use super::{DateTime, Months, TimeDelta, Utc};
 
-    pub(crate) fn add_double(time: DateTime<Utc>, amount: f64, unit_seconds: f64) -> Option<DateTime<Utc>> {
+    pub(crate) fn add_double(
+        time: DateTime<Utc>,
+        amount: f64,
+        unit_seconds: f64,
+    ) -> Option<DateTime<Utc>> {
         span(amount, unit_seconds).and_then(|span| time.checked_add_signed(span))
     }
 
     pub(crate) fn span(amount: f64, unit_seconds: f64) -> Option<TimeDelta> {
         let nanos = amount * unit_seconds * 1e9;
-        (nanos.is_finite() && nanos.abs() < 9.2e18).then(|| TimeDelta::nanoseconds(nanos.round() as i64)).or_else(|| {
-            let seconds = amount * unit_seconds;
-            (seconds.is_finite() && seconds.abs() < 9.2e15).then(|| TimeDelta::try_seconds(seconds as i64)).flatten()
-        })
+        (nanos.is_finite() && nanos.abs() < 9.2e18)
+            .then(|| TimeDelta::nanoseconds(nanos.round() as i64))
+            .or_else(|| {
+                let seconds = amount * unit_seconds;
+                (seconds.is_finite() && seconds.abs() < 9.2e15)
+                    .then(|| TimeDelta::try_seconds(seconds as i64))
+                    .flatten()
+            })
     }
 
     pub(crate) fn months(time: DateTime<Utc>, count: i64) -> Option<DateTime<Utc>> {
         let magnitude = Months::new(u32::try_from(count.unsigned_abs()).ok()?);
-        if count < 0 { time.checked_sub_months(magnitude) } else { time.checked_add_months(magnitude) }
+        if count < 0 {
+            time.checked_sub_months(magnitude)
+        } else {
+            time.checked_add_months(magnitude)
+        }
     }
 }
 pub(super) use time::span;

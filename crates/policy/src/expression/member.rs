@@ -424,3 +424,37 @@ pub(super) const MEMBERS: &[(&str, &str, &str, Op)] = &[
     ("Random", "Next(int, int)", "int", Op::RandomBetween),
     ("Random", "NextDouble()", "double", Op::RandomDouble),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::MEMBERS;
+
+    const START: &str = "<!-- members: written from the table of the code -->\n";
+
+    #[test]
+    fn the_documented_members_are_those_of_the_table() -> Result<(), std::io::Error> {
+        let mut table = "| receiver | member | result |\n| --- | --- | --- |\n".to_owned();
+        for (owner, signature, result, _) in MEMBERS {
+            table.push_str(&format!("| `{owner}` | `{signature}` | `{result}` |\n"));
+        }
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../../docs/policy-expressions.md"
+        );
+        let document = std::fs::read_to_string(path)?;
+        let documented = document.split_once(START).map(|(_, documented)| documented);
+        if std::env::var_os("BLESS").is_some() {
+            let prose = document
+                .split_once(START)
+                .map_or(document.as_str(), |(prose, _)| prose);
+            std::fs::write(path, format!("{prose}{START}{table}"))?;
+            return Ok(());
+        }
+        assert_eq!(
+            documented,
+            Some(table.as_str()),
+            "run this test with BLESS=1 to write the table"
+        );
+        Ok(())
+    }
+}

@@ -14,11 +14,14 @@ use crate::xml::end_of_expression;
 use program::Node;
 
 pub use context::{Context, Field, Map, Part, Side};
-pub use data::{Data, Json, Jwt, Property, ResponseData, Shared};
+pub use data::{Data, Json, Jwt, Members, Property, ResponseData, Shared};
 
 /// Static type of an expression, as far as the checker tells types apart.
 #[derive(Clone, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "each variant is the type of the same name in C# or of the context")]
+#[expect(
+    missing_docs,
+    reason = "each variant is the type of the same name in C# or of the context"
+)]
 pub enum Type {
     Object,
     Null,
@@ -70,7 +73,10 @@ pub struct Limits {
 impl Default for Limits {
     /// Generous for policies, and a few milliseconds at most.
     fn default() -> Self {
-        Self { fuel: 200_000, memory_bytes: 16 * 1024 * 1024 }
+        Self {
+            fuel: 200_000,
+            memory_bytes: 16 * 1024 * 1024,
+        }
     }
 }
 
@@ -148,7 +154,10 @@ impl Expression {
 
 fn compile(source: &str, expected: &Type) -> Result<Expression, CompileError> {
     if end_of_expression(source) != Some(source.len()) {
-        return Err(CompileError { at: 0, message: "The expression is not closed, or text follows it.".to_owned() });
+        return Err(CompileError {
+            at: 0,
+            message: "The expression is not closed, or text follows it.".to_owned(),
+        });
     }
     let inner = &source[2..source.len() - 1];
     let mut checker = check::Checker::new();
@@ -168,8 +177,12 @@ fn compile(source: &str, expected: &Type) -> Result<Expression, CompileError> {
     let wrong = match (&ty, expected) {
         (Type::Void | Type::Class(_), _) => Some("The expression has no value.".to_owned()),
         (Type::Bool, Type::Bool) => None,
-        (_, Type::Bool) => Some("The expression must give a value of type 'bool'; use a cast.".to_owned()),
-        (Type::Bool, Type::Int | Type::Double) => Some("The expression must give a number.".to_owned()),
+        (_, Type::Bool) => {
+            Some("The expression must give a value of type 'bool'; use a cast.".to_owned())
+        }
+        (Type::Bool, Type::Int | Type::Double) => {
+            Some("The expression must give a number.".to_owned())
+        }
         _ => None,
     };
     match wrong {

@@ -100,12 +100,16 @@ pub(super) enum StmtKind {
 type Parse<T> = Result<T, CompileError>;
 
 fn error<T>(at: usize, message: impl Into<String>) -> Parse<T> {
-    Err(CompileError { at, message: message.into() })
+    Err(CompileError {
+        at,
+        message: message.into(),
+    })
 }
 
 const SIGNS: &[&str] = &[
-    "??=", "=>", "==", "!=", "<=", ">=", "&&", "||", "??", "?.", "?[", "+=", "-=", "*=", "/=", "++", "--", "(", ")", "{", "}",
-    "[", "]", ".", ",", ";", ":", "?", "+", "-", "*", "/", "%", "<", ">", "=", "!", "&", "|", "^",
+    "??=", "=>", "==", "!=", "<=", ">=", "&&", "||", "??", "?.", "?[", "+=", "-=", "*=", "/=",
+    "++", "--", "(", ")", "{", "}", "[", "]", ".", ",", ";", ":", "?", "+", "-", "*", "/", "%",
+    "<", ">", "=", "!", "&", "|", "^",
 ];
 
 fn lex(source: &str, base: usize) -> Parse<Vec<(Token, usize)>> {
@@ -123,7 +127,12 @@ fn lex(source: &str, base: usize) -> Parse<Vec<(Token, usize)>> {
                 Some(end) => at += end + 2,
                 None => return error(here, "Comment is not closed."),
             }
-        } else if c == '"' || rest.starts_with("@\"") || rest.starts_with("$\"") || rest.starts_with("$@\"") || rest.starts_with("@$\"") {
+        } else if c == '"'
+            || rest.starts_with("@\"")
+            || rest.starts_with("$\"")
+            || rest.starts_with("$@\"")
+            || rest.starts_with("@$\"")
+        {
             let (token, length) = text(rest, here)?;
             tokens.push((token, here));
             at += length;
@@ -143,9 +152,14 @@ fn lex(source: &str, base: usize) -> Parse<Vec<(Token, usize)>> {
             let (token, length) = number(rest, here)?;
             tokens.push((token, here));
             at += length;
-        } else if c.is_alphabetic() || c == '_' || (c == '@' && rest[1..].starts_with(|c: char| c.is_alphabetic())) {
+        } else if c.is_alphabetic()
+            || c == '_'
+            || (c == '@' && rest[1..].starts_with(|c: char| c.is_alphabetic()))
+        {
             let skip = usize::from(c == '@');
-            let length = rest[skip..].find(|c: char| !(c.is_alphanumeric() || c == '_')).map_or(rest.len(), |length| length + skip);
+            let length = rest[skip..]
+                .find(|c: char| !(c.is_alphanumeric() || c == '_'))
+                .map_or(rest.len(), |length| length + skip);
             tokens.push((Token::Name(rest[skip..length].to_owned()), here));
             at += length;
         } else if let Some(sign) = SIGNS.iter().find(|sign| rest.starts_with(**sign)) {
@@ -162,13 +176,20 @@ fn lex(source: &str, base: usize) -> Parse<Vec<(Token, usize)>> {
 fn number(rest: &str, at: usize) -> Parse<(Token, usize)> {
     let bytes = rest.as_bytes();
     if rest.starts_with("0x") || rest.starts_with("0X") {
-        let length = 2 + rest[2..].find(|c: char| !c.is_ascii_hexdigit()).unwrap_or(rest.len() - 2);
+        let length = 2 + rest[2..]
+            .find(|c: char| !c.is_ascii_hexdigit())
+            .unwrap_or(rest.len() - 2);
         return match i64::from_str_radix(&rest[2..length], 16) {
             Ok(value) => Ok((Token::Int(value), length)),
             Err(_) => error(at, "Invalid number."),
         };
     }
-    let digits = |from: usize| from + bytes[from..].iter().take_while(|b| b.is_ascii_digit() || **b == b'_').count();
+    let digits = |from: usize| {
+        from + bytes[from..]
+            .iter()
+            .take_while(|b| b.is_ascii_digit() || **b == b'_')
+            .count()
+    };
     let mut end = digits(0);
     let mut double = false;
     if bytes.get(end) == Some(&b'.') && bytes.get(end + 1).is_some_and(u8::is_ascii_digit) {
@@ -192,7 +213,11 @@ fn number(rest: &str, at: usize) -> Parse<(Token, usize)> {
         Some(b'l') => end += 1,
         _ => {}
     }
-    let token = if double { text.parse().ok().map(Token::Double) } else { text.parse().ok().map(Token::Int) };
+    let token = if double {
+        text.parse().ok().map(Token::Double)
+    } else {
+        text.parse().ok().map(Token::Int)
+    };
     match token {
         Some(token) => Ok((token, end)),
         None => error(at, "Number is too large."),
@@ -201,7 +226,9 @@ fn number(rest: &str, at: usize) -> Parse<(Token, usize)> {
 
 /// Decodes the escape sequence at the start; returns its length too.
 fn unescape(rest: &str, at: usize) -> Parse<(char, usize)> {
-    let Some(c) = rest[1..].chars().next() else { return error(at, "Text is not closed.") };
+    let Some(c) = rest[1..].chars().next() else {
+        return error(at, "Text is not closed.");
+    };
     let plain = match c {
         'n' => '\n',
         'r' => '\r',
@@ -213,8 +240,14 @@ fn unescape(rest: &str, at: usize) -> Parse<(char, usize)> {
         'v' => '\u{b}',
         '\\' | '"' | '\'' => c,
         'u' | 'x' => {
-            let hex = rest[2..].bytes().take(4).take_while(u8::is_ascii_hexdigit).count();
-            let code = u32::from_str_radix(&rest[2..2 + hex], 16).ok().and_then(char::from_u32);
+            let hex = rest[2..]
+                .bytes()
+                .take(4)
+                .take_while(u8::is_ascii_hexdigit)
+                .count();
+            let code = u32::from_str_radix(&rest[2..2 + hex], 16)
+                .ok()
+                .and_then(char::from_u32);
             return match code {
                 Some(code) if c == 'x' || hex == 4 => Ok((code, 2 + hex)),
                 _ => error(at, "Invalid escape sequence."),
@@ -233,7 +266,9 @@ fn text(rest: &str, at: usize) -> Parse<(Token, usize)> {
     let mut plain = String::new();
     let mut i = prefix + 1;
     loop {
-        let Some(c) = rest[i..].chars().next() else { return error(at, "Text is not closed.") };
+        let Some(c) = rest[i..].chars().next() else {
+            return error(at, "Text is not closed.");
+        };
         match c {
             '"' if verbatim && rest[i..].starts_with("\"\"") => {
                 plain.push('"');
@@ -263,7 +298,9 @@ fn text(rest: &str, at: usize) -> Parse<(Token, usize)> {
                 pieces.push(hole);
                 i += length + 2;
             }
-            '}' if interpolated => return error(at + i, "'}' must be doubled in an interpolated text."),
+            '}' if interpolated => {
+                return error(at + i, "'}' must be doubled in an interpolated text.");
+            }
             '\n' if !verbatim => return error(at + i, "Newline in text."),
             _ => {
                 plain.push(c);
@@ -305,7 +342,11 @@ pub(super) struct Parser {
 
 /// Reads the inside of `@(...)`.
 pub(super) fn parse_expression(source: &str, base: usize) -> Parse<Expr> {
-    let mut parser = Parser { tokens: lex(source, base)?, index: 0, nesting: 0 };
+    let mut parser = Parser {
+        tokens: lex(source, base)?,
+        index: 0,
+        nesting: 0,
+    };
     let expr = parser.expr()?;
     parser.end()?;
     Ok(expr)
@@ -313,7 +354,11 @@ pub(super) fn parse_expression(source: &str, base: usize) -> Parse<Expr> {
 
 /// Reads the inside of `@{...}`.
 pub(super) fn parse_statements(source: &str, base: usize) -> Parse<Vec<Stmt>> {
-    let mut parser = Parser { tokens: lex(source, base)?, index: 0, nesting: 0 };
+    let mut parser = Parser {
+        tokens: lex(source, base)?,
+        index: 0,
+        nesting: 0,
+    };
     let mut statements = Vec::new();
     while *parser.peek() != Token::End {
         statements.push(parser.statement()?);
@@ -379,7 +424,11 @@ impl Parser {
     }
 
     fn expect(&mut self, sign: &str) -> Parse<()> {
-        if self.take(sign) { Ok(()) } else { self.unexpected(&format!("'{sign}' expected")) }
+        if self.take(sign) {
+            Ok(())
+        } else {
+            self.unexpected(&format!("'{sign}' expected"))
+        }
     }
 
     fn unexpected<T>(&self, wanted: &str) -> Parse<T> {
@@ -395,7 +444,11 @@ impl Parser {
     }
 
     fn end(&self) -> Parse<()> {
-        if *self.peek() == Token::End { Ok(()) } else { self.unexpected("End of the expression expected") }
+        if *self.peek() == Token::End {
+            Ok(())
+        } else {
+            self.unexpected("End of the expression expected")
+        }
     }
 
     fn name(&mut self) -> Parse<String> {
@@ -423,7 +476,11 @@ impl Parser {
         if depth >= DEPTH_LIMIT {
             return error(at, "Expression is nested too deeply.");
         }
-        Ok(Expr { at, depth: depth + 1, kind })
+        Ok(Expr {
+            at,
+            depth: depth + 1,
+            kind,
+        })
     }
 
     fn statement(&mut self) -> Parse<Stmt> {
@@ -453,7 +510,11 @@ impl Parser {
             self.expect(";")?;
             StmtKind::Return(value)
         } else if self.take_word("throw") {
-            let value = if self.is(";") { None } else { Some(self.expr()?) };
+            let value = if self.is(";") {
+                None
+            } else {
+                Some(self.expr()?)
+            };
             self.expect(";")?;
             StmtKind::Throw(value)
         } else if self.take_word("break") {
@@ -467,7 +528,11 @@ impl Parser {
             let condition = self.expr()?;
             self.expect(")")?;
             let then = self.statement()?;
-            let otherwise = if self.take_word("else") { Some(Box::new(self.statement()?)) } else { None };
+            let otherwise = if self.take_word("else") {
+                Some(Box::new(self.statement()?))
+            } else {
+                None
+            };
             StmtKind::If(condition, Box::new(then), otherwise)
         } else if self.take_word("while") {
             self.expect("(")?;
@@ -500,7 +565,11 @@ impl Parser {
                 }
                 catch = Some((variable, self.block()?));
             }
-            let finally = if self.take_word("finally") { self.block()? } else { Vec::new() };
+            let finally = if self.take_word("finally") {
+                self.block()?
+            } else {
+                Vec::new()
+            };
             StmtKind::Try(body, catch, finally)
         } else {
             let kind = self.simple()?;
@@ -518,7 +587,11 @@ impl Parser {
             && matches!(self.peek(), Token::Name(name) if !matches!(name.as_str(), "is" | "as"))
         {
             let name = self.name()?;
-            let value = if self.take("=") { Some(self.expr()?) } else { None };
+            let value = if self.take("=") {
+                Some(self.expr()?)
+            } else {
+                None
+            };
             return Ok(StmtKind::Var(ty, name, value));
         }
         self.index = start;
@@ -530,10 +603,17 @@ impl Parser {
         let mut first = Vec::new();
         if !self.is(";") {
             let at = self.at();
-            first.push(Stmt { at, kind: self.simple()? });
+            first.push(Stmt {
+                at,
+                kind: self.simple()?,
+            });
         }
         self.expect(";")?;
-        let condition = if self.is(";") { None } else { Some(self.expr()?) };
+        let condition = if self.is(";") {
+            None
+        } else {
+            Some(self.expr()?)
+        };
         self.expect(";")?;
         let mut steps = Vec::new();
         while !self.is(")") {
@@ -543,12 +623,21 @@ impl Parser {
             }
         }
         self.expect(")")?;
-        Ok(StmtKind::For(first, condition, steps, Box::new(self.statement()?)))
+        Ok(StmtKind::For(
+            first,
+            condition,
+            steps,
+            Box::new(self.statement()?),
+        ))
     }
 
     /// `None` for `var`.
     fn declared_type(&mut self) -> Parse<Option<TypeName>> {
-        if self.take_word("var") { Ok(None) } else { self.type_name().map(Some) }
+        if self.take_word("var") {
+            Ok(None)
+        } else {
+            self.type_name().map(Some)
+        }
     }
 
     fn type_name(&mut self) -> Parse<TypeName> {
@@ -574,12 +663,18 @@ impl Parser {
         }
         self.take("?");
         let mut rank = 0;
-        while self.is("[") && matches!(self.tokens.get(self.index + 1), Some((Token::Sign("]"), _))) {
+        while self.is("[") && matches!(self.tokens.get(self.index + 1), Some((Token::Sign("]"), _)))
+        {
             self.next();
             self.next();
             rank += 1;
         }
-        Ok(TypeName { at, name, arguments, rank })
+        Ok(TypeName {
+            at,
+            name,
+            arguments,
+            rank,
+        })
     }
 
     pub(super) fn expr(&mut self) -> Parse<Expr> {
@@ -597,13 +692,21 @@ impl Parser {
             self.expect(":")?;
             let otherwise = self.expr()?;
             let depth = condition.depth.max(then.depth).max(otherwise.depth);
-            return self.make(at, depth, Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)));
+            return self.make(
+                at,
+                depth,
+                Kind::Ternary(Box::new(condition), Box::new(then), Box::new(otherwise)),
+            );
         }
         for sign in ["=", "+=", "-=", "*=", "/=", "??="] {
             if self.take(sign) {
                 let value = self.expr()?;
                 let depth = condition.depth.max(value.depth);
-                return self.make(at, depth, Kind::Assign(sign, Box::new(condition), Box::new(value)));
+                return self.make(
+                    at,
+                    depth,
+                    Kind::Assign(sign, Box::new(condition), Box::new(value)),
+                );
             }
         }
         Ok(condition)
@@ -639,7 +742,8 @@ impl Parser {
             let body = self.expr()?;
             (body.depth, Body::Expr(body))
         };
-        self.make(at, depth, Kind::Lambda(names, Box::new(body))).map(Some)
+        self.make(at, depth, Kind::Lambda(names, Box::new(body)))
+            .map(Some)
     }
 
     fn binary(&mut self, least: u8) -> Parse<Expr> {
@@ -657,26 +761,47 @@ impl Parser {
                         return self.unexpected("'null' expected");
                     }
                     let null = self.make(at, 0, Kind::Literal(Data::Null))?;
-                    left = self.make(at, left.depth, Kind::Binary("!=", Box::new(left), Box::new(null)))?;
+                    left = self.make(
+                        at,
+                        left.depth,
+                        Kind::Binary("!=", Box::new(left), Box::new(null)),
+                    )?;
                     continue;
                 }
                 if is && self.take_word("null") {
                     let null = self.make(at, 0, Kind::Literal(Data::Null))?;
-                    left = self.make(at, left.depth, Kind::Binary("==", Box::new(left), Box::new(null)))?;
+                    left = self.make(
+                        at,
+                        left.depth,
+                        Kind::Binary("==", Box::new(left), Box::new(null)),
+                    )?;
                     continue;
                 }
                 let ty = self.type_name()?;
-                let kind = if is { Kind::Is(Box::new(left.clone()), ty) } else { Kind::As(Box::new(left.clone()), ty) };
+                let kind = if is {
+                    Kind::Is(Box::new(left.clone()), ty)
+                } else {
+                    Kind::As(Box::new(left.clone()), ty)
+                };
                 left = self.make(at, left.depth, kind)?;
                 continue;
             }
-            let Token::Sign(sign) = *self.peek() else { return Ok(left) };
-            let Some(level) = precedence(sign).filter(|level| *level >= least.max(1)) else { return Ok(left) };
+            let Token::Sign(sign) = *self.peek() else {
+                return Ok(left);
+            };
+            let Some(level) = precedence(sign).filter(|level| *level >= least.max(1)) else {
+                return Ok(left);
+            };
             self.next();
             // `??` groups to the right.
-            let right = self.nested(|parser| parser.binary(if sign == "??" { level } else { level + 1 }))?;
+            let right =
+                self.nested(|parser| parser.binary(if sign == "??" { level } else { level + 1 }))?;
             let depth = left.depth.max(right.depth);
-            left = self.make(at, depth, Kind::Binary(sign, Box::new(left), Box::new(right)))?;
+            left = self.make(
+                at,
+                depth,
+                Kind::Binary(sign, Box::new(left), Box::new(right)),
+            )?;
         }
     }
 
@@ -709,7 +834,11 @@ impl Parser {
 
     fn increment(&self, at: usize, assign: &'static str, target: Expr) -> Parse<Expr> {
         let one = self.make(at, 0, Kind::Literal(Data::Int(1)))?;
-        self.make(at, target.depth, Kind::Assign(assign, Box::new(target), Box::new(one)))
+        self.make(
+            at,
+            target.depth,
+            Kind::Assign(assign, Box::new(target), Box::new(one)),
+        )
     }
 
     /// A parenthesised type followed by something that can be cast; else the position is left as it was.
@@ -721,11 +850,27 @@ impl Parser {
         {
             let keyword = matches!(
                 ty.name.as_str(),
-                "string" | "int" | "long" | "bool" | "double" | "float" | "decimal" | "object" | "char" | "byte" | "short" | "uint" | "ulong"
+                "string"
+                    | "int"
+                    | "long"
+                    | "bool"
+                    | "double"
+                    | "float"
+                    | "decimal"
+                    | "object"
+                    | "char"
+                    | "byte"
+                    | "short"
+                    | "uint"
+                    | "ulong"
             );
             let castable = match self.peek() {
                 Token::Name(name) => !matches!(name.as_str(), "is" | "as"),
-                Token::Int(_) | Token::Double(_) | Token::Char(_) | Token::Text(_) | Token::Interpolated(_) => true,
+                Token::Int(_)
+                | Token::Double(_)
+                | Token::Char(_)
+                | Token::Text(_)
+                | Token::Interpolated(_) => true,
                 Token::Sign("(" | "!") => true,
                 Token::Sign("-" | "+") => keyword,
                 Token::Sign(_) | Token::End => false,
@@ -743,7 +888,9 @@ impl Parser {
         let mut arguments = Vec::new();
         while !self.is(close) {
             // Named arguments: `preserveContent: true`.
-            if matches!(self.peek(), Token::Name(_)) && matches!(self.tokens.get(self.index + 1), Some((Token::Sign(":"), _))) {
+            if matches!(self.peek(), Token::Name(_))
+                && matches!(self.tokens.get(self.index + 1), Some((Token::Sign(":"), _)))
+            {
                 self.next();
                 self.next();
             }
@@ -772,12 +919,21 @@ impl Parser {
                 left = self.make(at, left.depth, Kind::Member(Box::new(left), name, types))?;
             } else if self.take("(") {
                 let arguments = self.arguments(")")?;
-                let depth = arguments.iter().map(|argument| argument.depth).max().unwrap_or(0).max(left.depth);
+                let depth = arguments
+                    .iter()
+                    .map(|argument| argument.depth)
+                    .max()
+                    .unwrap_or(0)
+                    .max(left.depth);
                 left = self.make(at, depth, Kind::Call(Box::new(left), arguments))?;
             } else if self.take("[") {
                 let index = self.expr()?;
                 self.expect("]")?;
-                left = self.make(at, left.depth.max(index.depth), Kind::Index(Box::new(left), Box::new(index)))?;
+                left = self.make(
+                    at,
+                    left.depth.max(index.depth),
+                    Kind::Index(Box::new(left), Box::new(index)),
+                )?;
             } else if self.is("?.") || self.is("?[") {
                 let member = self.is("?.");
                 self.next();
@@ -786,14 +942,26 @@ impl Parser {
                     let at = self.at();
                     let name = self.name()?;
                     let types = self.type_arguments();
-                    self.make(at, receiver.depth, Kind::Member(Box::new(receiver), name, types))?
+                    self.make(
+                        at,
+                        receiver.depth,
+                        Kind::Member(Box::new(receiver), name, types),
+                    )?
                 } else {
                     let index = self.expr()?;
                     self.expect("]")?;
-                    self.make(at, index.depth, Kind::Index(Box::new(receiver), Box::new(index)))?
+                    self.make(
+                        at,
+                        index.depth,
+                        Kind::Index(Box::new(receiver), Box::new(index)),
+                    )?
                 };
                 let rest = self.nested(|parser| parser.postfix_of(start))?;
-                return self.make(at, left.depth.max(rest.depth), Kind::Conditional(Box::new(left), Box::new(rest)));
+                return self.make(
+                    at,
+                    left.depth.max(rest.depth),
+                    Kind::Conditional(Box::new(left), Box::new(rest)),
+                );
             } else if self.take("++") {
                 left = self.increment(at, "+=", left)?;
             } else if self.take("--") {
@@ -809,11 +977,8 @@ impl Parser {
         let start = self.index;
         let mut types = Vec::new();
         if self.take("<") {
-            loop {
-                match self.type_name() {
-                    Ok(ty) => types.push(ty),
-                    Err(_) => break,
-                }
+            while let Ok(ty) = self.type_name() {
+                types.push(ty);
                 if !self.take(",") {
                     break;
                 }
@@ -863,7 +1028,11 @@ impl Parser {
             match piece {
                 Piece::Text(text) => parts.push(Ok(text)),
                 Piece::Hole(source, base, format) => {
-                    let mut parser = Self { tokens: lex(&source, base)?, index: 0, nesting: self.nesting + 1 };
+                    let mut parser = Self {
+                        tokens: lex(&source, base)?,
+                        index: 0,
+                        nesting: self.nesting + 1,
+                    };
                     let hole = parser.expr()?;
                     parser.end()?;
                     depth = depth.max(hole.depth);
@@ -884,16 +1053,32 @@ impl Parser {
         let ty = self.type_name()?;
         if ty.rank > 0 {
             let items = self.items()?;
-            return self.array(at, Some(TypeName { rank: ty.rank - 1, ..ty }), None, items);
+            return self.array(
+                at,
+                Some(TypeName {
+                    rank: ty.rank - 1,
+                    ..ty
+                }),
+                None,
+                items,
+            );
         }
         if self.take("[") {
             let size = self.expr()?;
             self.expect("]")?;
             return self.array(at, Some(ty), Some(Box::new(size)), Vec::new());
         }
-        let arguments = if self.take("(") { self.arguments(")")? } else { Vec::new() };
+        let arguments = if self.take("(") {
+            self.arguments(")")?
+        } else {
+            Vec::new()
+        };
         let mut initializers = Vec::new();
-        let mut depth = arguments.iter().map(|argument| argument.depth).max().unwrap_or(0);
+        let mut depth = arguments
+            .iter()
+            .map(|argument| argument.depth)
+            .max()
+            .unwrap_or(0);
         if self.take("{") {
             while !self.is("}") {
                 let initializer = if self.take("{") {
@@ -929,7 +1114,13 @@ impl Parser {
         self.arguments("}")
     }
 
-    fn array(&self, at: usize, ty: Option<TypeName>, size: Option<Box<Expr>>, items: Vec<Expr>) -> Parse<Expr> {
+    fn array(
+        &self,
+        at: usize,
+        ty: Option<TypeName>,
+        size: Option<Box<Expr>>,
+        items: Vec<Expr>,
+    ) -> Parse<Expr> {
         let depth = items.iter().map(|item| item.depth).max().unwrap_or(0);
         self.make(at, depth, Kind::Array(ty, size, items))
     }

@@ -8,7 +8,11 @@ use super::super::data::{Jwt, time_span_text};
 use super::*;
 
 /// Everything but the unreserved characters of RFC 3986.
-const RESERVED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
+const RESERVED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'_')
+    .remove(b'.')
+    .remove(b'~');
 
 fn index(value: &Data) -> Option<usize> {
     match value {
@@ -22,7 +26,10 @@ fn ignores_case(comparison: &Data) -> bool {
 }
 
 fn char_at(text: &str, at: usize) -> Option<usize> {
-    text.char_indices().map(|(at, _)| at).chain([text.len()]).nth(at)
+    text.char_indices()
+        .map(|(at, _)| at)
+        .chain([text.len()])
+        .nth(at)
 }
 
 fn chars_before(text: &str, at: Option<usize>) -> Data {
@@ -30,22 +37,50 @@ fn chars_before(text: &str, at: Option<usize>) -> Data {
 }
 
 fn blank(values: &[Data]) -> Vec<char> {
-    let chars: Vec<char> = values.iter().filter_map(|value| if let Data::Char(c) = value { Some(*c) } else { None }).collect();
-    if chars.is_empty() { vec![' ', '\t', '\r', '\n'] } else { chars }
+    let chars: Vec<char> = values
+        .iter()
+        .filter_map(|value| {
+            if let Data::Char(c) = value {
+                Some(*c)
+            } else {
+                None
+            }
+        })
+        .collect();
+    if chars.is_empty() {
+        vec![' ', '\t', '\r', '\n']
+    } else {
+        chars
+    }
 }
 
 fn jwt_of(text: &str) -> Option<Jwt> {
     let text = text.trim();
-    let encoded = if text.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer ")) { text[7..].trim() } else { text };
+    let encoded = if text
+        .get(..7)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("bearer "))
+    {
+        text[7..].trim()
+    } else {
+        text
+    };
     let mut parts = encoded.split('.');
     let mut object = || {
-        let bytes = URL_SAFE_NO_PAD.decode(parts.next()?.trim_end_matches('=')).ok()?;
-        serde_json::from_slice::<serde_json::Value>(&bytes).ok().filter(serde_json::Value::is_object)
+        let bytes = URL_SAFE_NO_PAD
+            .decode(parts.next()?.trim_end_matches('='))
+            .ok()?;
+        serde_json::from_slice::<serde_json::Value>(&bytes)
+            .ok()
+            .filter(serde_json::Value::is_object)
     };
     let header = object()?;
     let payload = object()?;
     parts.next()?;
-    Some(Jwt { header, payload, encoded: encoded.to_owned() })
+    Some(Jwt {
+        header,
+        payload,
+        encoded: encoded.to_owned(),
+    })
 }
 
 fn claim_values(value: &serde_json::Value) -> Vec<Data> {
@@ -59,7 +94,14 @@ fn claim_values(value: &serde_json::Value) -> Vec<Data> {
 
 impl Machine<'_> {
     #[inline(never)]
-    pub(super) fn member(&mut self, op: Op, receiver: Data, nodes: &[Node], ty: &Type, node: &Node) -> Eval<Data> {
+    pub(super) fn member(
+        &mut self,
+        op: Op,
+        receiver: Data,
+        nodes: &[Node],
+        ty: &Type,
+        node: &Node,
+    ) -> Eval<Data> {
         match op {
             Op::Field(field) => {
                 return match receiver {
@@ -74,12 +116,27 @@ impl Machine<'_> {
                     _ => Ok(Data::Null),
                 };
             }
-            Op::Map(map) => return if matches!(receiver, Data::Null) { self.null() } else { Ok(Data::Map(map)) },
-            Op::Body(side) => return if matches!(receiver, Data::Null) { self.null() } else { Ok(Data::Body(side)) },
+            Op::Map(map) => {
+                return if matches!(receiver, Data::Null) {
+                    self.null()
+                } else {
+                    Ok(Data::Map(map))
+                };
+            }
+            Op::Body(side) => {
+                return if matches!(receiver, Data::Null) {
+                    self.null()
+                } else {
+                    Ok(Data::Body(side))
+                };
+            }
             Op::Variables => return Ok(Data::Variables),
             _ => {}
         }
-        if nodes.iter().any(|node| matches!(node.code, Code::Lambda(..))) {
+        if nodes
+            .iter()
+            .any(|node| matches!(node.code, Code::Lambda(..)))
+        {
             return self.with_lambda(op, &receiver, nodes);
         }
         let mut values = Vec::with_capacity(nodes.len());
@@ -146,7 +203,11 @@ impl Machine<'_> {
                         return Ok(item);
                     }
                 }
-                if op == Op::FirstThat { self.fail("Sequence contains no matching element.") } else { Ok(Data::Null) }
+                if op == Op::FirstThat {
+                    self.fail("Sequence contains no matching element.")
+                } else {
+                    Ok(Data::Null)
+                }
             }
             Op::OrderBy | Op::OrderByDescending => {
                 let mut keyed = Vec::with_capacity(items.len());
@@ -155,7 +216,11 @@ impl Machine<'_> {
                 }
                 keyed.sort_by(|a, b| {
                     let order = compare(&a.0, &b.0);
-                    if op == Op::OrderBy { order } else { order.reverse() }
+                    if op == Op::OrderBy {
+                        order
+                    } else {
+                        order.reverse()
+                    }
                 });
                 self.list(keyed.into_iter().map(|(_, item)| item).collect())
             }
@@ -169,7 +234,9 @@ impl Machine<'_> {
             }
             Op::Aggregate => {
                 let mut items = items.into_iter();
-                let Some(mut all) = items.next() else { return self.fail("Sequence contains no elements.") };
+                let Some(mut all) = items.next() else {
+                    return self.fail("Sequence contains no elements.");
+                };
                 for item in items {
                     all = self.call(lambda, &[all, item])?;
                 }
@@ -203,8 +270,15 @@ impl Machine<'_> {
             Op::StartsWith => Data::Bool(text.starts_with(&first)),
             Op::EndsWith => Data::Bool(text.ends_with(&first)),
             Op::Equal => Data::Bool(equal(&Data::from(text), &values[0])),
-            Op::ContainsComparing | Op::StartsWithComparing | Op::EndsWithComparing | Op::EqualsComparing => {
-                let (text, part) = if ignores_case(&values[values.len() - 1]) { (text.to_lowercase(), first.to_lowercase()) } else { (text.to_owned(), first) };
+            Op::ContainsComparing
+            | Op::StartsWithComparing
+            | Op::EndsWithComparing
+            | Op::EqualsComparing => {
+                let (text, part) = if ignores_case(&values[values.len() - 1]) {
+                    (text.to_lowercase(), first.to_lowercase())
+                } else {
+                    (text.to_owned(), first)
+                };
                 Data::Bool(match op {
                     Op::ContainsComparing => text.contains(&part),
                     Op::StartsWithComparing => text.starts_with(&part),
@@ -215,22 +289,45 @@ impl Machine<'_> {
             Op::IndexOf => chars_before(text, text.find(&first)),
             Op::LastIndexOf => chars_before(text, text.rfind(&first)),
             Op::IndexOfFrom => match char_at(text, at(self, 1)?) {
-                Some(start) => chars_before(text, text[start..].find(&first).map(|found| found + start)),
+                Some(start) => {
+                    chars_before(text, text[start..].find(&first).map(|found| found + start))
+                }
                 None => return self.fail("The position is behind the end of the text."),
             },
             Op::Substring | Op::Remove => {
-                let Some(start) = char_at(text, at(self, 0)?) else { return self.fail("The position is behind the end of the text.") };
-                if op == Op::Substring { self.text(&text[start..])? } else { self.text(&text[..start])? }
+                let Some(start) = char_at(text, at(self, 0)?) else {
+                    return self.fail("The position is behind the end of the text.");
+                };
+                if op == Op::Substring {
+                    self.text(&text[start..])?
+                } else {
+                    self.text(&text[..start])?
+                }
             }
             Op::SubstringLength | Op::RemoveCount => {
                 let start = char_at(text, at(self, 0)?);
-                let end = at(self, 0)?.checked_add(at(self, 1)?).and_then(|end| char_at(text, end));
-                let (Some(start), Some(end)) = (start, end) else { return self.fail("Position and length must refer to a place within the text.") };
-                if op == Op::SubstringLength { self.text(&text[start..end])? } else { self.text(format!("{}{}", &text[..start], &text[end..]))? }
+                let end = at(self, 0)?
+                    .checked_add(at(self, 1)?)
+                    .and_then(|end| char_at(text, end));
+                let (Some(start), Some(end)) = (start, end) else {
+                    return self.fail("Position and length must refer to a place within the text.");
+                };
+                if op == Op::SubstringLength {
+                    self.text(&text[start..end])?
+                } else {
+                    self.text(format!("{}{}", &text[..start], &text[end..]))?
+                }
             }
             Op::Insert => {
-                let Some(start) = char_at(text, at(self, 0)?) else { return self.fail("The position is behind the end of the text.") };
-                self.text(format!("{}{}{}", &text[..start], values[1].to_text(), &text[start..]))?
+                let Some(start) = char_at(text, at(self, 0)?) else {
+                    return self.fail("The position is behind the end of the text.");
+                };
+                self.text(format!(
+                    "{}{}{}",
+                    &text[..start],
+                    values[1].to_text(),
+                    &text[start..]
+                ))?
             }
             Op::Replace => {
                 if first.is_empty() {
@@ -247,24 +344,38 @@ impl Machine<'_> {
             Op::TrimStart => self.text(text.trim_start_matches(blank(values).as_slice()))?,
             Op::TrimEnd => self.text(text.trim_end_matches(blank(values).as_slice()))?,
             Op::Split | Op::SplitRemoveEmpty => {
-                let count = if op == Op::SplitRemoveEmpty { 1 } else { values.len() };
+                let count = if op == Op::SplitRemoveEmpty {
+                    1
+                } else {
+                    values.len()
+                };
                 let mut separators = Vec::new();
                 for value in &values[..count] {
                     match value {
-                        Data::List(_) => separators.extend(self.items(value)?.iter().map(Data::to_text)),
+                        Data::List(_) => {
+                            separators.extend(self.items(value)?.iter().map(Data::to_text))
+                        }
                         other => separators.push(other.to_text()),
                     }
                 }
                 separators.retain(|separator| !separator.is_empty());
                 if separators.is_empty() {
-                    separators.extend([" ".to_owned(), "\t".to_owned(), "\n".to_owned(), "\r".to_owned()]);
+                    separators.extend([
+                        " ".to_owned(),
+                        "\t".to_owned(),
+                        "\n".to_owned(),
+                        "\r".to_owned(),
+                    ]);
                 }
-                let remove = op == Op::SplitRemoveEmpty && values[values.len() - 1].to_text() == "RemoveEmptyEntries";
+                let remove = op == Op::SplitRemoveEmpty
+                    && values[values.len() - 1].to_text() == "RemoveEmptyEntries";
                 let mut parts = Vec::new();
                 let mut start = 0;
                 let mut i = 0;
                 while i <= text.len() {
-                    let separator = separators.iter().find(|separator| text.as_bytes()[i..].starts_with(separator.as_bytes()));
+                    let separator = separators
+                        .iter()
+                        .find(|separator| text.as_bytes()[i..].starts_with(separator.as_bytes()));
                     if i == text.len() || separator.is_some() {
                         parts.push(&text[start..i]);
                         start = i + separator.map_or(1, String::len);
@@ -274,23 +385,40 @@ impl Machine<'_> {
                     }
                 }
                 self.burn(text.len() / 8)?;
-                let items = parts.into_iter().filter(|part| !remove || !part.is_empty()).map(Data::from).collect();
+                let items = parts
+                    .into_iter()
+                    .filter(|part| !remove || !part.is_empty())
+                    .map(Data::from)
+                    .collect();
                 self.list(items)?
             }
             Op::PadLeft | Op::PadLeftWith | Op::PadRight | Op::PadRightWith => {
                 let missing = at(self, 0)?.saturating_sub(text.chars().count());
                 self.charge(missing.saturating_mul(4))?;
-                let c = if let Some(Data::Char(c)) = values.get(1) { *c } else { ' ' };
+                let c = if let Some(Data::Char(c)) = values.get(1) {
+                    *c
+                } else {
+                    ' '
+                };
                 let pad: String = std::iter::repeat_n(c, missing).collect();
-                if matches!(op, Op::PadLeft | Op::PadLeftWith) { self.text(pad + text)? } else { self.text(text.to_owned() + &pad)? }
+                if matches!(op, Op::PadLeft | Op::PadLeftWith) {
+                    self.text(pad + text)?
+                } else {
+                    self.text(text.to_owned() + &pad)?
+                }
             }
             Op::ToCharArray => self.list(text.chars().map(Data::Char).collect())?,
             Op::CompareTo => Data::Int(text.cmp(first.as_str()) as i64),
             Op::AsJwt => jwt_of(text).map_or(Data::Null, |jwt| Data::Jwt(Arc::new(jwt))),
             Op::AsBasic => {
-                let decoded = text.strip_prefix("Basic ").and_then(|rest| STANDARD.decode(rest.trim()).ok()).and_then(|bytes| String::from_utf8(bytes).ok());
+                let decoded = text
+                    .strip_prefix("Basic ")
+                    .and_then(|rest| STANDARD.decode(rest.trim()).ok())
+                    .and_then(|bytes| String::from_utf8(bytes).ok());
                 match decoded.as_deref().and_then(|text| text.split_once(':')) {
-                    Some((user, password)) => Data::Basic(Arc::new((user.to_owned(), password.to_owned()))),
+                    Some((user, password)) => {
+                        Data::Basic(Arc::new((user.to_owned(), password.to_owned())))
+                    }
                     None => Data::Null,
                 }
             }
@@ -301,7 +429,11 @@ impl Machine<'_> {
     #[inline(never)]
     fn time_member(&mut self, op: Op, time: DateTime<Utc>, values: &[Data]) -> Eval<Data> {
         let amount = values.first().and_then(number).unwrap_or(0.0);
-        let whole = if let Some(Data::Int(value)) = values.first() { *value } else { 0 };
+        let whole = if let Some(Data::Int(value)) = values.first() {
+            *value
+        } else {
+            0
+        };
         let added = match op {
             Op::AddMilliseconds => add_double(time, amount, 0.001),
             Op::AddSeconds => add_double(time, amount, 1.0),
@@ -311,7 +443,9 @@ impl Machine<'_> {
             Op::AddMonths => months(time, whole),
             Op::AddYears => whole.checked_mul(12).and_then(|count| months(time, count)),
             Op::AddSpan => return self.binary(Bin::Add, Data::DateTime(time), values[0].clone()),
-            Op::SubtractTime | Op::SubtractSpan => return self.binary(Bin::Subtract, Data::DateTime(time), values[0].clone()),
+            Op::SubtractTime | Op::SubtractSpan => {
+                return self.binary(Bin::Subtract, Data::DateTime(time), values[0].clone());
+            }
             _ => {
                 return Ok(match op {
                     Op::ToText => Data::from(Data::DateTime(time).to_text()),
@@ -332,10 +466,21 @@ impl Machine<'_> {
                     Op::Millisecond => Data::Int(i64::from(time.timestamp_subsec_millis())),
                     Op::DayOfYear => Data::Int(i64::from(time.ordinal())),
                     Op::DayOfWeek => Data::from(time.format("%A").to_string()),
-                    Op::Date => Data::DateTime(time.date_naive().and_time(chrono::NaiveTime::MIN).and_utc()),
+                    Op::Date => {
+                        Data::DateTime(time.date_naive().and_time(chrono::NaiveTime::MIN).and_utc())
+                    }
                     Op::TimeOfDay => Data::TimeSpan(time.time() - chrono::NaiveTime::MIN),
                     // 100 ns since the year 1.
-                    Op::Ticks => return self.int((time.timestamp() + 62_135_596_800).checked_mul(10_000_000).and_then(|ticks| ticks.checked_add(i64::from(time.timestamp_subsec_nanos() / 100)))),
+                    Op::Ticks => {
+                        return self.int(
+                            (time.timestamp() + 62_135_596_800)
+                                .checked_mul(10_000_000)
+                                .and_then(|ticks| {
+                                    ticks
+                                        .checked_add(i64::from(time.timestamp_subsec_nanos() / 100))
+                                }),
+                        );
+                    }
                     _ => return self.fail("A time has no such member."),
                 });
             }
@@ -358,10 +503,19 @@ impl Machine<'_> {
             Op::Join => {
                 let items = match values.get(1) {
                     Some(Data::String(_)) | None => values.get(1..).unwrap_or_default().to_vec(),
-                    Some(list) if values.len() == 2 && matches!(list, Data::List(_) | Data::Json(Json::Array(_))) => self.items(list)?,
+                    Some(list)
+                        if values.len() == 2
+                            && matches!(list, Data::List(_) | Data::Json(Json::Array(_))) =>
+                    {
+                        self.items(list)?
+                    }
                     Some(_) => values[1..].to_vec(),
                 };
-                let joined = items.iter().map(Data::to_text).collect::<Vec<_>>().join(&text(0));
+                let joined = items
+                    .iter()
+                    .map(Data::to_text)
+                    .collect::<Vec<_>>()
+                    .join(&text(0));
                 self.text(joined)?
             }
             Op::Concat => {
@@ -374,7 +528,11 @@ impl Machine<'_> {
             }
             Op::Compare => Data::Int(text(0).cmp(&text(1)) as i64),
             Op::Same => Data::Bool(equal(&values[0], &values[1])),
-            Op::EqualsComparing => Data::Bool(if ignores_case(&values[2]) { text(0).to_lowercase() == text(1).to_lowercase() } else { text(0) == text(1) }),
+            Op::EqualsComparing => Data::Bool(if ignores_case(&values[2]) {
+                text(0).to_lowercase() == text(1).to_lowercase()
+            } else {
+                text(0) == text(1)
+            }),
             Op::ToText if values.is_empty() => return self.null(),
             Op::ToText => Data::from(text(0)),
             Op::ParseInt | Op::ToInt => {
@@ -394,12 +552,14 @@ impl Machine<'_> {
                 Some(value) => Data::Double(value),
                 None => return self.fail("Input string was not in a correct format."),
             },
-            Op::ParseBool | Op::ToBool => match (&values[0], text(0).trim().to_ascii_lowercase().parse()) {
-                (Data::Int(value), _) => Data::Bool(*value != 0),
-                (_, Ok(value)) => Data::Bool(value),
-                (Data::Null, _) if op == Op::ToBool => Data::Bool(false),
-                _ => return self.fail("String was not recognized as a valid Boolean."),
-            },
+            Op::ParseBool | Op::ToBool => {
+                match (&values[0], text(0).trim().to_ascii_lowercase().parse()) {
+                    (Data::Int(value), _) => Data::Bool(*value != 0),
+                    (_, Ok(value)) => Data::Bool(value),
+                    (Data::Null, _) if op == Op::ToBool => Data::Bool(false),
+                    _ => return self.fail("String was not recognized as a valid Boolean."),
+                }
+            }
             Op::ParseDateTime => match parse_time(&text(0)) {
                 Some(time) => Data::DateTime(time),
                 None => return self.fail("String was not recognized as a valid DateTime."),
@@ -409,13 +569,23 @@ impl Machine<'_> {
                 None => return self.fail("Unrecognized Guid format."),
             },
             Op::NewGuid => {
-                let bits = (u128::from(self.context.random_bits()) << 64) | u128::from(self.context.random_bits());
+                let bits = (u128::from(self.context.random_bits()) << 64)
+                    | u128::from(self.context.random_bits());
                 // Version 4, variant 1 (RFC 9562).
                 Data::Guid((bits & !(0xf << 76) & !(0x3 << 62)) | (0x4 << 76) | (0x2 << 62))
             }
             Op::EmptyGuid => Data::Guid(0),
-            Op::IsDigit | Op::IsLetter | Op::IsLetterOrDigit | Op::IsWhiteSpace | Op::IsUpper | Op::IsLower | Op::CharLower | Op::CharUpper => {
-                let Some(Data::Char(c)) = values.first() else { return self.null() };
+            Op::IsDigit
+            | Op::IsLetter
+            | Op::IsLetterOrDigit
+            | Op::IsWhiteSpace
+            | Op::IsUpper
+            | Op::IsLower
+            | Op::CharLower
+            | Op::CharUpper => {
+                let Some(Data::Char(c)) = values.first() else {
+                    return self.null();
+                };
                 match op {
                     Op::IsDigit => Data::Bool(c.is_numeric()),
                     Op::IsLetter => Data::Bool(c.is_alphabetic()),
@@ -429,11 +599,19 @@ impl Machine<'_> {
             }
             Op::Now => Data::DateTime(self.context.now()),
             Op::Today => return self.time_member(Op::Date, self.context.now(), &[]),
-            Op::FromUnixSeconds => match values.first().and_then(number).and_then(|seconds| unix_time(seconds as i64)) {
+            Op::FromUnixSeconds => match values
+                .first()
+                .and_then(number)
+                .and_then(|seconds| unix_time(seconds as i64))
+            {
                 Some(time) => Data::DateTime(time),
                 None => return self.fail("The time is out of range."),
             },
-            Op::FromMilliseconds | Op::FromSeconds | Op::FromMinutes | Op::FromHours | Op::FromDays => {
+            Op::FromMilliseconds
+            | Op::FromSeconds
+            | Op::FromMinutes
+            | Op::FromHours
+            | Op::FromDays => {
                 let unit = match op {
                     Op::FromMilliseconds => 0.001,
                     Op::FromSeconds => 1.0,
@@ -452,11 +630,19 @@ impl Machine<'_> {
                 (Op::Max, [Data::Int(a), Data::Int(b)]) => Data::Int(*a.max(b)),
                 _ => match (a, b) {
                     (Some(a), None) => Data::Double(a.abs()),
-                    (Some(a), Some(b)) => Data::Double(if op == Op::Min { a.min(b) } else { a.max(b) }),
+                    (Some(a), Some(b)) => {
+                        Data::Double(if op == Op::Min { a.min(b) } else { a.max(b) })
+                    }
                     _ => return self.null(),
                 },
             },
-            Op::Round | Op::RoundDigits | Op::Floor | Op::Ceiling | Op::Truncate | Op::Sqrt | Op::Pow => {
+            Op::Round
+            | Op::RoundDigits
+            | Op::Floor
+            | Op::Ceiling
+            | Op::Truncate
+            | Op::Sqrt
+            | Op::Pow => {
                 let Some(a) = a else { return self.null() };
                 Data::Double(match op {
                     Op::Round => a.round_ties_even(),
@@ -504,11 +690,18 @@ impl Machine<'_> {
                 self.text(escaped)?
             }
             Op::UnescapeData => {
-                let decoded = percent_decode_str(&text(0)).decode_utf8_lossy().into_owned();
+                let decoded = percent_decode_str(&text(0))
+                    .decode_utf8_lossy()
+                    .into_owned();
                 self.text(decoded)?
             }
             Op::HtmlEncode => {
-                let encoded = text(0).replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;").replace('\'', "&#39;");
+                let encoded = text(0)
+                    .replace('&', "&amp;")
+                    .replace('<', "&lt;")
+                    .replace('>', "&gt;")
+                    .replace('"', "&quot;")
+                    .replace('\'', "&#39;");
                 self.text(encoded)?
             }
             Op::RegexIsMatch | Op::RegexMatch | Op::RegexMatches | Op::RegexSplit => {
@@ -526,7 +719,11 @@ impl Machine<'_> {
             Op::ParseJson => return self.parse_json(&text(0)),
             Op::ParseJsonObject | Op::ParseJsonArray => {
                 let json = self.parse_json(&text(0))?;
-                let wanted = if op == Op::ParseJsonObject { Type::JsonObject } else { Type::JsonArray };
+                let wanted = if op == Op::ParseJsonObject {
+                    Type::JsonObject
+                } else {
+                    Type::JsonArray
+                };
                 return self.cast(json, &wanted);
             }
             Op::FromObject => Data::Json(self.json_of(&values[0])?),
@@ -547,13 +744,24 @@ impl Machine<'_> {
     fn search(&mut self, op: Op, regex: &regex::Regex, text: &str, by: &str) -> Eval<Data> {
         self.burn(text.len() / 8)?;
         let groups = |captures: &regex::Captures<'_>| {
-            Data::Match(Arc::new(captures.iter().map(|group| group.map(|group| Arc::from(group.as_str()))).collect()))
+            Data::Match(Arc::new(
+                captures
+                    .iter()
+                    .map(|group| group.map(|group| Arc::from(group.as_str())))
+                    .collect(),
+            ))
         };
         Ok(match op {
             Op::RegexIsMatch | Op::InstanceIsMatch => Data::Bool(regex.is_match(text)),
-            Op::RegexMatch | Op::InstanceMatch => regex.captures(text).as_ref().map_or_else(|| Data::Match(Arc::new(Vec::new())), groups),
+            Op::RegexMatch | Op::InstanceMatch => regex
+                .captures(text)
+                .as_ref()
+                .map_or_else(|| Data::Match(Arc::new(Vec::new())), groups),
             Op::RegexMatches | Op::InstanceMatches => {
-                let found = regex.captures_iter(text).map(|captures| groups(&captures)).collect();
+                let found = regex
+                    .captures_iter(text)
+                    .map(|captures| groups(&captures))
+                    .collect();
                 self.list(found)?
             }
             Op::RegexSplit => {
@@ -600,7 +808,11 @@ impl Machine<'_> {
                 return self.text(formatted);
             }
             Op::Equal => return Ok(Data::Bool(equal(receiver, &values[0]))),
-            Op::CertificateVerify => return Ok(self.context.field(super::super::context::Field::CertificateVerified)),
+            Op::CertificateVerify => {
+                return Ok(self
+                    .context
+                    .field(super::super::context::Field::CertificateVerified));
+            }
             _ => {}
         }
         match receiver {
@@ -615,16 +827,24 @@ impl Machine<'_> {
                 }),
             },
             Data::Map(_) | Data::ResponseHeaders(_) => match op {
-                Op::MapValueOrDefault | Op::MapValueOr | Op::ValueOrDefault | Op::ValueOr => match self.map_entry(receiver, &text(0)) {
-                    Some(values) => self.text(values.join(",")),
-                    None => Ok(values.get(1).cloned().unwrap_or(Data::Null)),
-                },
-                Op::MapContainsKey | Op::ContainsKey => Ok(Data::Bool(self.map_entry(receiver, &text(0)).is_some())),
+                Op::MapValueOrDefault | Op::MapValueOr | Op::ValueOrDefault | Op::ValueOr => {
+                    match self.map_entry(receiver, &text(0)) {
+                        Some(values) => self.text(values.join(",")),
+                        None => Ok(values.get(1).cloned().unwrap_or(Data::Null)),
+                    }
+                }
+                Op::MapContainsKey | Op::ContainsKey => {
+                    Ok(Data::Bool(self.map_entry(receiver, &text(0)).is_some()))
+                }
                 Op::Keys | Op::DictionaryValues => {
                     let mut keys = Vec::new();
                     for item in self.items(receiver)? {
                         if let Data::Pair(pair) = item {
-                            keys.push(if op == Op::Keys { Data::String(pair.0.clone()) } else { pair.1.clone() });
+                            keys.push(if op == Op::Keys {
+                                Data::String(pair.0.clone())
+                            } else {
+                                pair.1.clone()
+                            });
                         }
                     }
                     self.list(keys)
@@ -641,12 +861,18 @@ impl Machine<'_> {
                 if op != Op::BodyFormUrlEncoded {
                     return self.body(bytes, ty);
                 }
-                let form = bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).unwrap_or_default();
+                let form = bytes
+                    .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
+                    .unwrap_or_default();
                 self.charge(form.len())?;
                 let mut entries: Vec<(Arc<str>, Data)> = Vec::new();
                 for pair in form.split('&').filter(|pair| !pair.is_empty()) {
                     let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
-                    let decode = |text: &str| percent_decode_str(&text.replace('+', " ")).decode_utf8_lossy().into_owned();
+                    let decode = |text: &str| {
+                        percent_decode_str(&text.replace('+', " "))
+                            .decode_utf8_lossy()
+                            .into_owned()
+                    };
                     let (name, value) = (decode(name), Data::from(decode(value)));
                     match entries.iter().find(|(known, _)| **known == *name) {
                         Some((_, Data::List(values))) => values.lock().push(value),
@@ -669,7 +895,9 @@ impl Machine<'_> {
                     Op::SpanHours => Data::Int(seconds / 3600 % 24),
                     Op::SpanDays => Data::Int(seconds / 86_400),
                     Op::SpanMilliseconds => Data::Int(i64::from(span.subsec_nanos() / 1_000_000)),
-                    _ => return self.fail(format!("{} has no such member.", time_span_text(*span))),
+                    _ => {
+                        return self.fail(format!("{} has no such member.", time_span_text(*span)));
+                    }
                 })
             }
             Data::Property(property) => match op {
@@ -682,9 +910,21 @@ impl Machine<'_> {
                     Ok(Data::Null)
                 }
             },
-            Data::Pair(pair) => Ok(if op == Op::PairKey { Data::String(pair.0.clone()) } else { pair.1.clone() }),
-            Data::Group(group) => Ok(Data::from(if op == Op::GroupId { group.0.as_str() } else { group.1.as_str() })),
-            Data::Basic(basic) => Ok(Data::from(if op == Op::BasicUser { basic.0.as_str() } else { basic.1.as_str() })),
+            Data::Pair(pair) => Ok(if op == Op::PairKey {
+                Data::String(pair.0.clone())
+            } else {
+                pair.1.clone()
+            }),
+            Data::Group(group) => Ok(Data::from(if op == Op::GroupId {
+                group.0.as_str()
+            } else {
+                group.1.as_str()
+            })),
+            Data::Basic(basic) => Ok(Data::from(if op == Op::BasicUser {
+                basic.0.as_str()
+            } else {
+                basic.1.as_str()
+            })),
             Data::Response(response) => Ok(match op {
                 Op::ResponseStatus => Data::Int(i64::from(response.status_code)),
                 Op::ResponseReason => Data::from(response.status_reason.as_str()),
@@ -700,7 +940,10 @@ impl Machine<'_> {
                 Op::MatchSuccess => Ok(Data::Bool(groups.first().is_some_and(Option::is_some))),
                 Op::MatchValue => Ok(Data::from(receiver.to_text())),
                 _ => {
-                    let items = groups.iter().map(|group| Data::Match(Arc::new(vec![group.clone()]))).collect();
+                    let items = groups
+                        .iter()
+                        .map(|group| Data::Match(Arc::new(vec![group.clone()])))
+                        .collect();
                     self.list(items)
                 }
             },
@@ -724,7 +967,13 @@ impl Machine<'_> {
                 bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
                 bits ^= bits >> 31;
                 let unit = (bits >> 11) as f64 / (1_u64 << 53) as f64;
-                let bound = |at: usize| if let Some(Data::Int(value)) = values.get(at) { *value } else { 0 };
+                let bound = |at: usize| {
+                    if let Some(Data::Int(value)) = values.get(at) {
+                        *value
+                    } else {
+                        0
+                    }
+                };
                 let (low, high) = match op {
                     Op::RandomDouble => return Ok(Data::Double(unit)),
                     Op::RandomNext => (0, i64::from(i32::MAX)),
@@ -737,8 +986,19 @@ impl Machine<'_> {
                 Ok(Data::Int(low + (unit * (high - low) as f64) as i64))
             }
             Data::Jwt(jwt) => {
-                let claim = |name: &str| jwt.payload.get(name).and_then(serde_json::Value::as_str).map_or(Data::Null, Data::from);
-                let time = |name: &str| jwt.payload.get(name).and_then(serde_json::Value::as_i64).and_then(unix_time).map_or(Data::Null, Data::DateTime);
+                let claim = |name: &str| {
+                    jwt.payload
+                        .get(name)
+                        .and_then(serde_json::Value::as_str)
+                        .map_or(Data::Null, Data::from)
+                };
+                let time = |name: &str| {
+                    jwt.payload
+                        .get(name)
+                        .and_then(serde_json::Value::as_i64)
+                        .and_then(unix_time)
+                        .map_or(Data::Null, Data::DateTime)
+                };
                 Ok(match op {
                     Op::JwtId => claim("jti"),
                     Op::JwtIssuer => claim("iss"),
@@ -746,24 +1006,49 @@ impl Machine<'_> {
                     Op::JwtExpires => time("exp"),
                     Op::JwtNotBefore => time("nbf"),
                     Op::JwtIssuedAt => time("iat"),
-                    Op::JwtAlgorithm => jwt.header.get("alg").and_then(serde_json::Value::as_str).map_or(Data::Null, Data::from),
-                    Op::JwtType => jwt.header.get("typ").and_then(serde_json::Value::as_str).map_or(Data::Null, Data::from),
-                    Op::JwtAudiences => Data::list(jwt.payload.get("aud").map(claim_values).unwrap_or_default()),
+                    Op::JwtAlgorithm => jwt
+                        .header
+                        .get("alg")
+                        .and_then(serde_json::Value::as_str)
+                        .map_or(Data::Null, Data::from),
+                    Op::JwtType => jwt
+                        .header
+                        .get("typ")
+                        .and_then(serde_json::Value::as_str)
+                        .map_or(Data::Null, Data::from),
+                    Op::JwtAudiences => {
+                        Data::list(jwt.payload.get("aud").map(claim_values).unwrap_or_default())
+                    }
                     _ => {
                         let entries = jwt.payload.as_object().into_iter().flatten();
-                        Data::Dictionary(Shared::new(entries.map(|(name, value)| (Arc::from(name.as_str()), Data::list(claim_values(value)))).collect()))
+                        Data::Dictionary(Shared::new(
+                            entries
+                                .map(|(name, value)| {
+                                    (Arc::from(name.as_str()), Data::list(claim_values(value)))
+                                })
+                                .collect(),
+                        ))
                     }
                 })
             }
             Data::Dictionary(entries) => match op {
-                Op::ContainsKey => Ok(Data::Bool(entries.lock().iter().any(|(name, _)| **name == *text(0)))),
+                Op::ContainsKey => Ok(Data::Bool(
+                    entries.lock().iter().any(|(name, _)| **name == *text(0)),
+                )),
                 Op::ValueOrDefault | Op::ValueOr => {
-                    let found = entries.lock().iter().find(|(name, _)| **name == *text(0)).map(|(_, value)| value.clone());
-                    let found = found.unwrap_or_else(|| values.get(1).cloned().unwrap_or(Data::Null));
+                    let found = entries
+                        .lock()
+                        .iter()
+                        .find(|(name, _)| **name == *text(0))
+                        .map(|(_, value)| value.clone());
+                    let found =
+                        found.unwrap_or_else(|| values.get(1).cloned().unwrap_or(Data::Null));
                     // Claims join like headers: `GetValueOrDefault(name, "")` of a Jwt gives text.
                     Ok(found)
                 }
-                Op::AddPair => self.set_index(receiver, &values[0], values[1].clone()).map(|()| Data::Null),
+                Op::AddPair => self
+                    .set_index(receiver, &values[0], values[1].clone())
+                    .map(|()| Data::Null),
                 Op::RemoveKey => {
                     let mut entries = entries.lock();
                     let before = entries.len();
@@ -771,11 +1056,19 @@ impl Machine<'_> {
                     Ok(Data::Bool(entries.len() < before))
                 }
                 Op::Keys => {
-                    let keys = entries.lock().iter().map(|(name, _)| Data::String(name.clone())).collect();
+                    let keys = entries
+                        .lock()
+                        .iter()
+                        .map(|(name, _)| Data::String(name.clone()))
+                        .collect();
                     self.list(keys)
                 }
                 Op::DictionaryValues => {
-                    let all = entries.lock().iter().map(|(_, value)| value.clone()).collect();
+                    let all = entries
+                        .lock()
+                        .iter()
+                        .map(|(_, value)| value.clone())
+                        .collect();
                     self.list(all)
                 }
                 _ => self.sequence_member(op, receiver, values, ty),
@@ -786,12 +1079,23 @@ impl Machine<'_> {
     }
 
     #[inline(never)]
-    fn json_member(&mut self, op: Op, json: &Json, receiver: &Data, values: &[Data], ty: &Type) -> Eval<Data> {
+    fn json_member(
+        &mut self,
+        op: Op,
+        json: &Json,
+        receiver: &Data,
+        values: &[Data],
+        ty: &Type,
+    ) -> Eval<Data> {
         let text = |at: usize| values.get(at).map(Data::to_text).unwrap_or_default();
         match (op, json) {
             (Op::JsonAs, _) => self.cast(receiver.clone(), ty),
             (Op::ToTextCompact, _) => {
-                let out = if text(0) == "None" { json.to_value().to_string() } else { json.to_string() };
+                let out = if text(0) == "None" {
+                    json.to_value().to_string()
+                } else {
+                    json.to_string()
+                };
                 self.text(out)
             }
             (Op::DeepClone, _) => Ok(Data::Json(Json::from(json.to_value()))),
@@ -811,10 +1115,18 @@ impl Machine<'_> {
             })),
             (Op::SelectToken | Op::SelectTokens, _) => {
                 let found = self.select(json, &text(0))?;
-                if op == Op::SelectToken { Ok(found.into_iter().next().map_or(Data::Null, Data::Json)) } else { self.list(found.into_iter().map(Data::Json).collect()) }
+                if op == Op::SelectToken {
+                    Ok(found.into_iter().next().map_or(Data::Null, Data::Json))
+                } else {
+                    self.list(found.into_iter().map(Data::Json).collect())
+                }
             }
             (Op::Children | Op::Values, Json::Object(members)) => {
-                let all = members.lock().iter().map(|(_, value)| Data::Json(value.clone())).collect();
+                let all = members
+                    .lock()
+                    .iter()
+                    .map(|(_, value)| Data::Json(value.clone()))
+                    .collect();
                 self.list(all)
             }
             (Op::Children | Op::Values, _) => {
@@ -825,19 +1137,38 @@ impl Machine<'_> {
                 let all = members
                     .lock()
                     .iter()
-                    .map(|(name, value)| Data::Property(Property { owner: Some(members.clone()), name: name.clone(), value: value.clone() }))
+                    .map(|(name, value)| {
+                        Data::Property(Property {
+                            owner: Some(members.clone()),
+                            name: name.clone(),
+                            value: value.clone(),
+                        })
+                    })
                     .collect();
                 self.list(all)
             }
             (Op::JsonProperty, Json::Object(members)) => {
-                let found = members.lock().iter().find(|(name, _)| **name == *text(0)).cloned();
-                Ok(found.map_or(Data::Null, |(name, value)| Data::Property(Property { owner: Some(members.clone()), name, value })))
+                let found = members
+                    .lock()
+                    .iter()
+                    .find(|(name, _)| **name == *text(0))
+                    .cloned();
+                Ok(found.map_or(Data::Null, |(name, value)| {
+                    Data::Property(Property {
+                        owner: Some(members.clone()),
+                        name,
+                        value,
+                    })
+                }))
             }
-            (Op::ContainsKey, Json::Object(members)) => Ok(Data::Bool(members.lock().iter().any(|(name, _)| **name == *text(0)))),
+            (Op::ContainsKey, Json::Object(members)) => Ok(Data::Bool(
+                members.lock().iter().any(|(name, _)| **name == *text(0)),
+            )),
             (Op::JsonValueOf, Json::Object(_)) => self.index(receiver, &values[0]),
             (Op::AddPair, Json::Object(members)) => {
                 let json = self.attached(&values[1], receiver)?;
-                self.put(members, text(0).into(), json, false).map(|()| Data::Null)
+                self.put(members, text(0).into(), json, false)
+                    .map(|()| Data::Null)
             }
             (Op::Add, _) => self.add(receiver, values[0].clone()).map(|()| Data::Null),
             (Op::RemoveKey, Json::Object(members)) => {
@@ -862,7 +1193,9 @@ impl Machine<'_> {
             self.burn(found.len() + 1)?;
             let step;
             if let Some(bracket) = rest.strip_prefix('[') {
-                let Some(end) = bracket.find(']') else { return self.fail(format!("The path '{path}' is not valid.")) };
+                let Some(end) = bracket.find(']') else {
+                    return self.fail(format!("The path '{path}' is not valid."));
+                };
                 step = bracket[..end].trim_matches(['\'', '"']);
                 rest = &bracket[end + 1..];
             } else {
@@ -881,10 +1214,18 @@ impl Machine<'_> {
             for json in &found {
                 match json {
                     Json::Object(members) => next.extend(
-                        members.lock().iter().filter(|(name, _)| step == "*" || **name == *step).map(|(_, value)| value.clone()),
+                        members
+                            .lock()
+                            .iter()
+                            .filter(|(name, _)| step == "*" || **name == *step)
+                            .map(|(_, value)| value.clone()),
                     ),
                     Json::Array(items) if step == "*" => next.extend(items.lock().iter().cloned()),
-                    Json::Array(items) => next.extend(step.parse::<usize>().ok().and_then(|at| items.lock().get(at).cloned())),
+                    Json::Array(items) => next.extend(
+                        step.parse::<usize>()
+                            .ok()
+                            .and_then(|at| items.lock().get(at).cloned()),
+                    ),
                     Json::Scalar(_) => {}
                 }
             }
@@ -895,7 +1236,13 @@ impl Machine<'_> {
     }
 
     #[inline(never)]
-    fn sequence_member(&mut self, op: Op, receiver: &Data, values: &[Data], ty: &Type) -> Eval<Data> {
+    fn sequence_member(
+        &mut self,
+        op: Op,
+        receiver: &Data,
+        values: &[Data],
+        ty: &Type,
+    ) -> Eval<Data> {
         if let Data::List(items) = receiver {
             match op {
                 Op::ListAdd => return self.add(receiver, values[0].clone()).map(|()| Data::Null),
@@ -925,10 +1272,16 @@ impl Machine<'_> {
             Op::Length => Data::Int(items.len() as i64),
             Op::Any => Data::Bool(!items.is_empty()),
             Op::First | Op::Last | Op::FirstOrDefault | Op::LastOrDefault => {
-                let found = if matches!(op, Op::First | Op::FirstOrDefault) { items.first() } else { items.last() };
+                let found = if matches!(op, Op::First | Op::FirstOrDefault) {
+                    items.first()
+                } else {
+                    items.last()
+                };
                 match found {
                     Some(item) => item.clone(),
-                    None if matches!(op, Op::First | Op::Last) => return self.fail("Sequence contains no elements."),
+                    None if matches!(op, Op::First | Op::Last) => {
+                        return self.fail("Sequence contains no elements.");
+                    }
                     None => Data::Null,
                 }
             }
@@ -965,7 +1318,11 @@ impl Machine<'_> {
                 sum
             }
             Op::MaxItem | Op::MinItem => {
-                let found = if op == Op::MaxItem { items.into_iter().max_by(compare) } else { items.into_iter().min_by(compare) };
+                let found = if op == Op::MaxItem {
+                    items.into_iter().max_by(compare)
+                } else {
+                    items.into_iter().min_by(compare)
+                };
                 match found {
                     Some(item) => item,
                     None => return self.fail("Sequence contains no elements."),
@@ -979,9 +1336,20 @@ impl Machine<'_> {
                 self.burn(items.len())?;
                 let wanted = values[0].to_text();
                 let ignore = ignores_case(&values[1]);
-                Data::Bool(items.iter().map(Data::to_text).any(|item| if ignore { item.to_lowercase() == wanted.to_lowercase() } else { item == wanted }))
+                Data::Bool(items.iter().map(Data::to_text).any(|item| {
+                    if ignore {
+                        item.to_lowercase() == wanted.to_lowercase()
+                    } else {
+                        item == wanted
+                    }
+                }))
             }
-            Op::ListIndexOf => Data::Int(items.iter().position(|item| equal(item, &values[0])).map_or(-1, |at| at as i64)),
+            Op::ListIndexOf => Data::Int(
+                items
+                    .iter()
+                    .position(|item| equal(item, &values[0]))
+                    .map_or(-1, |at| at as i64),
+            ),
             Op::ConcatList => {
                 let more = self.items(&values[0])?;
                 self.list(items.into_iter().chain(more).collect())?
@@ -992,7 +1360,11 @@ impl Machine<'_> {
                     None => Vec::new(),
                 };
                 let mut kept: Vec<Data> = Vec::new();
-                let all = if op == Op::Union { items.into_iter().chain(other.clone()).collect() } else { items };
+                let all = if op == Op::Union {
+                    items.into_iter().chain(other.clone()).collect()
+                } else {
+                    items
+                };
                 for item in all {
                     self.burn(kept.len() + other.len() + 1)?;
                     let in_other = other.iter().any(|known| equal(known, &item));
