@@ -116,6 +116,10 @@ fn error(source: &str) -> (usize, String) {
 fn published_samples_give_their_values() {
     let cases: &[(&str, &str)] = &[
         (
+            "@(context.Request.Headers.GetValueOrDefault(\"Authorization\", \"\").AsJwt()?.Claims.GetValueOrDefault(\"roles\", \"\"))",
+            "admin,user",
+        ),
+        (
             "@(context.Request.Method + \" \" + context.Request.Url.Path)",
             "GET /echo/resource",
         ),

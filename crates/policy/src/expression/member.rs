@@ -404,7 +404,7 @@ pub(super) const MEMBERS: &[(&str, &str, &str, Op)] = &[
     ("KeyValuePair", "Value", "V", Op::PairValue),
     ("Jwt", "Algorithm", "string", Op::JwtAlgorithm),
     ("Jwt", "Audiences", "string[]", Op::JwtAudiences),
-    ("Jwt", "Claims", "Dictionary<string[]>", Op::JwtClaims),
+    ("Jwt", "Claims", "headers", Op::JwtClaims),
     ("Jwt", "ExpirationTime", "DateTime", Op::JwtExpires),
     ("Jwt", "Id", "string", Op::JwtId),
     ("Jwt", "IssuedAt", "DateTime", Op::JwtIssuedAt),

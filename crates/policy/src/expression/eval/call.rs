@@ -1032,6 +1032,30 @@ impl Machine<'_> {
                 })
             }
             Data::Dictionary(entries) => match op {
+                // Claims are read like headers: several values are joined.
+                Op::MapValueOrDefault | Op::MapValueOr => {
+                    let found = entries
+                        .lock()
+                        .iter()
+                        .find(|(name, _)| **name == *text(0))
+                        .map(|(_, value)| value.clone());
+                    match found {
+                        Some(list @ Data::List(_)) => {
+                            let joined = self
+                                .items(&list)?
+                                .iter()
+                                .map(Data::to_text)
+                                .collect::<Vec<_>>()
+                                .join(",");
+                            self.text(joined)
+                        }
+                        Some(value) => Ok(value),
+                        None => Ok(values.get(1).cloned().unwrap_or(Data::Null)),
+                    }
+                }
+                Op::MapContainsKey => Ok(Data::Bool(
+                    entries.lock().iter().any(|(name, _)| **name == *text(0)),
+                )),
                 Op::ContainsKey => Ok(Data::Bool(
                     entries.lock().iter().any(|(name, _)| **name == *text(0)),
                 )),
@@ -1043,7 +1067,6 @@ impl Machine<'_> {
                         .map(|(_, value)| value.clone());
                     let found =
                         found.unwrap_or_else(|| values.get(1).cloned().unwrap_or(Data::Null));
-                    // Claims join like headers: `GetValueOrDefault(name, "")` of a Jwt gives text.
                     Ok(found)
                 }
                 Op::AddPair => self
