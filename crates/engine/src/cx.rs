@@ -1,0 +1,174 @@
+//! The context of a hook or an action: the open transaction and what surrounds the row.
+
+use crate::{Engine, Error, Query, Result, kind::Kind, resource::Contract};
+use chrono::{DateTime, Utc};
+use serde_json::Value;
+use sqlx::{PgConnection, Row as _};
+use uuid::Uuid;
+
+/// A change that the gateway's configuration, the audit trail and other replicas hear of.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Change {
+    /// The service it belongs to.
+    pub service: Uuid,
+    /// Table of the changed row.
+    pub table: &'static str,
+    /// The changed row.
+    pub id: Uuid,
+}
+
+/// The service that a request is about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServiceAt {
+    /// Row in `services`.
+    pub id: Uuid,
+    /// Name as stored.
+    pub name: String,
+    /// `/subscriptions/…/providers/Microsoft.ApiManagement/service/{name}`
+    pub path: String,
+}
+
+/// The context of a hook or an action. Everything it does happens in the writing transaction.
+pub struct Cx<'a> {
+    /// Clock, randomness, sealed columns, settings.
+    pub engine: &'a Engine,
+    /// The open transaction.
+    pub conn: &'a mut PgConnection,
+    /// The request that caused the write; `None` inside jobs.
+    pub query: &'a Query,
+    /// Name of the caller, for mails and the audit trail.
+    pub caller: &'a str,
+    /// The moment of the request.
+    pub now: DateTime<Utc>,
+    /// The service.
+    pub service: ServiceAt,
+    /// Rows between the service and the parent, outermost first, the parent last.
+    pub parents: Vec<Uuid>,
+    /// The row itself.
+    pub id: Uuid,
+    /// The row's name.
+    pub name: String,
+    /// Body of an action, as JSON; empty in hooks.
+    pub body: serde_json::Map<String, Value>,
+    /// What changed besides the row itself.
+    pub changes: Vec<Change>,
+    /// The long-running operation that goes on after the reply, if the hook began one.
+    pub accepted: Option<Uuid>,
+}
+
+impl Cx<'_> {
+    /// Notes that another row changed, so that gateways and the audit trail hear of it.
+    pub fn changed(&mut self, table: &'static str, id: Uuid) {
+        let service = self.service.id;
+        self.changes.push(Change { service, table, id });
+    }
+
+    /// The row of a sibling kind by name, directly under the service.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn find(&mut self, table: &'static str, name: &str) -> Result<Option<(Uuid, String)>> {
+        find_sibling(self.conn, table, self.service.id, name).await
+    }
+
+    /// Encodes an entity as the envelope shows it, for mails and actions.
+    pub fn properties<C: Contract>(&self, contract: &C) -> serde_json::Map<String, Value> {
+        let mut out = serde_json::Map::new();
+        contract.encode(&mut out, &crate::Place { service: &self.service.path });
+        out
+    }
+}
+
+/// Looks a row up by name under a service.
+pub(crate) async fn find_sibling(
+    conn: &mut PgConnection,
+    table: &'static str,
+    service: Uuid,
+    name: &str,
+) -> Result<Option<(Uuid, String)>> {
+    // `table` is one of the kinds' constants, never a text of a caller.
+    let sql = format!("SELECT id, name FROM {table} WHERE parent_id = $1 AND lower(name) = lower($2)");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(service).bind(name).fetch_optional(conn).await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+}
+
+/// Resolves the references of an entity; an unknown one is a violation of its field.
+pub(crate) async fn resolve_references(
+    cx: &mut Cx<'_>,
+    kinds: &[&'static dyn Kind],
+    entity: &mut dyn crate::Entity,
+) -> Result<()> {
+    let mut violations = crate::Violations::default();
+    let service_path = cx.service.path.clone();
+    for (wire, segment, reference) in entity.references() {
+        if reference.id.is_some() {
+            continue;
+        }
+        let Some(table) = kinds
+            .iter()
+            .map(|k| (k.facts(), k.parents().len()))
+            .find(|(facts, depth)| *depth == 1 && facts.segment == segment)
+            .map(|(facts, _)| facts.table)
+        else {
+            return Err(Error::internal(format!("{wire} refers to the unknown kind {segment}")));
+        };
+        let Some(name) = tail_name(&reference.name, segment, &service_path) else {
+            violations.add(wire, format!("must be a resource id that ends in /{segment}/{{name}}"));
+            continue;
+        };
+        match find_sibling(cx.conn, table, cx.service.id, &name).await? {
+            Some((id, name)) => {
+                reference.id = Some(id);
+                reference.name = name;
+            }
+            None => violations.add(wire, format!("names {segment}/{name}, which does not exist")),
+        }
+    }
+    violations.into_result()
+}
+
+/// The name in `/users/1`, `users/1`, or a full id under this service.
+fn tail_name(text: &str, segment: &str, service_path: &str) -> Option<String> {
+    let rest = strip_service(text, service_path)?;
+    let path = arm_id::ResourcePath::parse(&rest).ok()?;
+    match (path.pairs.as_slice(), &path.tail) {
+        ([(kind, name)], None) if kind.eq_ignore_ascii_case(segment) => Some(name.clone()),
+        _ => None,
+    }
+}
+
+/// The part of an id below the service, with a leading slash; `None` for an id of another service.
+#[must_use]
+pub fn strip_service(text: &str, service_path: &str) -> Option<String> {
+    let text = text.trim_end_matches('/');
+    let rest = match text.get(..service_path.len()) {
+        Some(head) if head.eq_ignore_ascii_case(service_path) => &text[service_path.len()..],
+        _ => text,
+    };
+    if rest.to_ascii_lowercase().starts_with("/subscriptions/") && rest.matches('/').count() > 2 {
+        return None;
+    }
+    if rest.is_empty() || rest.starts_with('/') { Some(rest.to_owned()) } else { Some(format!("/{rest}")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ApiManagement/service/demo";
+
+    #[test]
+    fn references_are_read_in_every_form_that_clients_send() {
+        for text in ["/users/1", "users/1", &format!("{SERVICE}/users/1"), &format!("{}/users/1/", SERVICE.to_uppercase())] {
+            assert_eq!(tail_name(text, "users", SERVICE).as_deref(), Some("1"), "{text}");
+        }
+        for text in ["/products/1", "1", "", &format!("{}x/users/1", SERVICE), "/users/1/groups/2"] {
+            assert_eq!(tail_name(text, "users", SERVICE), None, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_subscription_named_in_short_form_is_not_taken_for_a_full_id() {
+        assert_eq!(strip_service("/subscriptions/sid", SERVICE).as_deref(), Some("/subscriptions/sid"));
+    }
+}

@@ -1,0 +1,271 @@
+//! `$filter`: what a kind lets callers filter by, and the SQL of an expression over it.
+//!
+//! The expression is parsed by `odata`; here its fields are looked up in the kind's list and its
+//! values are bound. Texts compare without regard to case, as the contract's service does.
+
+use crate::{Error, Result, strip_service};
+use odata::{Expr, Field, Function, Literal, Op};
+use sqlx::{Arguments as _, postgres::PgArguments};
+
+/// A field that `$filter` may name, with or without `properties/` before it.
+#[derive(Clone, Copy, Debug)]
+pub struct Filter {
+    /// Wire name.
+    pub field: &'static str,
+    /// Column of the row.
+    pub column: &'static str,
+    /// How it compares.
+    pub kind: FilterKind,
+}
+
+/// How a field compares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FilterKind {
+    /// Text: all comparisons and functions.
+    Text,
+    /// Text or enum: `eq` and `ne` only.
+    Equal,
+    /// Boolean.
+    Bool,
+    /// Whole number.
+    Number,
+    /// Time.
+    Date,
+    /// A resource id below the service, stored without the service's part: `/products/starter`.
+    Path,
+    /// A reference to a row of this table, named by resource id.
+    Ref(&'static str),
+    /// An array of texts, for `any` and `all`.
+    Texts,
+}
+
+impl Filter {
+    const fn new(field: &'static str, column: &'static str, kind: FilterKind) -> Self {
+        Self { field, column, kind }
+    }
+    /// The resource's name.
+    #[must_use]
+    pub const fn name() -> Self {
+        Self::new("name", "name", FilterKind::Text)
+    }
+    /// A text.
+    #[must_use]
+    pub const fn text(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Text)
+    }
+    /// A text or enum that only compares for equality.
+    #[must_use]
+    pub const fn equal(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Equal)
+    }
+    /// A boolean.
+    #[must_use]
+    pub const fn bool(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Bool)
+    }
+    /// A whole number.
+    #[must_use]
+    pub const fn number(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Number)
+    }
+    /// A time.
+    #[must_use]
+    pub const fn date(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Date)
+    }
+    /// A resource id below the service.
+    #[must_use]
+    pub const fn path(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Path)
+    }
+    /// A reference to a row of a table.
+    #[must_use]
+    pub const fn reference(field: &'static str, column: &'static str, table: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Ref(table))
+    }
+    /// An array of texts.
+    #[must_use]
+    pub const fn texts(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::Texts)
+    }
+}
+
+/// Arguments of a statement under construction, with the number of the next parameter.
+pub(crate) struct Bound<'a> {
+    pub args: &'a mut PgArguments,
+    pub count: usize,
+    pub service_path: &'a str,
+}
+
+impl Bound<'_> {
+    /// Binds a value and returns its placeholder.
+    pub fn add<'q, T>(&mut self, value: T) -> Result<String>
+    where
+        T: sqlx::Encode<'q, sqlx::Postgres> + sqlx::Type<sqlx::Postgres> + 'q,
+    {
+        self.args.add(value).map_err(Error::Internal)?;
+        self.count += 1;
+        Ok(format!("${}", self.count))
+    }
+}
+
+/// The SQL condition of a `$filter` text.
+///
+/// # Errors
+/// A violation of `$filter` that says where and what, and which fields may be named.
+pub(crate) fn condition(text: &str, filters: &[Filter], bound: &mut Bound<'_>) -> Result<String> {
+    let expr = odata::parse_filter(text)
+        .map_err(|e| Error::invalid("$filter", format!("cannot be read at character {}: {}", e.position, e.message)))?;
+    Compiler { filters, variable: None }.expr(&expr, bound)
+}
+
+struct Compiler<'a> {
+    filters: &'a [Filter],
+    /// Inside `any` and `all`: the variable, which stands for a text element named `e`.
+    variable: Option<&'a str>,
+}
+
+fn wrong(message: impl Into<String>) -> Error {
+    Error::invalid("$filter", message)
+}
+
+impl Compiler<'_> {
+    fn field(&self, field: &Field) -> Result<(String, FilterKind)> {
+        let path: Vec<&str> = field.path.iter().map(String::as_str).collect();
+        if let Some(variable) = self.variable {
+            return match path.as_slice() {
+                [name] if name.eq_ignore_ascii_case(variable) => Ok(("e".to_owned(), FilterKind::Text)),
+                _ => Err(wrong(format!("names '{}' where only '{variable}' is known", path.join("/")))),
+            };
+        }
+        let name = match path.as_slice() {
+            [name] => *name,
+            [head, name] if head.eq_ignore_ascii_case("properties") => *name,
+            _ => "",
+        };
+        match self.filters.iter().find(|f| f.field.eq_ignore_ascii_case(name)) {
+            Some(filter) => Ok((format!("t.{}", filter.column), filter.kind)),
+            None => Err(wrong(format!(
+                "names the field '{}' at character {}; this list can be filtered by {}",
+                path.join("/"),
+                field.position,
+                match self.filters {
+                    [] => "nothing".to_owned(),
+                    some => some.iter().map(|f| f.field).collect::<Vec<_>>().join(", "),
+                }
+            ))),
+        }
+    }
+
+    fn expr(&self, expr: &Expr, bound: &mut Bound<'_>) -> Result<String> {
+        Ok(match expr {
+            Expr::And(a, b) => format!("({} AND {})", self.expr(a, bound)?, self.expr(b, bound)?),
+            Expr::Or(a, b) => format!("({} OR {})", self.expr(a, bound)?, self.expr(b, bound)?),
+            Expr::Not(a) => format!("(NOT coalesce({}, false))", self.expr(a, bound)?),
+            Expr::Compare { field, op, value } => self.compare(field, *op, value, bound)?,
+            Expr::Call { function, field, value } => self.call(field, *function, value, bound)?,
+            Expr::Bare(field) => match self.field(field)? {
+                (column, FilterKind::Bool) => column,
+                _ => return Err(wrong(format!("uses '{}' as a condition, which is not a boolean", field.path.join("/")))),
+            },
+            Expr::Any { field, variable, body } => {
+                let column = self.texts(field)?;
+                match body {
+                    None => format!("cardinality({column}) > 0"),
+                    Some(body) => {
+                        let inner = Compiler { filters: &[], variable: Some(variable) }.expr(body, bound)?;
+                        format!("EXISTS (SELECT FROM unnest({column}) AS e WHERE {inner})")
+                    }
+                }
+            }
+            Expr::All { field, variable, body } => {
+                let column = self.texts(field)?;
+                let inner = Compiler { filters: &[], variable: Some(variable) }.expr(body, bound)?;
+                format!("NOT EXISTS (SELECT FROM unnest({column}) AS e WHERE NOT ({inner}))")
+            }
+        })
+    }
+
+    fn texts(&self, field: &Field) -> Result<String> {
+        match self.field(field)? {
+            (column, FilterKind::Texts) => Ok(column),
+            _ => Err(wrong(format!("uses any or all on '{}', which is not a collection", field.path.join("/")))),
+        }
+    }
+
+    fn compare(&self, field: &Field, op: Op, value: &Literal, bound: &mut Bound<'_>) -> Result<String> {
+        let (column, kind) = self.field(field)?;
+        let name = field.path.join("/");
+        let sign = match op {
+            Op::Eq => "=",
+            Op::Ne => "<>",
+            Op::Gt => ">",
+            Op::Ge => ">=",
+            Op::Lt => "<",
+            Op::Le => "<=",
+        };
+        let equality = matches!(op, Op::Eq | Op::Ne);
+        if *value == Literal::Null {
+            return match op {
+                Op::Eq => Ok(format!("{column} IS NULL")),
+                Op::Ne => Ok(format!("{column} IS NOT NULL")),
+                _ => Err(wrong(format!("compares '{name}' with null by {sign}"))),
+            };
+        }
+        let mismatch = |wanted: &str| Err(wrong(format!("compares '{name}' with something that is not {wanted}")));
+        let unordered = || Err(wrong(format!("compares '{name}' by an operator other than eq and ne")));
+        let (left, right) = match (kind, value) {
+            (FilterKind::Text, Literal::Text(text)) => (format!("lower({column})"), format!("lower({})", bound.add(text.clone())?)),
+            (FilterKind::Equal, Literal::Text(text)) if equality => {
+                (format!("lower({column})"), format!("lower({})", bound.add(text.clone())?))
+            }
+            (FilterKind::Path, Literal::Text(text)) if equality => {
+                let path = strip_service(text, bound.service_path)
+                    .ok_or_else(|| wrong(format!("compares '{name}' with a resource id outside this service")))?;
+                let path = if path.is_empty() { "/".to_owned() } else { path };
+                (format!("lower({column})"), format!("lower({})", bound.add(path)?))
+            }
+            (FilterKind::Ref(table), Literal::Text(text)) if equality => {
+                let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+                (
+                    format!("(SELECT lower(r.name) FROM {table} r WHERE r.id = {column})"),
+                    format!("lower({})", bound.add(last)?),
+                )
+            }
+            (FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), Literal::Text(_)) => return unordered(),
+            (FilterKind::Text | FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), _) => return mismatch("a text"),
+            (FilterKind::Bool, Literal::Bool(value)) if equality => (column.clone(), bound.add(*value)?),
+            (FilterKind::Bool, Literal::Bool(_)) => return unordered(),
+            (FilterKind::Bool, _) => return mismatch("true or false"),
+            (FilterKind::Number, Literal::Number(value)) => (format!("{column}::float8"), bound.add(*value)?),
+            (FilterKind::Number, _) => return mismatch("a number"),
+            (FilterKind::Date, Literal::DateTime(at)) => (column.clone(), bound.add(*at)?),
+            (FilterKind::Date, _) => return mismatch("a time"),
+            (FilterKind::Texts, _) => return Err(wrong(format!("compares the collection '{name}'; use any or all"))),
+        };
+        // An unset value differs from every value.
+        Ok(match op {
+            Op::Ne => format!("({left} IS DISTINCT FROM {right})"),
+            _ => format!("{left} {sign} {right}"),
+        })
+    }
+
+    fn call(&self, field: &Field, function: Function, value: &str, bound: &mut Bound<'_>) -> Result<String> {
+        let (column, kind) = self.field(field)?;
+        let (column, value) = match kind {
+            FilterKind::Text => (column, value.to_owned()),
+            FilterKind::Path => (column, strip_service(value, bound.service_path).unwrap_or_else(|| value.to_owned())),
+            FilterKind::Ref(table) => (
+                format!("(SELECT r.name FROM {table} r WHERE r.id = {column})"),
+                value.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
+            ),
+            _ => return Err(wrong(format!("calls a text function on '{}'", field.path.join("/")))),
+        };
+        let value = bound.add(value)?;
+        Ok(match function {
+            Function::Contains | Function::SubstringOf => format!("strpos(lower({column}), lower({value})) > 0"),
+            Function::StartsWith => format!("starts_with(lower({column}), lower({value}))"),
+            Function::EndsWith => format!("right(lower({column}), length({value})) = lower({value})"),
+        })
+    }
+}

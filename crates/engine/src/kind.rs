@@ -1,0 +1,217 @@
+//! The erased side of [`Resource`]: object safe, implemented once, known to the whole engine.
+
+use crate::{
+    Result, Violations,
+    column::Codec,
+    cx::Cx,
+    filter::Filter,
+    resource::{Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Verbs, typed},
+};
+use arm_id::NameRule;
+use serde_json::{Map, Value};
+use sqlx::postgres::PgRow;
+use std::marker::PhantomData;
+use utoipa::openapi::{RefOr, schema::Schema};
+
+/// Kinds from the outermost to the innermost.
+pub type Chain = Vec<&'static dyn Kind>;
+
+/// The facts of a kind.
+#[derive(Clone, Copy)]
+pub struct Facts {
+    /// `Product`
+    pub title: &'static str,
+    /// Noun in "… not found."
+    pub noun: &'static str,
+    /// `products`
+    pub segment: &'static str,
+    /// `productId`
+    pub parameter: &'static str,
+    /// `products`
+    pub table: &'static str,
+    /// What a resource may be called.
+    pub name: NameRule,
+    /// Verbs it answers.
+    pub verbs: Verbs,
+    /// Whether PATCH and DELETE demand `If-Match`.
+    pub if_match: bool,
+    /// Whether DELETE is a long-running operation of the contract.
+    pub long_delete: bool,
+    /// What `$filter` may name.
+    pub filters: &'static [Filter],
+    /// `POST …/{name}/{action}`
+    pub actions: &'static [Action],
+    /// Wire fields that LIST leaves out.
+    pub omitted_in_list: &'static [&'static str],
+    /// All fields.
+    pub fields: &'static [Field],
+    /// Whether the gateway depends on it.
+    pub served: bool,
+}
+
+/// What DELETE does with a row, with the contract erased.
+pub enum Deletion {
+    /// Removes the row.
+    Row,
+    /// Writes this instead.
+    Reset(Box<dyn Entity>),
+    /// The hook did it.
+    Hook,
+}
+
+/// Schema of a contract with everything it refers to.
+pub struct KindSchema {
+    /// The schema of the contract itself.
+    pub schema: RefOr<Schema>,
+    /// Named schemas that it refers to.
+    pub named: Vec<(String, RefOr<Schema>)>,
+}
+
+/// A resource kind as the engine sees it.
+pub trait Kind: Send + Sync {
+    /// The facts.
+    fn facts(&self) -> Facts;
+    /// The kinds above, outermost first.
+    fn parents(&self) -> Chain;
+    /// Decodes the body of a write; every violation is recorded.
+    fn decode(&self, body: &mut Map<String, Value>, violations: &mut Violations) -> Option<Box<dyn Entity>>;
+    /// Reads a row.
+    ///
+    /// # Errors
+    /// When row and contract disagree: ours.
+    fn read(&self, row: &PgRow, codec: &Codec) -> Result<Box<dyn Entity>>;
+    /// Validates without the database.
+    ///
+    /// # Errors
+    /// When the entity is of another kind: ours.
+    fn validate(&self, entity: &dyn Entity, violations: &mut Violations) -> Result<()>;
+    /// See [`Contract::carry`].
+    ///
+    /// # Errors
+    /// When an entity is of another kind: ours.
+    fn carry(&self, new: &mut dyn Entity, stored: &dyn Entity, given: &dyn Fn(&str) -> bool) -> Result<()>;
+    /// See [`Resource::prepare`].
+    fn prepare<'a>(
+        &self,
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a dyn Entity>,
+        new: &'a mut dyn Entity,
+    ) -> BoxFuture<'a, Result<()>>;
+    /// See [`Resource::written`].
+    fn written<'a>(
+        &self,
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a dyn Entity>,
+        new: &'a dyn Entity,
+    ) -> BoxFuture<'a, Result<()>>;
+    /// See [`Resource::deleting`].
+    fn deleting<'a>(&self, cx: &'a mut Cx<'_>, old: &'a dyn Entity) -> BoxFuture<'a, Result<()>>;
+    /// See [`Resource::DELETE`].
+    fn deletion(&self, name: &str) -> Deletion;
+    /// See [`Resource::shown`].
+    ///
+    /// # Errors
+    /// What the kind says about the query.
+    fn shown(&self, entity: &dyn Entity, query: &crate::Query) -> Result<Option<Box<dyn Entity>>>;
+    /// See [`Resource::example`].
+    fn example(&self) -> Value;
+    /// The contract's schema.
+    fn schema(&self) -> KindSchema;
+}
+
+pub(crate) struct Of<R>(pub PhantomData<fn() -> R>);
+
+impl<R: Resource> Kind for Of<R> {
+    fn facts(&self) -> Facts {
+        Facts {
+            title: R::TITLE,
+            noun: R::NOUN,
+            segment: R::SEGMENT,
+            parameter: R::PARAMETER,
+            table: R::TABLE,
+            name: R::NAME,
+            verbs: R::VERBS,
+            if_match: R::IF_MATCH,
+            long_delete: R::LONG_DELETE,
+            filters: R::FILTERS,
+            actions: R::ACTIONS,
+            omitted_in_list: R::OMITTED_IN_LIST,
+            fields: R::Contract::FIELDS,
+            served: R::SERVED,
+        }
+    }
+    fn parents(&self) -> Chain {
+        R::Parent::chain()
+    }
+    fn decode(&self, body: &mut Map<String, Value>, violations: &mut Violations) -> Option<Box<dyn Entity>> {
+        R::Contract::decode(body, violations).map(|c| Box::new(c) as Box<dyn Entity>)
+    }
+    fn read(&self, row: &PgRow, codec: &Codec) -> Result<Box<dyn Entity>> {
+        Ok(Box::new(R::Contract::read(row, codec)?))
+    }
+    fn validate(&self, entity: &dyn Entity, violations: &mut Violations) -> Result<()> {
+        R::validate(typed(entity)?, violations);
+        Ok(())
+    }
+    fn carry(&self, new: &mut dyn Entity, stored: &dyn Entity, given: &dyn Fn(&str) -> bool) -> Result<()> {
+        typed_mut::<R::Contract>(new)?.carry(typed(stored)?, given);
+        Ok(())
+    }
+    fn prepare<'a>(
+        &self,
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a dyn Entity>,
+        new: &'a mut dyn Entity,
+    ) -> BoxFuture<'a, Result<()>> {
+        match (old.map(typed).transpose(), typed_mut(new)) {
+            (Ok(old), Ok(new)) => R::prepare(cx, old, new),
+            (Err(e), _) | (_, Err(e)) => Box::pin(std::future::ready(Err(e))),
+        }
+    }
+    fn written<'a>(
+        &self,
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a dyn Entity>,
+        new: &'a dyn Entity,
+    ) -> BoxFuture<'a, Result<()>> {
+        match (old.map(typed).transpose(), typed(new)) {
+            (Ok(old), Ok(new)) => R::written(cx, old, new),
+            (Err(e), _) | (_, Err(e)) => Box::pin(std::future::ready(Err(e))),
+        }
+    }
+    fn deleting<'a>(&self, cx: &'a mut Cx<'_>, old: &'a dyn Entity) -> BoxFuture<'a, Result<()>> {
+        match typed(old) {
+            Ok(old) => R::deleting(cx, old),
+            Err(e) => Box::pin(std::future::ready(Err(e))),
+        }
+    }
+    fn deletion(&self, name: &str) -> Deletion {
+        match R::DELETE {
+            Delete::Row => Deletion::Row,
+            Delete::Hook => Deletion::Hook,
+            Delete::Reset(default) => match default(name) {
+                Some(contract) => Deletion::Reset(Box::new(contract)),
+                None => Deletion::Row,
+            },
+        }
+    }
+    fn shown(&self, entity: &dyn Entity, query: &crate::Query) -> Result<Option<Box<dyn Entity>>> {
+        Ok(R::shown(typed(entity)?, query)?.map(|c| Box::new(c) as Box<dyn Entity>))
+    }
+    fn example(&self) -> Value {
+        R::example()
+    }
+    fn schema(&self) -> KindSchema {
+        use utoipa::{PartialSchema as _, ToSchema as _};
+        let mut named = Vec::new();
+        R::Contract::schemas(&mut named);
+        KindSchema { schema: R::Contract::schema(), named }
+    }
+}
+
+fn typed_mut<C: Contract>(entity: &mut dyn Entity) -> Result<&mut C> {
+    entity
+        .any_mut()
+        .downcast_mut::<C>()
+        .ok_or_else(|| crate::Error::internal(format!("not a {}", std::any::type_name::<C>())))
+}

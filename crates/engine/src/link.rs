@@ -1,0 +1,203 @@
+//! Links between two kinds below one service: product–API, product–group, group–user, and the
+//! read-only lists that look along a reference (a product's subscriptions, a user's groups).
+//!
+//! The contract's PUT of a link returns the *target* entity under its own id (contract rules §2);
+//! HEAD says 204 or 404, never 200.
+
+use crate::{
+    Engine, Error, Result,
+    cx::find_sibling,
+    kind::Kind,
+    page::{Reply, Request, Window},
+    resource::Access,
+    verbs::{self, Row, Target, Write, authorise, list},
+};
+use uuid::Uuid;
+
+/// How the rows of a link are found.
+#[derive(Clone, Copy, Debug)]
+pub enum Join {
+    /// A table of pairs.
+    Table {
+        /// The table.
+        table: &'static str,
+        /// Its column with the parent's row.
+        parent: &'static str,
+        /// Its column with the target's row.
+        target: &'static str,
+    },
+    /// A column of the target's table that refers to the parent.
+    Column(&'static str),
+}
+
+/// An edit of a link, for its rule.
+#[derive(Clone, Copy, Debug)]
+pub struct Edit<'a> {
+    /// Name of the parent.
+    pub parent: &'a str,
+    /// Name of the target.
+    pub target: &'a str,
+    /// Whether the pair is added or removed.
+    pub added: bool,
+}
+
+/// A link between two kinds.
+#[derive(Clone)]
+pub struct Link {
+    /// Operation group of the published API: `ProductApi`.
+    pub title: &'static str,
+    /// The kind before the segment.
+    pub parent: &'static dyn Kind,
+    /// The segment: `apis`.
+    pub segment: &'static str,
+    /// Path parameter in OpenAPI: `apiId`.
+    pub parameter: &'static str,
+    /// The kind of what is listed; stands directly below the service.
+    pub target: &'static dyn Kind,
+    /// Where the pairs are.
+    pub join: Join,
+    /// Whether PUT, DELETE and HEAD exist.
+    pub writable: bool,
+    /// What no caller may link or unlink.
+    pub rule: fn(Edit<'_>) -> Result<()>,
+}
+
+/// A rule that allows everything.
+///
+/// # Errors
+/// Never.
+pub fn any(_: Edit<'_>) -> Result<()> {
+    Ok(())
+}
+
+async fn parent(engine: &Engine, conn: &mut sqlx::PgConnection, request: &Request, link: &Link, names: Vec<String>, access: Access, locked: bool) -> Result<(Target, Row)> {
+    let target = Target::new(link.parent, request, names)?;
+    let action = format!("{}/{}", link.segment, if access == Access::Read { "read" } else { "write" });
+    match engine.load(conn, &target, &request.caller, locked).await? {
+        Some(row) => {
+            authorise(&row.at, &target, access, &action)?;
+            Ok((target, row))
+        }
+        None => Err(engine.missing(conn, &target, &request.caller, access, &action).await),
+    }
+}
+
+/// GET of the collection.
+///
+/// # Errors
+/// Missing parent, missing role, wrong query parameters.
+pub async fn list(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+    let window = Window::parse(&request.query)?;
+    let mut conn = engine.pool.acquire().await?;
+    let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
+    let (joined, belongs) = match link.join {
+        Join::Table { table, parent, target } => {
+            (format!(" JOIN {table} l ON l.{target} = t.id"), format!("l.{parent} = $1"))
+        }
+        Join::Column(column) => (String::new(), format!("t.{column} = $1")),
+    };
+    let page =
+        list::page(engine, &mut conn, request, link.target, &row.at.service.path, &window, &joined, &belongs, row.id)
+            .await?;
+    let collection = format!("{}/{}", verbs::item_path(link.parent, &row.at, &row.name), link.segment);
+    let mut at = row.at;
+    at.parents.clear();
+    Ok(list::reply(request, link.target, &at, &collection, &window, &page))
+}
+
+/// The names of the parent and of the target.
+fn split(mut names: Vec<String>) -> Result<(Vec<String>, String)> {
+    let last = names.pop().ok_or_else(|| Error::internal("a link's path has no target"))?;
+    Ok((names, last))
+}
+
+fn pairs(link: &Link) -> Result<(&'static str, &'static str, &'static str)> {
+    match link.join {
+        Join::Table { table, parent, target } => Ok((table, parent, target)),
+        Join::Column(_) => Err(Error::internal(format!("{} has no table of pairs", link.title))),
+    }
+}
+
+/// HEAD: 204 when the two are linked, 404 when not.
+///
+/// # Errors
+/// Missing parent, target or pair.
+pub async fn exists(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+    let (names, wanted) = split(names)?;
+    let (table, from, to) = pairs(link)?;
+    let mut conn = engine.pool.acquire().await?;
+    let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
+    let facts = link.target.facts();
+    let Some((id, _)) = find_sibling(&mut conn, facts.table, row.at.service.id, &wanted).await? else {
+        return Err(Error::not_found(facts.noun));
+    };
+    let sql = format!("SELECT EXISTS (SELECT FROM {table} WHERE {from} = $1 AND {to} = $2)");
+    let linked: bool =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(id).fetch_one(&mut *conn).await?;
+    if linked { Ok(Reply::empty(204)) } else { Err(Error::not_found(facts.noun)) }
+}
+
+/// PUT: 201 for a new pair, 200 for a known one, with the target entity.
+///
+/// # Errors
+/// Missing parent or target, missing role, the link's rule.
+pub async fn put(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+    let (names, wanted) = split(names)?;
+    let (table, from, to) = pairs(link)?;
+    let service_name = names.first().cloned().unwrap_or_default();
+    let mut tx = engine.pool.begin().await?;
+    let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
+    let target = Target::new(link.target, request, vec![service_name, wanted])?;
+    let Some(linked) = engine.load(&mut tx, &target, &request.caller, false).await? else {
+        return Err(Error::not_found(link.target.facts().noun));
+    };
+    (link.rule)(Edit { parent: &row.name, target: &linked.name, added: true })?;
+    let sql = format!("INSERT INTO {table} ({from}, {to}) VALUES ($1, $2) ON CONFLICT DO NOTHING");
+    let added = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(linked.id).execute(&mut *tx).await?;
+    let status = if added.rows_affected() == 1 { 201 } else { 200 };
+    finish(engine, request, link, tx, &row, linked.id, status == 201).await?;
+    let body = verbs::envelope(link.target, &linked.at, &linked.name, linked.entity.as_ref());
+    Ok(Reply { status, headers: Vec::new(), body: Some(body) })
+}
+
+/// DELETE: 200 for a removed pair, 204 where there was none.
+///
+/// # Errors
+/// Missing parent, missing role, the link's rule.
+pub async fn delete(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+    let (names, wanted) = split(names)?;
+    let (table, from, to) = pairs(link)?;
+    let mut tx = engine.pool.begin().await?;
+    let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
+    let Some((id, name)) = find_sibling(&mut tx, link.target.facts().table, row.at.service.id, &wanted).await? else {
+        return Ok(Reply::empty(204));
+    };
+    (link.rule)(Edit { parent: &row.name, target: &name, added: false })?;
+    let sql = format!("DELETE FROM {table} WHERE {from} = $1 AND {to} = $2");
+    let removed = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(id).execute(&mut *tx).await?;
+    let removed = removed.rows_affected() == 1;
+    finish(engine, request, link, tx, &row, id, removed).await?;
+    Ok(Reply::empty(if removed { 200 } else { 204 }))
+}
+
+/// Notes a change of both ends and commits.
+async fn finish(
+    engine: &Engine,
+    request: &Request,
+    link: &Link,
+    mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+    row: &Row,
+    target: Uuid,
+    changed: bool,
+) -> Result<()> {
+    let mut write =
+        Write::new(engine, &mut tx, link.parent, &request.query, &request.caller, &row.at, row.id, &row.name);
+    if changed {
+        write.cx.changed(link.parent.facts().table, row.id);
+        write.cx.changed(link.target.facts().table, target);
+    }
+    let changes = write.noted().await?;
+    tx.commit().await?;
+    engine.after_commit(changes).await;
+    Ok(())
+}

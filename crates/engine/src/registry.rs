@@ -1,0 +1,193 @@
+//! Which kind, link or action a path names.
+
+use crate::{
+    Engine, Error, Result,
+    kind::Kind,
+    link::{self, Link},
+    page::{Method, Reply, Request},
+    resource::{Action, Resource, kind},
+    sql::Statements,
+    verbs::{self, Target, type_name},
+};
+use arm_id::ResourcePath;
+use std::collections::HashMap;
+
+/// All kinds and links, with their statements.
+#[derive(Default)]
+pub struct Registry {
+    kinds: Vec<&'static dyn Kind>,
+    links: Vec<Link>,
+    statements: HashMap<&'static str, Statements>,
+    /// Lower-case types from the service down, joined by `/`.
+    by_types: HashMap<String, Entry>,
+}
+
+impl std::fmt::Debug for Registry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("types", &self.by_types.keys()).finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Entry {
+    Kind(&'static dyn Kind),
+    Link(usize),
+}
+
+/// What a path names.
+pub enum Place<'a> {
+    /// One resource; names from the service down to it.
+    Item(&'static dyn Kind, Vec<String>),
+    /// All resources of a kind below a parent; names down to the parent.
+    Collection(&'static dyn Kind, Vec<String>),
+    /// One end of a link; names down to the target.
+    Link(&'a Link, Vec<String>),
+    /// All targets of a link; names down to the parent.
+    Links(&'a Link, Vec<String>),
+    /// An action on a resource; names down to the resource.
+    Action(&'static dyn Kind, &'static Action, Vec<String>),
+}
+
+impl Registry {
+    /// Adds a kind.
+    ///
+    /// # Panics
+    /// When two kinds have one table or one path: a mistake in the list of kinds, found by its first test.
+    #[must_use]
+    pub fn with<R: Resource>(mut self) -> Self {
+        let kind = kind::<R>();
+        let twice = self.statements.insert(kind.facts().table, Statements::build(kind)).is_some()
+            || self.by_types.insert(types_of(kind), Entry::Kind(kind)).is_some();
+        assert!(!twice, "{} is listed twice", kind.facts().title);
+        self.kinds.push(kind);
+        self
+    }
+
+    /// Adds a link between two kinds.
+    ///
+    /// # Panics
+    /// When its path is taken.
+    #[must_use]
+    pub fn link(mut self, link: Link) -> Self {
+        let types = format!("{}/{}", types_of(link.parent), link.segment.to_ascii_lowercase());
+        let twice = self.by_types.insert(types, Entry::Link(self.links.len())).is_some();
+        assert!(!twice, "{} is listed twice", link.title);
+        self.links.push(link);
+        self
+    }
+
+    /// The kinds in the order of their list.
+    #[must_use]
+    pub fn kinds(&self) -> &[&'static dyn Kind] {
+        &self.kinds
+    }
+
+    /// The links in the order of their list.
+    #[must_use]
+    pub fn links(&self) -> &[Link] {
+        &self.links
+    }
+
+    /// The statements of a registered kind.
+    ///
+    /// # Panics
+    /// For a kind that is not in the list: [`Registry::find`] gives out none.
+    #[must_use]
+    pub(crate) fn statements(&self, kind: &dyn Kind) -> &Statements {
+        &self.statements[kind.facts().table]
+    }
+
+    /// The kind of a table.
+    #[must_use]
+    pub fn kind_of_table(&self, table: &str) -> Option<&'static dyn Kind> {
+        self.kinds.iter().copied().find(|k| k.facts().table == table)
+    }
+
+    /// What a path names; types match without regard to case.
+    #[must_use]
+    pub fn find(&self, path: &ResourcePath) -> Option<Place<'_>> {
+        let mut types = Vec::with_capacity(path.pairs.len() + 1);
+        let mut names = Vec::with_capacity(path.pairs.len());
+        for (segment, name) in &path.pairs {
+            types.push(segment.to_ascii_lowercase());
+            names.push(name.clone());
+        }
+        let place = match &path.tail {
+            None => match self.by_types.get(&types.join("/")) {
+                Some(Entry::Kind(kind)) => Some(Place::Item(*kind, names.clone())),
+                Some(Entry::Link(at)) => Some(Place::Link(&self.links[*at], names.clone())),
+                None => None,
+            },
+            Some(tail) => {
+                let mut key = types.clone();
+                key.push(tail.to_ascii_lowercase());
+                match self.by_types.get(&key.join("/")) {
+                    Some(Entry::Kind(kind)) => Some(Place::Collection(*kind, names.clone())),
+                    Some(Entry::Link(at)) => Some(Place::Links(&self.links[*at], names.clone())),
+                    None => None,
+                }
+            }
+        };
+        place.or_else(|| self.find_action(path, &types, &names))
+    }
+
+    /// An action's segments follow the name of its resource: `users/1/confirmations/password/send`.
+    fn find_action(&self, path: &ResourcePath, types: &[String], names: &[String]) -> Option<Place<'_>> {
+        (1..=types.len()).rev().find_map(|depth| {
+            let Some(Entry::Kind(kind)) = self.by_types.get(&types[..depth].join("/")) else { return None };
+            let mut rest: Vec<&str> = Vec::new();
+            for (segment, name) in &path.pairs[depth..] {
+                rest.extend([segment.as_str(), name.as_str()]);
+            }
+            rest.extend(path.tail.as_deref());
+            let rest = rest.join("/");
+            let action = kind.facts().actions.iter().find(|a| a.name.eq_ignore_ascii_case(&rest))?;
+            Some(Place::Action(*kind, action, names[..depth].to_vec()))
+        })
+    }
+}
+
+fn types_of(kind: &dyn Kind) -> String {
+    let name = type_name(kind).to_ascii_lowercase();
+    name.split_once('/').map_or_else(String::new, |(_, types)| types.to_owned())
+}
+
+pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> {
+    let place = engine
+        .registry
+        .find(&request.path)
+        .ok_or_else(|| Error::UnknownType { path: request.path.to_string() })?;
+    let refused = || Err(Error::MethodNotAllowed(request.method.name().to_owned()));
+    match place {
+        Place::Item(kind, names) => {
+            let verbs = kind.facts().verbs;
+            let target = Target::new(kind, request, names)?;
+            match request.method {
+                Method::Get if verbs.get => verbs::get::get(engine, request, &target).await,
+                Method::Head if verbs.get => verbs::get::head(engine, request, &target).await,
+                Method::Head => verbs::get::exists(engine, request, &target).await,
+                Method::Put if verbs.put => verbs::put::put(engine, request, &target).await,
+                Method::Patch if verbs.patch => verbs::patch::patch(engine, request, &target).await,
+                Method::Delete if verbs.delete => verbs::delete::delete(engine, request, &target).await,
+                _ => refused(),
+            }
+        }
+        Place::Collection(kind, names) if request.method == Method::Get && kind.facts().verbs.list => {
+            verbs::list::list(engine, request, kind, names).await
+        }
+        Place::Links(link, names) if request.method == Method::Get => {
+            link::list(engine, request, link, names).await
+        }
+        Place::Link(link, names) if link.writable => match request.method {
+            Method::Head => link::exists(engine, request, link, names).await,
+            Method::Put => link::put(engine, request, link, names).await,
+            Method::Delete => link::delete(engine, request, link, names).await,
+            _ => refused(),
+        },
+        Place::Action(kind, action, names) if request.method == Method::Post => {
+            let target = Target::new(kind, request, names)?;
+            verbs::action::run(engine, request, &target, action).await
+        }
+        Place::Collection(..) | Place::Links(..) | Place::Link(..) | Place::Action(..) => refused(),
+    }
+}

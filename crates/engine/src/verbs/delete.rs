@@ -1,0 +1,53 @@
+//! DELETE.
+
+use super::{Target, Write, accepted_headers, authorise};
+use crate::{Engine, Error, Result, kind::Deletion, page::{Reply, Request}, resource::Access};
+
+/// DELETE: 200 for an existing item, 204 for a missing one (contract rules §3).
+///
+/// # Errors
+/// Precondition, missing parent, missing role, and what the kind's `deleting` hook refuses.
+pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
+    let kind = target.kind;
+    let facts = kind.facts();
+    let is_service = kind.parents().is_empty();
+    let access = if is_service { Access::Own } else { Access::Write };
+    let mut tx = engine.pool.begin().await?;
+    let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
+        return match engine.missing(&mut tx, target, &request.caller, access, "delete").await {
+            // Only the item itself may be missing; a missing parent is an error.
+            Error::NotFound { what } if what == facts.noun => Ok(Reply::empty(204)),
+            Error::ServiceNotFound { .. } if is_service => Ok(Reply::empty(204)),
+            error => Err(error),
+        };
+    };
+    authorise(&row.at, target, access, "delete")?;
+    request.if_match.check(Some(row.rev), facts.if_match)?;
+    let mut write = Write::new(engine, &mut tx, kind, &request.query, &request.caller, &row.at, row.id, &row.name);
+    kind.deleting(&mut write.cx, row.entity.as_ref()).await?;
+    match kind.deletion(&row.name) {
+        Deletion::Row => {
+            let statements = engine.registry.statements(kind);
+            sqlx::query(sqlx::AssertSqlSafe(statements.delete.clone()))
+                .bind(row.id)
+                .execute(&mut *write.cx.conn)
+                .await?;
+        }
+        Deletion::Reset(default) => {
+            write.update(default.as_ref()).await?;
+        }
+        Deletion::Hook => {}
+    }
+    let (changes, accepted) = write.outbox().await?;
+    tx.commit().await?;
+    engine.after_commit(changes).await;
+    // From 2022-09 on the clients of long-running deletes refuse 200; 204 suits every client (contract rules §5).
+    let long = facts.long_delete && request.speaks("2022-09-01");
+    let reply = Reply::empty(if long { 204 } else { 200 });
+    Ok(match accepted {
+        None => reply,
+        Some(operation) => {
+            accepted_headers(Reply::empty(202), request, &row.at.service.path, operation)
+        }
+    })
+}

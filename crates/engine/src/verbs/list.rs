@@ -1,0 +1,232 @@
+//! GET of a collection: pages by key, `$filter`, `count`, absolute `nextLink` (contract rules §2, §8).
+
+use super::{At, Target, authorise, item, type_name};
+use crate::{
+    Engine, Error, Result,
+    column::Codec,
+    filter::{Bound, Filter, condition},
+    kind::Kind,
+    page::{Caller, Reply, Request, Window},
+    resource::{Access, Entity},
+};
+use arm_id::Root;
+use serde_json::{Map, Value};
+use sqlx::{PgConnection, Row as _, postgres::PgArguments};
+use uuid::Uuid;
+
+/// A row of a page.
+pub(crate) struct Listed {
+    pub name: String,
+    pub entity: Box<dyn Entity>,
+}
+
+/// A page's rows, whether more follow, and how many rows all pages hold.
+pub(crate) struct Page {
+    pub rows: Vec<Listed>,
+    pub more: bool,
+    pub count: i64,
+}
+
+/// LIST of a kind below the parent that `names` leads to.
+///
+/// # Errors
+/// Missing parent, missing role, and every wrong query parameter.
+pub async fn list(engine: &Engine, request: &Request, kind: &'static dyn Kind, names: Vec<String>) -> Result<Reply> {
+    if kind.parents().is_empty() {
+        return services(engine, request, kind).await;
+    }
+    let target = Target::new(kind, request, names)?;
+    let window = Window::parse(&request.query)?;
+    let mut conn = engine.pool.acquire().await?;
+    let at = engine.locate(&mut conn, &target, &request.caller).await?;
+    authorise(&at, &target, Access::Read, "read")?;
+    let parent = at.parents.last().map_or(at.service.id, |(id, _)| *id);
+    let page = page(engine, &mut conn, request, kind, &at.service.path, &window, "", "t.parent_id = $1", parent).await?;
+    let collection = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
+    Ok(reply(request, kind, &at, &collection, &window, &page))
+}
+
+/// Reads one page; `joined` and `belongs` say which rows belong to it, with `$1` bound to `owner`.
+#[expect(clippy::too_many_arguments, reason = "one statement's parts, for kinds and links alike")]
+pub(crate) async fn page(
+    engine: &Engine,
+    conn: &mut PgConnection,
+    request: &Request,
+    kind: &'static dyn Kind,
+    service_path: &str,
+    window: &Window,
+    joined: &str,
+    belongs: &str,
+    owner: Uuid,
+) -> Result<Page> {
+    let statements = engine.registry.statements(kind);
+    let facts = kind.facts();
+    let parts = |select: &str, keyed: bool| -> Result<(String, PgArguments)> {
+        let mut args = PgArguments::default();
+        let mut bound = Bound { args: &mut args, count: 0, service_path };
+        bound.add(owner)?;
+        let mut sql = format!("{select}{joined} WHERE {belongs}");
+        add_filter(&mut sql, request, facts.filters, &mut bound)?;
+        if keyed {
+            if let Some(after) = &window.after {
+                let after = bound.add(after.clone())?;
+                sql.push_str(&format!(" AND lower(t.name) > {after}"));
+            }
+            let top = bound.add(window.top + 1)?;
+            sql.push_str(&format!(" ORDER BY lower(t.name) LIMIT {top}"));
+            if window.skip > 0 {
+                let skip = bound.add(window.skip)?;
+                sql.push_str(&format!(" OFFSET {skip}"));
+            }
+        }
+        Ok((sql, args))
+    };
+    let (sql, args) = parts(&statements.list, true)?;
+    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args).fetch_all(&mut *conn).await?;
+    let top = usize::try_from(window.top).unwrap_or(usize::MAX);
+    let more = rows.len() > top;
+    let rows = rows
+        .iter()
+        .take(top)
+        .map(|row| read(kind, row, &engine.codec))
+        .collect::<Result<Vec<_>>>()?;
+    let whole = !more && window.after.is_none() && window.skip == 0;
+    let count = if whole {
+        i64::try_from(rows.len()).unwrap_or(i64::MAX)
+    } else {
+        let (sql, args) = parts(&format!("SELECT count(*) FROM {} t", facts.table), false)?;
+        sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args).fetch_one(conn).await?
+    };
+    Ok(Page { rows, more, count })
+}
+
+fn read(kind: &'static dyn Kind, row: &sqlx::postgres::PgRow, codec: &Codec) -> Result<Listed> {
+    Ok(Listed { name: row.try_get("name")?, entity: kind.read(row, codec)? })
+}
+
+fn add_filter(sql: &mut String, request: &Request, filters: &[Filter], bound: &mut Bound<'_>) -> Result<()> {
+    if let Some(filter) = request.query.value("$filter").filter(|f| !f.trim().is_empty()) {
+        sql.push_str(" AND ");
+        sql.push_str(&condition(filter, filters, bound)?);
+    }
+    Ok(())
+}
+
+/// The reply of a page; `collection` is the id whose items these are.
+pub(crate) fn reply(
+    request: &Request,
+    kind: &'static dyn Kind,
+    at: &At,
+    collection: &str,
+    window: &Window,
+    page: &Page,
+) -> Reply {
+    let type_name = type_name(kind);
+    let own = format!("{}/{}", super::parent_path(kind, at), kind.facts().segment);
+    let items = page
+        .rows
+        .iter()
+        .map(|row| {
+            let id = format!("{own}/{}", row.name);
+            reduced(kind, item(kind, &at.service.path, id, type_name.clone(), &row.name, row.entity.as_ref()))
+        })
+        .collect();
+    body(request, collection, window, items, page.count, page.more.then(|| page.rows.last().map(|r| r.name.as_str())).flatten())
+}
+
+fn reduced(kind: &dyn Kind, mut item: Value) -> Value {
+    if let Some(Value::Object(properties)) = item.get_mut("properties") {
+        for field in kind.facts().omitted_in_list {
+            properties.shift_remove(*field);
+        }
+    }
+    item
+}
+
+fn body(
+    request: &Request,
+    collection: &str,
+    window: &Window,
+    items: Vec<Value>,
+    count: i64,
+    last: Option<&str>,
+) -> Reply {
+    let mut body = Map::new();
+    body.insert("value".into(), Value::Array(items));
+    body.insert("count".into(), count.into());
+    if let Some(last) = last {
+        body.insert("nextLink".into(), window.next_link(request, collection, last).into());
+    }
+    Reply::ok(Value::Object(body))
+}
+
+/// Services of a resource group or of a whole subscription; only those over which the caller may read.
+async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -> Result<Reply> {
+    let (subscription, group) = match &request.path.root {
+        Root::Group { subscription, group } => (subscription, Some(group)),
+        Root::Subscription { subscription } => (subscription, None),
+        _ => return Err(Error::UnknownType { path: request.path.to_string() }),
+    };
+    let window = Window::parse(&request.query)?;
+    let statements = engine.registry.statements(kind);
+    let parts = |select: &str, keyed: bool| -> Result<(String, PgArguments)> {
+        let mut args = PgArguments::default();
+        let mut bound = Bound { args: &mut args, count: 0, service_path: "" };
+        let at = bound.add(subscription.clone())?;
+        let mut sql = format!("{select} WHERE t.deleted_at IS NULL AND lower(t.subscription_id) = lower({at})");
+        if let Some(group) = group {
+            let group = bound.add(group.clone())?;
+            sql.push_str(&format!(" AND lower(t.resource_group) = lower({group})"));
+        }
+        match &request.caller {
+            Caller::Integration { service } => {
+                let service = bound.add(*service)?;
+                sql.push_str(&format!(" AND t.id = {service}"));
+            }
+            Caller::Principal { id, .. } => {
+                let id = bound.add(*id)?;
+                sql.push_str(&format!(
+                    " AND EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = {id} \
+                     AND a.role <> 'developer' AND (a.scope_service_id IS NULL OR a.scope_service_id = t.id))"
+                ));
+            }
+        }
+        add_filter(&mut sql, request, kind.facts().filters, &mut bound)?;
+        if keyed {
+            if let Some(after) = &window.after {
+                let after = bound.add(after.clone())?;
+                sql.push_str(&format!(" AND lower(t.name) > {after}"));
+            }
+            let top = bound.add(window.top + 1)?;
+            let skip = bound.add(window.skip)?;
+            sql.push_str(&format!(" ORDER BY lower(t.name) LIMIT {top} OFFSET {skip}"));
+        }
+        Ok((sql, args))
+    };
+    let mut conn = engine.pool.acquire().await?;
+    let select = statements.list.replacen(
+        "SELECT ",
+        "SELECT t.subscription_id AS at_subscription, t.resource_group AS at_group, ",
+        1,
+    );
+    let (sql, args) = parts(&select, true)?;
+    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args).fetch_all(&mut *conn).await?;
+    let top = usize::try_from(window.top).unwrap_or(usize::MAX);
+    let more = rows.len() > top;
+    let mut items = Vec::new();
+    let mut last = None;
+    for row in rows.iter().take(top) {
+        let listed = read(kind, row, &engine.codec)?;
+        let root = Root::Group { subscription: row.try_get("at_subscription")?, group: row.try_get("at_group")? };
+        let path = format!("{root}/{}/{}", kind.facts().segment, listed.name);
+        let mut body = item(kind, &path, path.clone(), type_name(kind), &listed.name, listed.entity.as_ref());
+        super::decorate(kind, row.try_get("rev")?, &mut body);
+        items.push(body);
+        last = Some(listed.name);
+    }
+    let (sql, args) = parts("SELECT count(*) FROM services t", false)?;
+    let count = sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args).fetch_one(&mut *conn).await?;
+    let collection = format!("{}/{}", request.path.root, kind.facts().segment);
+    Ok(body(request, &collection, &window, items, count, last.as_deref().filter(|_| more)))
+}
+

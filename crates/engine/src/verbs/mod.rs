@@ -1,0 +1,522 @@
+//! The six verbs, once, for every kind; not generic.
+
+pub mod action;
+pub mod delete;
+pub mod get;
+pub mod list;
+pub mod patch;
+pub mod put;
+
+use crate::{
+    Engine, Error, Query, Result, Violations,
+    column::Place,
+    cx::{Change, Cx, ServiceAt, resolve_references},
+    kind::Kind,
+    page::{Caller, Reply, Request},
+    resource::{Access, Entity, FieldAccess},
+};
+use arm_id::Root;
+use serde_json::{Map, Value, json};
+use sqlx::{Arguments as _, PgConnection, Row as _, postgres::{PgArguments, PgRow}};
+use uuid::Uuid;
+
+/// A role of the caller over a service; the order is the order of power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Portals only.
+    Developer,
+    /// Reads everything but secrets.
+    Reader,
+    /// Reads secrets and writes.
+    Contributor,
+    /// Also creates and deletes services and grants roles.
+    Owner,
+}
+
+impl Role {
+    fn from_rank(rank: Option<i32>) -> Option<Self> {
+        match rank? {
+            4 => Some(Self::Owner),
+            3 => Some(Self::Contributor),
+            2 => Some(Self::Reader),
+            _ => Some(Self::Developer),
+        }
+    }
+
+    /// Whether the role is enough.
+    #[must_use]
+    pub fn allows(self, access: Access) -> bool {
+        match access {
+            Access::Read => self >= Self::Reader,
+            Access::Write | Access::Secret => self >= Self::Contributor,
+            Access::Own => self >= Self::Owner,
+        }
+    }
+}
+
+/// Where a request stands: the service, the rows on the way, the caller's role.
+#[derive(Clone, Debug)]
+pub struct At {
+    /// The service.
+    pub service: ServiceAt,
+    /// Rows below the service down to the parent, `(id, name as stored)`.
+    pub parents: Vec<(Uuid, String)>,
+    /// Role of the caller; `None` means that the service must look absent.
+    pub role: Option<Role>,
+}
+
+/// A row of a kind.
+pub struct Row {
+    /// Where it stands.
+    pub at: At,
+    /// Its id.
+    pub id: Uuid,
+    /// Its name as stored.
+    pub name: String,
+    /// Its revision.
+    pub rev: i64,
+    /// Its contract.
+    pub entity: Box<dyn Entity>,
+}
+
+/// A kind addressed by a request: the kind and the names on the path, the item's own name last (absent for lists).
+#[derive(Clone)]
+pub struct Target {
+    /// The kind.
+    pub kind: &'static dyn Kind,
+    /// Subscription and resource group of the path.
+    pub root: (String, String),
+    /// Names from the service down.
+    pub names: Vec<String>,
+}
+
+impl Target {
+    /// Reads the names out of a path whose types were matched before.
+    ///
+    /// # Errors
+    /// `UnknownType` for a path without a resource group.
+    pub fn new(kind: &'static dyn Kind, request: &Request, names: Vec<String>) -> Result<Self> {
+        match &request.path.root {
+            Root::Group { subscription, group } => {
+                Ok(Self { kind, root: (subscription.clone(), group.clone()), names })
+            }
+            _ => Err(Error::UnknownType { path: request.path.to_string() }),
+        }
+    }
+
+    fn service_name(&self) -> &str {
+        self.names.first().map_or("", String::as_str)
+    }
+
+    fn service_not_found(&self) -> Error {
+        Error::ServiceNotFound { name: self.service_name().to_owned(), group: self.root.1.clone() }
+    }
+}
+
+fn path_arguments(target: &Target, caller: &Caller, names: &[String]) -> Result<PgArguments> {
+    let mut args = PgArguments::default();
+    let principal = match caller {
+        Caller::Principal { id, .. } => Some(*id),
+        Caller::Integration { .. } => None,
+    };
+    let mut add = |value: &str| args.add(value.to_owned()).map_err(Error::Internal);
+    add(&target.root.0)?;
+    add(&target.root.1)?;
+    add(target.service_name())?;
+    args.add(principal).map_err(Error::Internal)?;
+    for name in names.iter().skip(1) {
+        args.add(name.clone()).map_err(Error::Internal)?;
+    }
+    Ok(args)
+}
+
+fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
+    let id: Uuid = row.try_get("service_id")?;
+    let name: String = row.try_get("service_name")?;
+    let subscription: String = row.try_get("at_subscription")?;
+    let group: String = row.try_get("at_group")?;
+    let root = Root::Group { subscription, group };
+    let path = format!("{root}/service/{name}");
+    let role = match caller {
+        Caller::Integration { service } => (*service == id).then_some(Role::Contributor),
+        Caller::Principal { .. } => Role::from_rank(row.try_get("rank")?),
+    };
+    let parents = (1..=parents)
+        .map(|at| {
+            let id: Uuid = row.try_get(format!("p{at}_id").as_str())?;
+            let name: String = row.try_get(format!("p{at}_name").as_str())?;
+            Ok((id, name))
+        })
+        .collect::<Result<Vec<_>>>()?;
+    Ok(At { service: ServiceAt { id, name, path }, parents, role })
+}
+
+impl Engine {
+    /// Loads the addressed row; `None` where it, or something on the way, is missing.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn load(
+        &self,
+        conn: &mut PgConnection,
+        target: &Target,
+        caller: &Caller,
+        locked: bool,
+    ) -> Result<Option<Row>> {
+        let statements = self.registry.statements(target.kind);
+        let sql = if locked { &statements.select_locked } else { &statements.select };
+        let args = path_arguments(target, caller, &target.names)?;
+        let row = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args).fetch_optional(conn).await?;
+        let Some(row) = row else { return Ok(None) };
+        let depth = target.kind.parents().len();
+        let mut at = read_at(&row, depth, caller)?;
+        // The statement names the item itself like its parents; the item is no parent.
+        at.parents.truncate(depth.saturating_sub(1));
+        Ok(Some(Row {
+            id: row.try_get("id")?,
+            name: row.try_get("name")?,
+            rev: row.try_get("rev")?,
+            entity: target.kind.read(&row, &self.codec)?,
+            at,
+        }))
+    }
+
+    /// Finds the parent of the addressed row or list, or says what is missing on the way.
+    ///
+    /// # Errors
+    /// `ServiceNotFound` or `NotFound` for the first missing step; also when the caller has no role there.
+    pub async fn locate(&self, conn: &mut PgConnection, target: &Target, caller: &Caller) -> Result<At> {
+        let chain = target.kind.parents();
+        let mut known = None;
+        // Usually one statement; only a miss walks down to find out what is missing.
+        for depth in (1..=chain.len()).rev() {
+            let statements = match chain.get(depth) {
+                Some(kind) => self.registry.statements(*kind),
+                None => self.registry.statements(target.kind),
+            };
+            let names = &target.names[..depth.min(target.names.len())];
+            let args = path_arguments(target, caller, names)?;
+            let row = sqlx::query_with(sqlx::AssertSqlSafe(statements.ancestors.clone()), args)
+                .fetch_optional(&mut *conn)
+                .await?;
+            if let Some(row) = row {
+                known = Some((depth, read_at(&row, depth - 1, caller)?));
+                break;
+            }
+        }
+        let Some((depth, at)) = known else { return Err(target.service_not_found()) };
+        if at.role.is_none() {
+            return Err(target.service_not_found());
+        }
+        match chain.get(depth) {
+            None => Ok(at),
+            Some(missing) => Err(Error::not_found(missing.facts().noun)),
+        }
+    }
+
+    /// The error for an addressed row that is not there.
+    pub(crate) async fn missing(&self, conn: &mut PgConnection, target: &Target, caller: &Caller, access: Access, action: &str) -> Error {
+        if target.kind.parents().is_empty() {
+            return target.service_not_found();
+        }
+        match self.locate(conn, target, caller).await {
+            Ok(at) => match authorise(&at, target, access, action) {
+                Ok(()) => Error::not_found(target.kind.facts().noun),
+                Err(e) => e,
+            },
+            Err(e) => e,
+        }
+    }
+}
+
+/// Whether the caller may do this here.
+///
+/// # Errors
+/// `ServiceNotFound` without any role (existence is secret), `Forbidden` with too small a one.
+pub fn authorise(at: &At, target: &Target, access: Access, action: &str) -> Result<()> {
+    match at.role {
+        None => Err(target.service_not_found()),
+        Some(role) if role.allows(access) => Ok(()),
+        Some(_) => Err(Error::Forbidden(format!("{}/{action}", type_name(target.kind)))),
+    }
+}
+
+/// `Microsoft.ApiManagement/service/apis/operations`
+#[must_use]
+pub fn type_name(kind: &dyn Kind) -> String {
+    let mut out = arm_id::PROVIDER.to_owned();
+    for parent in kind.parents() {
+        out.push('/');
+        out.push_str(parent.facts().segment);
+    }
+    out.push('/');
+    out.push_str(kind.facts().segment);
+    out
+}
+
+/// The id of the parent of rows of this kind at this place.
+#[must_use]
+pub fn parent_path(kind: &dyn Kind, at: &At) -> String {
+    let mut out = at.service.path.clone();
+    for (parent, (_, name)) in kind.parents().iter().skip(1).zip(&at.parents) {
+        out.push('/');
+        out.push_str(parent.facts().segment);
+        out.push('/');
+        out.push_str(name);
+    }
+    out
+}
+
+/// The id of an item.
+#[must_use]
+pub fn item_path(kind: &dyn Kind, at: &At, name: &str) -> String {
+    if kind.parents().is_empty() {
+        return at.service.path.clone();
+    }
+    format!("{}/{}/{name}", parent_path(kind, at), kind.facts().segment)
+}
+
+/// An item as replies show it.
+#[must_use]
+pub fn envelope(kind: &dyn Kind, at: &At, name: &str, entity: &dyn Entity) -> Value {
+    item(kind, &at.service.path, item_path(kind, at, name), type_name(kind), name, entity)
+}
+
+pub(crate) fn item(
+    kind: &dyn Kind,
+    service: &str,
+    id: String,
+    type_name: String,
+    name: &str,
+    entity: &dyn Entity,
+) -> Value {
+    let mut flat = Map::new();
+    entity.encode(&mut flat, &Place { service });
+    let mut out = Map::new();
+    out.insert("id".into(), id.into());
+    out.insert("type".into(), type_name.into());
+    out.insert("name".into(), name.into());
+    let mut properties = Map::new();
+    for field in kind.facts().fields {
+        if let Some(value) = flat.remove(field.wire) {
+            if field.top_level { &mut out } else { &mut properties }.insert(field.wire.into(), value);
+        }
+    }
+    out.insert("properties".into(), properties.into());
+    Value::Object(out)
+}
+
+/// Envelope members that clients send back from what they read; they carry nothing to write.
+const ENVELOPE: &[&str] = &["id", "type", "name", "etag", "systemData", "properties", "location", "tags"];
+
+/// Flattens the body of a write into wire fields and records unknown members.
+///
+/// # Errors
+/// When the body is not a JSON object.
+pub fn flatten(kind: &dyn Kind, request: &Request, violations: &mut Violations) -> Result<Map<String, Value>> {
+    let mut body = request.json()?;
+    let mut flat = match body.remove("properties") {
+        None | Some(Value::Null) => Map::new(),
+        Some(Value::Object(map)) => map,
+        Some(_) => {
+            violations.add("properties", "must be an object");
+            Map::new()
+        }
+    };
+    let fields = kind.facts().fields;
+    for name in flat.keys() {
+        let known = fields.iter().any(|f| f.wire == name && !f.top_level && f.access != FieldAccess::Internal);
+        if !known {
+            violations.add(format!("properties.{name}"), "is not a property of this resource");
+        }
+    }
+    for (name, value) in body {
+        if fields.iter().any(|f| f.top_level && f.wire == name) {
+            flat.insert(name, value);
+        } else if !ENVELOPE.contains(&name.as_str()) {
+            violations.add(name, "is not a member of this resource");
+        }
+    }
+    Ok(flat)
+}
+
+/// Decodes and validates; every violation in one error.
+///
+/// # Errors
+/// `Invalid` with all of them.
+pub fn decode(
+    kind: &dyn Kind,
+    mut flat: Map<String, Value>,
+    mut violations: Violations,
+) -> Result<Box<dyn Entity>> {
+    let entity = kind.decode(&mut flat, &mut violations);
+    if let Some(entity) = &entity {
+        kind.validate(entity.as_ref(), &mut violations)?;
+    }
+    violations.into_result()?;
+    entity.ok_or_else(|| Error::internal("a body was refused without a violation"))
+}
+
+/// One write: the open transaction's context for the hooks, and the statements around them.
+pub(crate) struct Write<'a> {
+    pub engine: &'a Engine,
+    pub kind: &'static dyn Kind,
+    pub cx: Cx<'a>,
+}
+
+impl<'a> Write<'a> {
+    #[expect(clippy::too_many_arguments, reason = "the surroundings of a row, gathered once")]
+    pub fn new(
+        engine: &'a Engine,
+        conn: &'a mut PgConnection,
+        kind: &'static dyn Kind,
+        query: &'a Query,
+        caller: &'a Caller,
+        at: &At,
+        id: Uuid,
+        name: &str,
+    ) -> Self {
+        let cx = Cx {
+            engine,
+            conn,
+            query,
+            caller: match caller {
+                Caller::Principal { name, .. } => name,
+                Caller::Integration { .. } => "integration",
+            },
+            now: engine.now(),
+            service: at.service.clone(),
+            parents: at.parents.iter().map(|(id, _)| *id).collect(),
+            id,
+            name: name.to_owned(),
+            body: Map::new(),
+            changes: Vec::new(),
+            accepted: None,
+        };
+        Self { engine, kind, cx }
+    }
+
+    /// Resolves references and lets the kind fill and check.
+    pub async fn prepare(&mut self, old: Option<&dyn Entity>, new: &mut dyn Entity) -> Result<()> {
+        resolve_references(&mut self.cx, self.engine.registry.kinds(), new).await?;
+        self.kind.prepare(&mut self.cx, old, new).await
+    }
+
+    /// Inserts; `false` when another request created the same name meanwhile.
+    pub async fn insert(&mut self, root: Option<(&str, &str)>, new: &dyn Entity) -> Result<bool> {
+        let statements = self.engine.registry.statements(self.kind);
+        let mut args = PgArguments::default();
+        args.add(self.cx.id).map_err(Error::Internal)?;
+        match root {
+            Some((subscription, group)) => {
+                args.add(subscription.to_owned()).map_err(Error::Internal)?;
+                args.add(group.to_owned()).map_err(Error::Internal)?;
+            }
+            None => {
+                let parent = self.cx.parents.last().copied().unwrap_or(self.cx.service.id);
+                args.add(parent).map_err(Error::Internal)?;
+            }
+        }
+        args.add(self.cx.name.clone()).map_err(Error::Internal)?;
+        args.add(self.cx.now).map_err(Error::Internal)?;
+        new.bind(&mut args, &self.engine.codec)?;
+        let row = sqlx::query_with(sqlx::AssertSqlSafe(statements.insert.clone()), args)
+            .fetch_optional(&mut *self.cx.conn)
+            .await?;
+        Ok(row.is_some())
+    }
+
+    /// Writes new values and returns the new revision.
+    pub async fn update(&mut self, new: &dyn Entity) -> Result<i64> {
+        let statements = self.engine.registry.statements(self.kind);
+        let mut args = PgArguments::default();
+        args.add(self.cx.id).map_err(Error::Internal)?;
+        args.add(self.cx.now).map_err(Error::Internal)?;
+        new.bind(&mut args, &self.engine.codec)?;
+        let row = sqlx::query_with(sqlx::AssertSqlSafe(statements.update.clone()), args)
+            .fetch_one(&mut *self.cx.conn)
+            .await?;
+        Ok(row.try_get("rev")?)
+    }
+
+    /// Notes the row's own change and stores all changes in the outbox of the transaction.
+    pub async fn outbox(mut self) -> Result<(Vec<Change>, Option<Uuid>)> {
+        self.cx.changed(self.kind.facts().table, self.cx.id);
+        let accepted = self.cx.accepted;
+        Ok((self.noted().await?, accepted))
+    }
+
+    /// Stores the changes that hooks and actions noted in the outbox of the transaction.
+    pub async fn noted(self) -> Result<Vec<Change>> {
+        store_changes(self.cx.conn, &self.cx.changes).await?;
+        Ok(self.cx.changes)
+    }
+}
+
+/// Stores changes in the outbox of the transaction; gateways and other replicas read it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn store_changes(conn: &mut PgConnection, changes: &[Change]) -> Result<()> {
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let services: Vec<Uuid> = changes.iter().map(|c| c.service).collect();
+    let tables: Vec<String> = changes.iter().map(|c| c.table.to_owned()).collect();
+    let ids: Vec<Uuid> = changes.iter().map(|c| c.id).collect();
+    sqlx::query(
+        "INSERT INTO changes (service_id, entity, entity_id) \
+         SELECT * FROM unnest($1::uuid[], $2::text[], $3::uuid[])",
+    )
+    .bind(services)
+    .bind(tables)
+    .bind(ids)
+    .execute(conn)
+    .await?;
+    Ok(())
+}
+
+/// The reply to a write of an item, with the headers of a long-running operation if one began.
+pub(crate) fn written_reply(
+    request: &Request,
+    kind: &dyn Kind,
+    at: &At,
+    name: &str,
+    rev: i64,
+    status: u16,
+    entity: &dyn Entity,
+    accepted: Option<Uuid>,
+) -> Reply {
+    let mut body = envelope(kind, at, name, entity);
+    decorate(kind, rev, &mut body);
+    let reply = Reply { status, headers: Vec::new(), body: Some(body) }.with("ETag", crate::etag(rev));
+    match accepted {
+        None => reply,
+        Some(operation) => accepted_headers(reply, request, &at.service.path, operation),
+    }
+}
+
+/// Adds what only services show at top level: the ETag without quotes.
+pub(crate) fn decorate(kind: &dyn Kind, rev: i64, body: &mut Value) {
+    if kind.parents().is_empty() {
+        body["etag"] = json!(crate::etag(rev).trim_matches('"'));
+    }
+}
+
+/// `Azure-AsyncOperation`, `Location` and `Retry-After` of a long-running operation (contract rules §5).
+///
+/// `Retry-After: 1` and not 0: the Python client ignores 0 and then waits 30 s.
+pub(crate) fn accepted_headers(reply: Reply, request: &Request, service_path: &str, operation: Uuid) -> Reply {
+    let url = |segment: &str| {
+        format!(
+            "{}{}/{segment}/{operation}?api-version={}",
+            request.base_url,
+            arm_id::to_url_path(service_path),
+            request.api_version
+        )
+    };
+    reply
+        .with("Azure-AsyncOperation", url("operationStatuses"))
+        .with("Location", url("operationresults"))
+        .with("Retry-After", "1")
+}

@@ -1,0 +1,123 @@
+//! PUT: creates or replaces.
+
+use super::{At, Target, Write, authorise, decode, flatten, written_reply};
+use crate::{
+    Engine, Error, Result, Violations,
+    cx::ServiceAt,
+    page::{Caller, Reply, Request},
+    resource::Access,
+};
+use arm_id::Root;
+
+/// How often a lost create race is replayed as an update; the second attempt finds the row.
+const ATTEMPTS: usize = 3;
+
+/// PUT: 201 for a new item, 200 for a replaced one.
+///
+/// # Errors
+/// Every violation of the body at once; precondition, missing parent, missing role.
+pub async fn put(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
+    for _ in 0..ATTEMPTS {
+        if let Some(reply) = attempt(engine, request, target).await? {
+            return Ok(reply);
+        }
+    }
+    Err(Error::Conflict("The resource is being created and deleted by other requests; try again.".into()))
+}
+
+/// `None` when another request created the same name between our look and our insert.
+async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<Option<Reply>> {
+    let kind = target.kind;
+    let facts = kind.facts();
+    let mut tx = engine.pool.begin().await?;
+    if let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? {
+        authorise(&row.at, target, Access::Write, "write")?;
+        request.if_match.check(Some(row.rev), facts.if_match && !facts.verbs.create && facts.verbs.delete)?;
+        let mut violations = Violations::default();
+        let flat = flatten(kind, request, &mut violations)?;
+        let given: Vec<String> = flat.keys().cloned().collect();
+        let mut new = decode(kind, flat, violations)?;
+        kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| given.iter().any(|g| g == wire))?;
+        let mut write =
+            Write::new(engine, &mut tx, kind, &request.query, &request.caller, &row.at, row.id, &row.name);
+        write.prepare(Some(row.entity.as_ref()), new.as_mut()).await?;
+        let rev = write.update(new.as_ref()).await?;
+        kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref()).await?;
+        let (changes, accepted) = write.outbox().await?;
+        tx.commit().await?;
+        engine.after_commit(changes).await;
+        return Ok(Some(written_reply(request, kind, &row.at, &row.name, rev, 200, new.as_ref(), accepted)));
+    }
+    let wanted = target.names.last().map_or("", String::as_str);
+    let is_service = kind.parents().is_empty();
+    let at = if is_service {
+        may_create_service(&mut tx, request, target).await?
+    } else {
+        let at = engine.locate(&mut tx, target, &request.caller).await?;
+        authorise(&at, target, Access::Write, "write")?;
+        at
+    };
+    let name = facts.name.check(wanted).map_err(|why| Error::invalid(facts.parameter, why))?;
+    if !facts.verbs.create {
+        return Err(Error::not_found(facts.noun));
+    }
+    request.if_match.check(None, false)?;
+    let mut violations = Violations::default();
+    let flat = flatten(kind, request, &mut violations)?;
+    let mut new = decode(kind, flat, violations)?;
+    let id = engine.new_id();
+    let at = if is_service {
+        At { service: ServiceAt { id, ..at.service }, ..at }
+    } else {
+        at
+    };
+    let mut write = Write::new(engine, &mut tx, kind, &request.query, &request.caller, &at, id, &name);
+    write.prepare(None, new.as_mut()).await?;
+    let root = is_service.then_some((target.root.0.as_str(), target.root.1.as_str()));
+    if !write.insert(root, new.as_ref()).await? {
+        return if is_service { Err(name_taken(&name)) } else { Ok(None) };
+    }
+    kind.written(&mut write.cx, None, new.as_ref()).await?;
+    let (changes, accepted) = write.outbox().await?;
+    tx.commit().await?;
+    engine.after_commit(changes).await;
+    Ok(Some(written_reply(request, kind, &at, &name, 1, 201, new.as_ref(), accepted)))
+}
+
+fn name_taken(name: &str) -> Error {
+    Error::Conflict(format!("The service name '{name}' is already in use."))
+}
+
+/// A new service needs a role over the whole installation, because there is no service yet to have one over.
+async fn may_create_service(
+    conn: &mut sqlx::PgConnection,
+    request: &Request,
+    target: &Target,
+) -> Result<At> {
+    let name = target.names.first().map_or("", String::as_str);
+    let allowed = match &request.caller {
+        Caller::Integration { .. } => false,
+        Caller::Principal { id, .. } => {
+            sqlx::query_scalar::<_, bool>(
+                "SELECT EXISTS (SELECT FROM role_assignments WHERE principal_id = $1 \
+                 AND scope_service_id IS NULL AND role IN ('owner', 'contributor'))",
+            )
+            .bind(id)
+            .fetch_one(&mut *conn)
+            .await?
+        }
+    };
+    if !allowed {
+        return Err(Error::Forbidden(format!("{}/service/write", arm_id::PROVIDER)));
+    }
+    let root = Root::Group { subscription: target.root.0.clone(), group: target.root.1.clone() };
+    Ok(At {
+        service: ServiceAt {
+            id: uuid::Uuid::nil(),
+            name: name.to_owned(),
+            path: format!("{root}/service/{name}"),
+        },
+        parents: Vec::new(),
+        role: Some(super::Role::Owner),
+    })
+}
