@@ -87,6 +87,7 @@ native! {
     Uuid => "uuid",
     DateTime<Utc> => "timestamptz",
     Vec<String> => "_text",
+    Vec<u8> => "bytea",
 }
 
 impl<T: ColumnValue> ColumnValue for Option<T> {
@@ -429,4 +430,15 @@ pub fn enum_text<T: Serialize>(value: &T) -> Result<String> {
 pub fn enum_value<T: DeserializeOwned>(column: &str, text: &str) -> Result<T> {
     serde_json::from_value(Value::String(text.to_owned()))
         .map_err(|e| Error::internal(format!("column {column}: {e}")))
+}
+
+impl Reference for String {
+    /// A path below the service (`reference = ""`): the kind resolves it itself in `prepare`.
+    fn refs<'a>(
+        &'a mut self,
+        _: &'static str,
+        _: Option<&'static str>,
+        _: &mut Vec<(&'static str, &'static str, &'a mut Ref)>,
+    ) {
+    }
 }

@@ -52,6 +52,9 @@ pub struct Cx<'a> {
     pub body: serde_json::Map<String, Value>,
     /// What changed besides the row itself.
     pub changes: Vec<Change>,
+    /// Set by `prepare` of a create that made an existing row visible again (a restored service): the
+    /// transaction is committed and the write begins anew as an update.
+    pub restored: bool,
     /// The long-running operation that goes on after the reply, if the hook began one.
     pub accepted: Option<Uuid>,
 }

@@ -28,7 +28,7 @@ pub struct Statements {
 
 /// Highest role of the principal `$4` over the service `c0`: 4 owner, 3 contributor, 2 reader, 1 developer, null none.
 const RANK: &str = "(SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
-     FROM role_assignments a WHERE a.principal_id = $4 \
+     FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL WHERE a.principal_id = $4 \
      AND (a.scope_service_id IS NULL OR a.scope_service_id = c0.id))";
 
 fn selected(kind: &dyn Kind, alias: &str) -> String {

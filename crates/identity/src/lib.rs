@@ -1,1 +1,124 @@
-//! identity
+//! Who may call the management API: administrators with passwords, applications with client secrets,
+//! the tokens they get, and the SharedAccessSignatures of a service's tenant access.
+//!
+//! A token is a JWT (ES256) that names a principal. It holds no roles: the engine reads them from
+//! `role_assignments` together with the row that a request is about, so that a revoked role or a
+//! disabled principal ends at once and not with the token. Signing keys rotate; all replicas read them
+//! from Postgres. Guessing is slowed by durable counters per account and per address.
+
+pub mod password;
+pub mod sas;
+
+mod attempts;
+mod principals;
+mod tokens;
+
+pub use principals::{FirstStart, NewApplication, Role};
+pub use tokens::TokenError;
+
+use aws_lc_rs::{digest, rand};
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+use chrono::{DateTime, Duration, Utc};
+use secret_box::SecretBox;
+use sqlx::PgPool;
+use std::sync::Arc;
+use uuid::Uuid;
+
+/// The current time, injected.
+pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
+
+/// A token for the management API.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The JWT.
+    pub access_token: String,
+    /// Seconds until it ends.
+    pub expires_in_seconds: i64,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
+}
+
+/// Who a token names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Principal {
+    /// Row in `principals`.
+    pub id: Uuid,
+    /// E-mail address or client id.
+    pub name: String,
+}
+
+/// Why there is no token.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The account, the password or the secret is wrong; which of them is not said.
+    #[error("the account or the secret is wrong")]
+    Wrong,
+    /// Too many failures; not even the right secret helps before the time is over.
+    #[error("too many attempts; try again in {retry_after_seconds} seconds")]
+    Slowed {
+        /// Seconds to wait.
+        retry_after_seconds: u64,
+    },
+    /// A new password is not good enough.
+    #[error("the password {}", .0.join(", "))]
+    Password(Vec<String>),
+    /// The database failed.
+    #[error(transparent)]
+    Database(#[from] sqlx::Error),
+    /// Hashing, sealing or signing failed.
+    #[error("{0}")]
+    Crypto(String),
+}
+
+/// How tokens are made.
+#[derive(Clone)]
+pub struct Options {
+    /// `iss` of the tokens.
+    pub issuer: String,
+    /// How long a token is good for.
+    pub token_lifetime: Duration,
+    /// How long a key signs before the next takes over.
+    pub key_lifetime: Duration,
+    /// Time.
+    pub clock: Clock,
+}
+
+impl Options {
+    /// Tokens for an hour, keys for 30 days.
+    #[must_use]
+    pub fn new(clock: Clock) -> Self {
+        Self { issuer: "portico".into(), token_lifetime: Duration::hours(1), key_lifetime: Duration::days(30), clock }
+    }
+}
+
+/// Accounts and tokens.
+pub struct Identity {
+    pool: PgPool,
+    secrets: Arc<SecretBox>,
+    options: Options,
+    keys: tokens::Keys,
+}
+
+impl Identity {
+    /// Over a migrated database.
+    #[must_use]
+    pub fn new(pool: PgPool, secrets: Arc<SecretBox>, options: Options) -> Self {
+        Self { pool, secrets, options, keys: tokens::Keys::default() }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        (self.options.clock)()
+    }
+}
+
+/// A text that cannot be guessed: 192 random bits.
+fn random_text() -> Result<String, SignInError> {
+    let mut bytes = [0; 24];
+    rand::fill(&mut bytes).map_err(|_| SignInError::Crypto("the system gave no randomness".into()))?;
+    Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
+}
+
+/// Digest of a random text. A slow hash would add nothing to 192 random bits.
+fn digest_of(text: &str) -> Vec<u8> {
+    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+}

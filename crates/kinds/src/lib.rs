@@ -1,1 +1,115 @@
-//! kinds
+//! The kinds of resources: one file each, copied from [`product`]; the list is [`registry`].
+//!
+//! To add one: a file here, a migration, a line in the list, `make goldens`. [`activation`] fills a
+//! new service, [`notify`] turns events into mails; everything else is the engine's.
+
+pub mod activation;
+pub mod api;
+pub mod email_template;
+pub mod group;
+pub mod named_value;
+pub mod notification;
+pub mod notify;
+pub mod operation;
+pub mod policy;
+pub mod product;
+pub mod recipient;
+pub mod service;
+pub mod subscription;
+pub mod tenant_access;
+pub mod user;
+
+use engine::{Join, Link, Registry, kind, link};
+
+/// All kinds and links.
+#[must_use]
+pub fn registry() -> Registry {
+    Registry::default()
+        .with::<service::Service>()
+        .with::<api::Api>()
+        .with::<operation::Operation>()
+        .with::<product::Product>()
+        .with::<group::Group>()
+        .with::<user::User>()
+        .with::<subscription::Subscription>()
+        .with::<policy::ServicePolicy>()
+        .with::<policy::ProductPolicy>()
+        .with::<policy::ApiPolicy>()
+        .with::<policy::OperationPolicy>()
+        .with::<named_value::NamedValue>()
+        .with::<notification::Notification>()
+        .with::<recipient::RecipientUser>()
+        .with::<recipient::RecipientEmail>()
+        .with::<email_template::EmailTemplate>()
+        .with::<tenant_access::TenantAccess>()
+        .link(Link {
+            title: "ProductApi",
+            parent: kind::<product::Product>(),
+            segment: "apis",
+            parameter: "apiId",
+            target: kind::<api::Api>(),
+            join: Join::Table { table: "product_apis", parent: "product_id", target: "api_id" },
+            writable: true,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "ProductGroup",
+            parent: kind::<product::Product>(),
+            segment: "groups",
+            parameter: "groupId",
+            target: kind::<group::Group>(),
+            join: Join::Table { table: "product_groups", parent: "product_id", target: "group_id" },
+            writable: true,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "ProductSubscriptions",
+            parent: kind::<product::Product>(),
+            segment: "subscriptions",
+            parameter: "sid",
+            target: kind::<subscription::Subscription>(),
+            join: Join::Column("scope_product_id"),
+            writable: false,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "ApiProduct",
+            parent: kind::<api::Api>(),
+            segment: "products",
+            parameter: "productId",
+            target: kind::<product::Product>(),
+            join: Join::Table { table: "product_apis", parent: "api_id", target: "product_id" },
+            writable: false,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "GroupUser",
+            parent: kind::<group::Group>(),
+            segment: "users",
+            parameter: "userId",
+            target: kind::<user::User>(),
+            join: Join::Table { table: "group_users", parent: "group_id", target: "user_id" },
+            writable: true,
+            rule: group::membership,
+        })
+        .link(Link {
+            title: "UserGroup",
+            parent: kind::<user::User>(),
+            segment: "groups",
+            parameter: "groupId",
+            target: kind::<group::Group>(),
+            join: Join::Table { table: "group_users", parent: "user_id", target: "group_id" },
+            writable: false,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "UserSubscription",
+            parent: kind::<user::User>(),
+            segment: "subscriptions",
+            parameter: "sid",
+            target: kind::<subscription::Subscription>(),
+            join: Join::Column("owner_id"),
+            writable: false,
+            rule: link::any,
+        })
+}

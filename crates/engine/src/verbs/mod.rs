@@ -6,6 +6,7 @@ pub mod get;
 pub mod list;
 pub mod patch;
 pub mod put;
+mod seed;
 
 use crate::{
     Engine, Error, Query, Result, Violations,
@@ -391,6 +392,7 @@ impl<'a> Write<'a> {
             name: name.to_owned(),
             body: Map::new(),
             changes: Vec::new(),
+            restored: false,
             accepted: None,
         };
         Self { engine, kind, cx }

@@ -73,6 +73,12 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     };
     let mut write = Write::new(engine, &mut tx, kind, &request.query, &request.caller, &at, id, &name);
     write.prepare(None, new.as_mut()).await?;
+    if write.cx.restored {
+        let changes = write.noted().await?;
+        tx.commit().await?;
+        engine.after_commit(changes).await;
+        return Ok(None);
+    }
     let root = is_service.then_some((target.root.0.as_str(), target.root.1.as_str()));
     if !write.insert(root, new.as_ref()).await? {
         return if is_service { Err(name_taken(&name)) } else { Ok(None) };

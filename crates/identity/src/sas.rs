@@ -1,0 +1,118 @@
+//! SharedAccessSignatures (contract rules §9): who, until when, and an HMAC-SHA512 over both under a key
+//! of the service's tenant access.
+
+use aws_lc_rs::hmac;
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use chrono::{DateTime, Duration, NaiveDateTime, Utc};
+
+/// Longest validity of a signature.
+const LONGEST: Duration = Duration::days(30);
+
+/// A parsed signature.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sas {
+    /// Who: `integration` or a user's id.
+    pub uid: String,
+    /// Until when, as signed.
+    expiry_text: String,
+    expires_at: DateTime<Utc>,
+    signature: Vec<u8>,
+}
+
+/// The header is no signature.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a SharedAccessSignature such as 'SharedAccessSignature integration&202601010000&<base64>'")]
+pub struct ParseError;
+
+const SHORT: &str = "%Y%m%d%H%M";
+
+/// Reads `SharedAccessSignature uid&yyyyMMddHHmm&sig` and `SharedAccessSignature uid=..&ex=..&sn=..`.
+///
+/// # Errors
+/// When the header has neither form.
+pub fn parse(header: &str) -> Result<Sas, ParseError> {
+    let (scheme, rest) = header.trim().split_once(' ').ok_or(ParseError)?;
+    if !scheme.eq_ignore_ascii_case("SharedAccessSignature") {
+        return Err(ParseError);
+    }
+    parse_token(rest.trim())
+}
+
+/// Reads the part after the scheme; also what `users/{id}/token` gives out.
+///
+/// # Errors
+/// When the text has neither form.
+pub fn parse_token(text: &str) -> Result<Sas, ParseError> {
+    let parts: Vec<&str> = text.splitn(3, '&').collect();
+    let [uid, expiry, signature] = parts.as_slice() else { return Err(ParseError) };
+    let (uid, expiry, signature) = match (uid.strip_prefix("uid="), expiry.strip_prefix("ex="), signature.strip_prefix("sn=")) {
+        (Some(uid), Some(expiry), Some(signature)) => (uid, expiry, signature),
+        _ => (*uid, *expiry, *signature),
+    };
+    let expires_at = NaiveDateTime::parse_from_str(expiry, SHORT)
+        .map(|time| time.and_utc())
+        .or_else(|_| DateTime::parse_from_rfc3339(expiry).map(|time| time.to_utc()))
+        .map_err(|_| ParseError)?;
+    Ok(Sas {
+        uid: uid.to_owned(),
+        expiry_text: expiry.to_owned(),
+        expires_at,
+        signature: BASE64_STANDARD.decode(signature).map_err(|_| ParseError)?,
+    })
+}
+
+fn key_of(key: &str) -> hmac::Key {
+    hmac::Key::new(hmac::HMAC_SHA512, key.as_bytes())
+}
+
+/// Whether the signature was made with the key and holds now; compared in constant time.
+#[must_use]
+pub fn verify(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
+    let message = format!("{}\n{}", sas.uid, sas.expiry_text);
+    now < sas.expires_at
+        && sas.expires_at <= now + LONGEST
+        && hmac::verify(&key_of(key), message.as_bytes(), &sas.signature).is_ok()
+}
+
+/// `{user}&{yyyyMMddHHmm}&{signature}`
+#[must_use]
+pub fn user_token(uid: &str, expires_at: DateTime<Utc>, key: &str) -> String {
+    let expiry = expires_at.format(SHORT).to_string();
+    let signature = hmac::sign(&key_of(key), format!("{uid}\n{expiry}").as_bytes());
+    format!("{uid}&{expiry}&{}", BASE64_STANDARD.encode(signature.as_ref()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> DateTime<Utc> {
+        DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_signature_holds_for_its_key_until_its_end() -> Result<(), ParseError> {
+        let token = user_token("integration", at("2026-01-10T00:00:00Z"), "key");
+        let sas = parse(&format!("SharedAccessSignature {token}"))?;
+        assert_eq!(sas.uid, "integration");
+        assert!(verify(&sas, "key", at("2026-01-09T23:59:59Z")));
+        assert!(!verify(&sas, "key", at("2026-01-10T00:00:00Z")), "over");
+        assert!(!verify(&sas, "key", at("2025-12-01T00:00:00Z")), "too far ahead");
+        assert!(!verify(&sas, "other", at("2026-01-09T00:00:00Z")));
+        let other = parse(&format!("SharedAccessSignature {}", token.replacen("integration", "1", 1)))?;
+        assert!(!verify(&other, "key", at("2026-01-09T00:00:00Z")), "another uid");
+        Ok(())
+    }
+
+    #[test]
+    fn the_long_form_is_read_too() -> Result<(), ParseError> {
+        let expiry = "2026-01-10T00:00:00.0000000Z";
+        let signature = hmac::sign(&key_of("key"), format!("integration\n{expiry}").as_bytes());
+        let text = format!("SharedAccessSignature uid=integration&ex={expiry}&sn={}", BASE64_STANDARD.encode(signature.as_ref()));
+        assert!(verify(&parse(&text)?, "key", at("2026-01-09T00:00:00Z")));
+        for wrong in ["Bearer x", "SharedAccessSignature", "SharedAccessSignature a&b", "SharedAccessSignature a&b&c", "SharedAccessSignature a&202601010000&%"] {
+            assert_eq!(parse(wrong), Err(ParseError), "{wrong}");
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,301 @@
+//! APIs: a web service behind a URL suffix of the gateway.
+
+use crate::service::Service;
+use engine::{
+    BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn, Value, Violations, json,
+    sqlx,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// An API.
+#[derive(Clone, Debug, Contract, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ApiContract {
+    /// Name that people see; the API's id when absent.
+    #[contract(default = String::new(), length(0..=300))]
+    pub display_name: String,
+    /// Description; may hold HTML.
+    pub description: Option<String>,
+    /// URL of the web service behind the API.
+    #[contract(length(0..=2000))]
+    pub service_url: Option<String>,
+    /// URL suffix of the gateway, unique in the service.
+    #[contract(length(0..=400))]
+    pub path: String,
+    /// Schemes under which the gateway offers the API.
+    #[contract(default = Json(vec![Protocol::Https]))]
+    pub protocols: Json<Vec<Protocol>>,
+    /// Type of the API.
+    #[contract(default = ApiType::Http)]
+    pub r#type: ApiType,
+    /// Revision.
+    #[contract(default = "1".to_owned(), length(1..=100), kept)]
+    pub api_revision: String,
+    /// Description of the revision.
+    #[contract(length(0..=256))]
+    pub api_revision_description: Option<String>,
+    /// Version, if the API has versions.
+    #[contract(length(0..=100))]
+    pub api_version: Option<String>,
+    /// Description of the version.
+    #[contract(length(0..=256))]
+    pub api_version_description: Option<String>,
+    /// Version set that the API belongs to.
+    pub api_version_set_id: Option<String>,
+    /// Details of the version set.
+    pub api_version_set: Option<Json<Value>>,
+    /// Whether this is the current revision.
+    #[contract(default = true, kept)]
+    pub is_current: bool,
+    /// Whether the revision can be called.
+    #[contract(read_only)]
+    pub is_online: Option<bool>,
+    /// Whether calls need a subscription key.
+    #[contract(default = true)]
+    pub subscription_required: bool,
+    /// Names of the header and the query parameter that hold the key.
+    #[contract(default = Json(KeyNames::default()))]
+    pub subscription_key_parameter_names: Json<KeyNames>,
+    /// OAuth 2.0 and OpenID Connect settings, for the portals.
+    pub authentication_settings: Option<Json<Value>>,
+    /// Terms of service, as a URL.
+    pub terms_of_service_url: Option<String>,
+    /// Contact.
+    pub contact: Option<Json<Value>>,
+    /// Licence.
+    pub license: Option<Json<Value>>,
+    /// `Succeeded`.
+    #[contract(read_only)]
+    pub provisioning_state: String,
+    /// Format of `value`.
+    #[contract(write_only)]
+    pub format: Option<String>,
+    /// A description of the API to import.
+    #[contract(write_only)]
+    pub value: Option<String>,
+    /// Service and endpoint of a WSDL.
+    #[contract(write_only)]
+    pub wsdl_selector: Option<Json<Value>>,
+    /// Type of the API that an import creates.
+    #[contract(write_only)]
+    pub api_type: Option<String>,
+    /// Whether an import makes required query parameters part of the URL template.
+    #[contract(write_only)]
+    pub translate_required_query_parameters: Option<String>,
+    /// API to copy.
+    #[contract(write_only)]
+    pub source_api_id: Option<String>,
+}
+
+/// A scheme of the gateway.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// HTTP
+    Http,
+    /// HTTPS
+    Https,
+    /// WebSocket
+    Ws,
+    /// WebSocket over TLS
+    Wss,
+}
+
+/// Type of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TextColumn, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ApiType {
+    /// REST
+    Http,
+    /// SOAP
+    Soap,
+    /// WebSocket
+    Websocket,
+    /// GraphQL
+    Graphql,
+    /// OData
+    Odata,
+    /// gRPC
+    Grpc,
+}
+
+/// Where callers put the subscription key.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct KeyNames {
+    /// Header.
+    #[serde(default = "key_header")]
+    pub header: String,
+    /// Query parameter.
+    #[serde(default = "key_query")]
+    pub query: String,
+}
+
+fn key_header() -> String {
+    "Ocp-Apim-Subscription-Key".to_owned()
+}
+
+fn key_query() -> String {
+    "subscription-key".to_owned()
+}
+
+impl Default for KeyNames {
+    fn default() -> Self {
+        Self { header: key_header(), query: key_query() }
+    }
+}
+
+/// The kind.
+pub struct Api;
+
+impl Resource for Api {
+    type Parent = Service;
+    type Contract = ApiContract;
+    const TITLE: &'static str = "Api";
+    const SEGMENT: &'static str = "apis";
+    const PARAMETER: &'static str = "apiId";
+    const TABLE: &'static str = "apis";
+    const NAME: NameRule = NameRule::id(256);
+    const LONG_DELETE: bool = true;
+    const SERVED: bool = true;
+    const OMITTED_IN_LIST: &'static [&'static str] = &["authenticationSettings", "subscriptionKeyParameterNames"];
+    const FILTERS: &'static [Filter] = &[
+        Filter::name(),
+        Filter::text("displayName", "display_name"),
+        Filter::text("description", "description"),
+        Filter::text("serviceUrl", "service_url"),
+        Filter::text("path", "path"),
+        Filter::bool("isCurrent", "is_current"),
+    ];
+
+    fn example() -> Value {
+        json!({
+            "displayName": "AzureML Demo API",
+            "description": "Hashes texts to features.",
+            "serviceUrl": "https://ussouthcentral.services.azureml.net",
+            "path": "azureml-demo",
+            "protocols": ["https"],
+            "subscriptionRequired": true
+        })
+    }
+
+    fn validate(api: &ApiContract, violations: &mut Violations) {
+        if let Some(url) = api.service_url.as_deref().filter(|url| !url.is_empty()) {
+            check_url(url, violations);
+        }
+        let path = api.path.trim_matches('/');
+        if path.contains(['?', '#', '*', '\\', '{', '}', ' ', '%']) || path.contains("//") || path.split('/').any(|s| s == "." || s == "..") {
+            violations.add("path", "must be a relative URL path without ? # * \\ { } % and spaces");
+        }
+        if api.protocols.0.is_empty() {
+            violations.add("protocols", "must name at least one of http, https, ws, wss");
+        }
+        for (field, text) in [
+            ("subscriptionKeyParameterNames.header", &api.subscription_key_parameter_names.0.header),
+            ("subscriptionKeyParameterNames.query", &api.subscription_key_parameter_names.0.query),
+        ] {
+            let token = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+            if text.is_empty() || !token {
+                violations.add(field, "must be a name of letters, digits and hyphens");
+            }
+        }
+        for (field, given) in [
+            ("value", api.value.is_some()),
+            ("format", api.format.is_some()),
+            ("wsdlSelector", api.wsdl_selector.is_some()),
+            ("sourceApiId", api.source_api_id.is_some()),
+        ] {
+            if given {
+                violations.add(field, "is not supported by this version of Portico: create the API and its operations instead");
+            }
+        }
+    }
+
+    fn prepare<'a>(
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a ApiContract>,
+        new: &'a mut ApiContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if new.display_name.is_empty() {
+                new.display_name.clone_from(&cx.name);
+            }
+            new.path = new.path.trim_matches('/').to_owned();
+            new.provisioning_state = "Succeeded".into();
+            if old.is_none_or(|old| old.path != new.path) {
+                // Serialises creations of one service's paths: no index can, because versions share a path.
+                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('api path ' || $1::text, 0))")
+                    .bind(cx.service.id)
+                    .execute(&mut *cx.conn)
+                    .await?;
+                let taken: Option<String> = sqlx::query_scalar(
+                    "SELECT display_name FROM apis WHERE parent_id = $1 AND lower(path) = lower($2) AND id <> $3 \
+                     AND api_version_set_id IS NOT DISTINCT FROM $4 AND api_version IS NOT DISTINCT FROM $5 AND is_current",
+                )
+                .bind(cx.service.id)
+                .bind(&new.path)
+                .bind(cx.id)
+                .bind(&new.api_version_set_id)
+                .bind(&new.api_version)
+                .fetch_optional(&mut *cx.conn)
+                .await?;
+                if let Some(other) = taken {
+                    return Err(Error::invalid("path", format!("is already the URL suffix of the API '{other}'")));
+                }
+            }
+            Ok(())
+        })
+    }
+
+    /// Operations and policies go with the API; the products that held it change.
+    fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ApiContract) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let products: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT product_id FROM product_apis WHERE api_id = $1")
+                .bind(cx.id)
+                .fetch_all(&mut *cx.conn)
+                .await?;
+            let subscriptions: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM subscriptions WHERE scope_api_id = $1")
+                .bind(cx.id)
+                .fetch_all(&mut *cx.conn)
+                .await?;
+            for id in products {
+                cx.changed("products", id);
+            }
+            for id in subscriptions {
+                cx.changed("subscriptions", id);
+            }
+            Ok(())
+        })
+    }
+}
+
+fn check_url(url: &str, violations: &mut Violations) {
+    let rest = ["http://", "https://", "ws://", "wss://"]
+        .iter()
+        .find_map(|scheme| url.get(..scheme.len()).filter(|head| head.eq_ignore_ascii_case(scheme)).map(|_| &url[scheme.len()..]));
+    let host = rest.map_or("", |rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+    let plain = url.bytes().all(|b| b.is_ascii_graphic());
+    if host.is_empty() || host.contains('@') || !plain || url.contains('#') {
+        violations.add("serviceUrl", "must be an absolute URL such as https://example.org/path, without user name and fragment");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn service_urls_are_absolute_http_or_websocket_urls() {
+        let wrong = |url: &str| {
+            let mut violations = Violations::default();
+            check_url(url, &mut violations);
+            !violations.is_empty()
+        };
+        for url in ["https://example.org", "http://127.0.0.1:8080/base?x=1", "WSS://example.org"] {
+            assert!(!wrong(url), "{url}");
+        }
+        for url in ["example.org", "ftp://example.org", "https://", "https://user@example.org", "https://a b", "https://a/#x"] {
+            assert!(wrong(url), "{url}");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Groups: which developers see which products.
+
+use crate::service::Service;
+use engine::{
+    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value, Violations, json,
+    link::Edit,
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A group of developers.
+#[derive(Clone, Debug, Contract, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct GroupContract {
+    /// Name that people see.
+    #[contract(length(1..=300))]
+    pub display_name: String,
+    /// Description.
+    #[contract(length(0..=1000))]
+    pub description: Option<String>,
+    /// Whether it is one of administrators, developers and guests.
+    #[contract(read_only)]
+    pub built_in: bool,
+    /// Who keeps its members.
+    #[contract(default = Type::Custom)]
+    pub r#type: Type,
+    /// For `external`: identifier of the group at the identity provider, such as `aad://tenant/groups/id`.
+    pub external_id: Option<String>,
+}
+
+/// Who keeps a group's members.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TextColumn, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Type {
+    /// Administrators, by hand.
+    Custom,
+    /// Portico.
+    System,
+    /// An identity provider.
+    External,
+}
+
+/// The kind.
+pub struct Group;
+
+impl Resource for Group {
+    type Parent = Service;
+    type Contract = GroupContract;
+    const TITLE: &'static str = "Group";
+    const SEGMENT: &'static str = "groups";
+    const PARAMETER: &'static str = "groupId";
+    const TABLE: &'static str = "groups";
+    const NAME: NameRule = NameRule::id(256);
+    const FILTERS: &'static [Filter] = &[
+        Filter::name(),
+        Filter::text("displayName", "display_name"),
+        Filter::text("description", "description"),
+        Filter::equal("externalId", "external_id"),
+    ];
+
+    fn example() -> Value {
+        json!({"displayName": "Partners", "description": "Developers of partner companies.", "type": "custom"})
+    }
+
+    fn validate(group: &GroupContract, violations: &mut Violations) {
+        if group.r#type == Type::External && group.external_id.is_none() {
+            violations.add("externalId", "is required for a group of type external");
+        }
+    }
+
+    fn prepare<'a>(
+        _: &'a mut Cx<'_>,
+        old: Option<&'a GroupContract>,
+        new: &'a mut GroupContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match old {
+                Some(old) if old.built_in => Err(built_in()),
+                _ if new.r#type == Type::System => {
+                    Err(Error::invalid("type", "must be custom or external; system groups come with the service"))
+                }
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn deleting<'a>(_: &'a mut Cx<'_>, old: &'a GroupContract) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { if old.built_in { Err(built_in()) } else { Ok(()) } })
+    }
+}
+
+fn built_in() -> Error {
+    Error::invalid("groupId", "names a system group, which cannot be changed or deleted")
+}
+
+/// Members of system groups follow from what people are: guests are those without an account, and the
+/// administrator stays one.
+///
+/// # Errors
+/// When the edit breaks these rules.
+pub fn membership(edit: Edit<'_>) -> Result<()> {
+    match (edit.parent, edit.added) {
+        ("guests", _) => Err(Error::invalid("groupId", "names the group of people without an account; it has no members")),
+        ("administrators", false) if edit.target == "1" => {
+            Err(Error::invalid("userId", "names the service's administrator, who stays in this group"))
+        }
+        _ => Ok(()),
+    }
+}

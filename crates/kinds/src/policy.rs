@@ -1,0 +1,149 @@
+//! Policies of a service, a product, an API and an operation: one document each.
+
+use crate::{api::Api, operation::Operation, product::Product, service::Service};
+use engine::{BoxFuture, Contract, Cx, Error, NameRule, Query, Resource, Result, TextColumn, Value, Violations, json, sqlx};
+use policy::{Format as TextFormat, Scope};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A policy document.
+#[derive(Clone, Debug, Contract, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct PolicyContract {
+    /// The document.
+    pub value: String,
+    /// How the document is written.
+    #[contract(default = Format::Xml)]
+    pub format: Format,
+}
+
+/// How a policy document is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TextColumn, ToSchema)]
+pub enum Format {
+    /// XML; expressions are escaped like all text.
+    #[serde(rename = "xml")]
+    Xml,
+    /// XML behind a URL.
+    #[serde(rename = "xml-link")]
+    XmlLink,
+    /// XML in which expressions stand as they are.
+    #[serde(rename = "rawxml")]
+    RawXml,
+    /// The same behind a URL.
+    #[serde(rename = "rawxml-link")]
+    RawXmlLink,
+}
+
+impl Format {
+    /// How the text is to be read; `None` for links.
+    #[must_use]
+    pub const fn text(self) -> Option<TextFormat> {
+        match self {
+            Self::Xml => Some(TextFormat::Xml),
+            Self::RawXml => Some(TextFormat::RawXml),
+            Self::XmlLink | Self::RawXmlLink => None,
+        }
+    }
+}
+
+fn validate(contract: &PolicyContract, scope: Scope, violations: &mut Violations) {
+    let Some(format) = contract.format.text() else {
+        violations.add("format", "must be xml or rawxml: this version of Portico does not fetch policies from links");
+        return;
+    };
+    if let Err(problems) = policy::parse(&contract.value, format, scope) {
+        for problem in problems {
+            violations.add("value", format!("is wrong at line {}, column {}: {}", problem.line, problem.column, problem.message));
+        }
+    }
+}
+
+/// Every named value that the document uses must exist.
+async fn check_named_values(cx: &mut Cx<'_>, new: &PolicyContract) -> Result<()> {
+    let names = policy::named_values_in(&new.value);
+    if names.is_empty() {
+        return Ok(());
+    }
+    let known: Vec<String> =
+        sqlx::query_scalar("SELECT lower(display_name) FROM named_values WHERE parent_id = $1 AND lower(display_name) = ANY($2)")
+            .bind(cx.service.id)
+            .bind(names.iter().map(|n| n.to_lowercase()).collect::<Vec<_>>())
+            .fetch_all(&mut *cx.conn)
+            .await?;
+    let mut violations = Violations::default();
+    for name in names.iter().filter(|name| !known.contains(&name.to_lowercase())) {
+        violations.add("value", format!("uses the named value '{name}', which does not exist"));
+    }
+    violations.into_result()
+}
+
+/// GET answers escaped XML unless `format=rawxml` asks for the other (contract rules §9).
+fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
+    let wanted = match query.value("format").map(str::to_ascii_lowercase).as_deref() {
+        None | Some("" | "xml") => Format::Xml,
+        Some("rawxml") => Format::RawXml,
+        Some(_) => return Err(Error::invalid("format", "must be xml or rawxml")),
+    };
+    let (Some(from), Some(to)) = (stored.format.text(), wanted.text()) else {
+        return Err(Error::internal("a link was stored as a policy"));
+    };
+    let value = policy::reformat(&stored.value, from, to).map_err(|p| Error::internal(format!("a stored policy: {}", p.message)))?;
+    Ok(Some(PolicyContract { value, format: wanted }))
+}
+
+macro_rules! policy_kind {
+    ($(#[$doc:meta])* $kind:ident, $parent:ty, $title:literal, $table:literal, $scope:expr) => {
+        $(#[$doc])*
+        pub struct $kind;
+
+        impl Resource for $kind {
+            type Parent = $parent;
+            type Contract = PolicyContract;
+            const TITLE: &'static str = $title;
+            const NOUN: &'static str = "PoliciesConfiguration";
+            const SEGMENT: &'static str = "policies";
+            const PARAMETER: &'static str = "policyId";
+            const TABLE: &'static str = $table;
+            const NAME: NameRule = NameRule::Fixed(&["policy"]);
+            const VERBS: engine::Verbs = engine::Verbs { patch: false, ..engine::Verbs::ALL };
+            const SERVED: bool = true;
+
+            fn example() -> Value {
+                json!({
+                    "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                    "format": "xml"
+                })
+            }
+            fn validate(contract: &PolicyContract, violations: &mut Violations) {
+                validate(contract, $scope, violations);
+            }
+            fn prepare<'a>(
+                cx: &'a mut Cx<'_>,
+                _: Option<&'a PolicyContract>,
+                new: &'a mut PolicyContract,
+            ) -> BoxFuture<'a, Result<()>> {
+                Box::pin(check_named_values(cx, new))
+            }
+            fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
+                shown(stored, query)
+            }
+        }
+    };
+}
+
+policy_kind!(
+    /// The policy of the whole service.
+    ServicePolicy, Service, "Policy", "service_policies", Scope::Global
+);
+policy_kind!(
+    /// The policy of a product.
+    ProductPolicy, Product, "ProductPolicy", "product_policies", Scope::Product
+);
+policy_kind!(
+    /// The policy of an API.
+    ApiPolicy, Api, "ApiPolicy", "api_policies", Scope::Api
+);
+policy_kind!(
+    /// The policy of an operation.
+    OperationPolicy, Operation, "ApiOperationPolicy", "operation_policies", Scope::Operation
+);

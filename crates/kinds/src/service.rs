@@ -1,0 +1,377 @@
+//! Services: one instance of API management, with its own APIs, people and gateway host.
+
+use crate::activation::{ActivateService, Activation};
+use engine::{
+    BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Root, TextColumn, Value,
+    Violations, json, sqlx,
+};
+use chrono::{DateTime, Utc};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+/// A service instance.
+#[derive(Clone, Debug, Contract, ToSchema)]
+#[schema(rename_all = "camelCase")]
+pub struct ServiceContract {
+    /// Region; a label, because the service runs where Portico runs.
+    #[contract(top_level, length(1..=100))]
+    pub location: String,
+    /// Tier and size; labels without limits.
+    #[contract(top_level)]
+    pub sku: Json<Sku>,
+    /// Tags.
+    #[contract(top_level)]
+    pub tags: Option<Json<Value>>,
+    /// Availability zones; labels.
+    #[contract(top_level)]
+    pub zones: Option<Vec<String>>,
+    /// Managed identity, as given.
+    #[contract(top_level)]
+    pub identity: Option<Json<Value>>,
+    /// E-mail address of the administrator; gets the welcome mail and the notifications.
+    #[contract(length(1..=100))]
+    pub publisher_email: String,
+    /// Name of the organisation, shown in portals and mails.
+    #[contract(length(1..=100))]
+    pub publisher_name: String,
+    /// Sender of the service's mails.
+    #[contract(length(0..=100))]
+    pub notification_sender_email: Option<String>,
+    /// Created, Activating, Succeeded, Failed.
+    #[contract(read_only)]
+    pub provisioning_state: String,
+    /// State that a running operation leads to; empty when none runs.
+    #[contract(read_only)]
+    pub target_provisioning_state: String,
+    /// When the service was created.
+    #[contract(read_only)]
+    pub created_at_utc: Option<DateTime<Utc>>,
+    /// The loopback address under which the gateway serves this service without a domain.
+    #[contract(internal)]
+    pub gateway_hostname: String,
+    /// URL of the gateway.
+    #[contract(read_only)]
+    pub gateway_url: Option<String>,
+    /// URL of the publisher portal.
+    #[contract(read_only)]
+    pub portal_url: Option<String>,
+    /// URL of the developer portal.
+    #[contract(read_only)]
+    pub developer_portal_url: Option<String>,
+    /// URL of the management API.
+    #[contract(read_only)]
+    pub management_api_url: Option<String>,
+    /// URL of the configuration's history; none here.
+    #[contract(read_only)]
+    pub scm_url: Option<String>,
+    /// Custom host names.
+    pub hostname_configurations: Option<Json<Vec<HostnameConfiguration>>>,
+    /// Public addresses; none of its own.
+    #[contract(read_only, wire = "publicIPAddresses")]
+    pub public_ip_addresses: Option<Vec<String>>,
+    /// Private addresses; none of its own.
+    #[contract(read_only, wire = "privateIPAddresses")]
+    pub private_ip_addresses: Option<Vec<String>>,
+    /// As given.
+    pub public_ip_address_id: Option<String>,
+    /// `Enabled` or `Disabled`, as given.
+    pub public_network_access: Option<String>,
+    /// As given.
+    pub virtual_network_configuration: Option<Json<Value>>,
+    /// As given.
+    pub additional_locations: Option<Json<Value>>,
+    /// Custom settings, as given.
+    pub custom_properties: Option<Json<Value>>,
+    /// As given.
+    pub certificates: Option<Json<Value>>,
+    /// As given.
+    #[contract(default = Some(false))]
+    pub enable_client_certificate: Option<bool>,
+    /// As given.
+    pub nat_gateway_state: Option<String>,
+    /// Outbound addresses; none of its own.
+    #[contract(read_only, wire = "outboundPublicIPAddresses")]
+    pub outbound_public_ip_addresses: Option<Vec<String>>,
+    /// Stops the gateway for this service.
+    #[contract(default = Some(false))]
+    pub disable_gateway: Option<bool>,
+    /// As given.
+    #[contract(default = NetworkType::None)]
+    pub virtual_network_type: NetworkType,
+    /// As given.
+    pub api_version_constraint: Option<Json<Value>>,
+    /// As given.
+    pub private_endpoint_connections: Option<Json<Value>>,
+    /// Platform.
+    #[contract(read_only)]
+    pub platform_version: String,
+    /// As given.
+    #[contract(default = Some("Enabled".to_owned()))]
+    pub legacy_portal_status: Option<String>,
+    /// Whether the developer portal is on.
+    #[contract(default = Some("Enabled".to_owned()))]
+    pub developer_portal_status: Option<String>,
+    /// As given.
+    pub release_channel: Option<String>,
+    /// As given.
+    pub configuration_api: Option<Json<Value>>,
+    /// Brings a deleted service back; its content returns with it.
+    #[contract(write_only)]
+    pub restore: Option<bool>,
+}
+
+/// Tier and size.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+pub struct Sku {
+    /// Tier.
+    pub name: SkuName,
+    /// Units.
+    #[serde(default = "one")]
+    pub capacity: i32,
+}
+
+const fn one() -> i32 {
+    1
+}
+
+/// Tiers of the contract; Portico has no limits by tier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub enum SkuName {
+    /// Developer
+    Developer,
+    /// Standard
+    Standard,
+    /// Premium
+    Premium,
+    /// Basic
+    Basic,
+    /// Consumption
+    Consumption,
+    /// Isolated
+    Isolated,
+    /// BasicV2
+    BasicV2,
+    /// StandardV2
+    StandardV2,
+    /// PremiumV2
+    PremiumV2,
+}
+
+/// How the service is attached to a network; a label.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TextColumn, ToSchema)]
+pub enum NetworkType {
+    /// None
+    None,
+    /// External
+    External,
+    /// Internal
+    Internal,
+}
+
+/// A custom host name of one endpoint.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HostnameConfiguration {
+    /// `Proxy` (the gateway), `Portal`, `Management`, `Scm`, `DeveloperPortal` or `ConfigurationApi`.
+    pub r#type: String,
+    /// Host name.
+    pub host_name: String,
+    /// Every other member, kept as given.
+    #[serde(flatten)]
+    #[schema(value_type = Object)]
+    pub rest: serde_json::Map<String, Value>,
+}
+
+/// The kind.
+pub struct Service;
+
+impl Resource for Service {
+    type Parent = Root;
+    type Contract = ServiceContract;
+    const TITLE: &'static str = "ApiManagementService";
+    const SEGMENT: &'static str = "service";
+    const PARAMETER: &'static str = "serviceName";
+    const TABLE: &'static str = "services";
+    const NAME: NameRule = NameRule::ServiceName;
+    const IF_MATCH: bool = false;
+    const DELETE: Delete<ServiceContract> = Delete::Hook;
+    const SERVED: bool = true;
+    const FILTERS: &'static [Filter] = &[Filter::name(), Filter::text("location", "location")];
+
+    fn example() -> Value {
+        json!({"publisherEmail": "admin@example.org", "publisherName": "demoazureml"})
+    }
+
+    fn validate(service: &ServiceContract, violations: &mut Violations) {
+        for (field, address) in [
+            ("publisherEmail", Some(&service.publisher_email)),
+            ("notificationSenderEmail", service.notification_sender_email.as_ref()),
+        ] {
+            if let Some(Err(why)) = address.map(|address| NameRule::Email.check(address)) {
+                violations.add(field, why);
+            }
+        }
+        if service.sku.0.capacity < 0 {
+            violations.add("sku.capacity", "must not be negative");
+        }
+        if let Some(Json(tags)) = &service.tags {
+            let texts = tags.as_object().is_some_and(|tags| tags.values().all(Value::is_string));
+            if !texts {
+                violations.add("tags", "must be an object of texts");
+            }
+        }
+        for (at, host) in service.hostname_configurations.iter().flat_map(|Json(hosts)| hosts).enumerate() {
+            if host.host_name.is_empty() || host.host_name.contains(['/', ' ', ':']) {
+                violations.add(format!("hostnameConfigurations[{at}].hostName"), "must be a host name");
+            }
+        }
+    }
+
+    fn prepare<'a>(
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a ServiceContract>,
+        new: &'a mut ServiceContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if old.is_none() {
+                if restored(cx, new.restore == Some(true)).await? {
+                    cx.restored = true;
+                    return Ok(());
+                }
+                new.provisioning_state = "Created".into();
+                new.target_provisioning_state = "Succeeded".into();
+                new.created_at_utc = Some(cx.now);
+                new.platform_version = "stv2.1".into();
+                new.gateway_hostname = free_loopback(cx).await?;
+            }
+            let settings = cx.engine.settings();
+            let gateway_url = settings.gateway_url(&cx.name, &new.gateway_hostname);
+            let host = gateway_url.split_once("://").map_or("", |(_, rest)| rest);
+            let host = host.split(':').next().unwrap_or_default().to_owned();
+            if new.hostname_configurations.as_ref().is_none_or(|Json(hosts)| hosts.is_empty()) {
+                let mut rest = serde_json::Map::new();
+                for (name, value) in [
+                    ("negotiateClientCertificate", json!(false)),
+                    ("defaultSslBinding", json!(true)),
+                    ("certificateSource", json!("BuiltIn")),
+                ] {
+                    rest.insert(name.to_owned(), value);
+                }
+                new.hostname_configurations =
+                    Some(Json(vec![HostnameConfiguration { r#type: "Proxy".into(), host_name: host, rest }]));
+            }
+            new.gateway_url = Some(gateway_url);
+            new.developer_portal_url = Some(settings.portal_url(&cx.name));
+            new.portal_url = Some(format!("{}/publisher", settings.management_url));
+            new.management_api_url = Some(settings.management_url.clone());
+            Ok(())
+        })
+    }
+
+    /// A new service is filled by a job, so that the reply does not wait and a crash does not leave half a service.
+    fn written<'a>(
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a ServiceContract>,
+        _: &'a ServiceContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if old.is_some() {
+                return Ok(());
+            }
+            let operation = cx.engine.new_id();
+            sqlx::query(
+                "INSERT INTO long_operations (id, service_id, kind, status, started_at) \
+                 VALUES ($1, $2, 'activate_service', 'InProgress', $3)",
+            )
+            .bind(operation)
+            .bind(cx.service.id)
+            .bind(cx.now)
+            .execute(&mut *cx.conn)
+            .await?;
+            let payload = Activation { service_id: cx.service.id, operation_id: operation };
+            jobs::enqueue::<ActivateService>(cx.conn, &payload, jobs::Options::default())
+                .await
+                .map_err(Error::internal)?;
+            cx.accepted = Some(operation);
+            Ok(())
+        })
+    }
+
+    /// The row stays for 48 hours, invisible to everything but restoring and purging.
+    fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ServiceContract) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            sqlx::query("UPDATE services SET deleted_at = $2, rev = rev + 1 WHERE id = $1")
+                .bind(cx.id)
+                .bind(cx.now)
+                .execute(&mut *cx.conn)
+                .await?;
+            Ok(())
+        })
+    }
+}
+
+/// Whether a deleted service of this name was brought back; without `restore` its name is refused.
+async fn restored(cx: &mut Cx<'_>, restore: bool) -> Result<bool> {
+    let deleted: Option<(uuid::Uuid, bool)> = sqlx::query_as(
+        "SELECT id, lower($2) LIKE lower('%/subscriptions/' || subscription_id || '/resourceGroups/' || resource_group || '/%') \
+         FROM services WHERE lower(name) = lower($1) AND deleted_at IS NOT NULL FOR NO KEY UPDATE",
+    )
+    .bind(&cx.name)
+    .bind(&cx.service.path)
+    .fetch_optional(&mut *cx.conn)
+    .await?;
+    match deleted {
+        None => Ok(false),
+        Some((id, true)) if restore => {
+            sqlx::query("UPDATE services SET deleted_at = NULL WHERE id = $1").bind(id).execute(&mut *cx.conn).await?;
+            cx.service.id = id;
+            cx.changed("services", id);
+            Ok(true)
+        }
+        Some(_) => Err(Error::SoftDeleted(cx.name.clone())),
+    }
+}
+
+/// Loopback addresses that are tried before giving up; a collision needs another service with the same hash.
+const PROBES: u32 = 64;
+
+/// A loopback address that no other service has: derived from the name, so that a service that is
+/// created again keeps its gateway URL.
+///
+/// On Linux all of 127.0.0.0/8 answers, in every client, without DNS or hosts file.
+async fn free_loopback(cx: &mut Cx<'_>) -> Result<String> {
+    for probe in 0..PROBES {
+        let address = loopback(&cx.name, probe);
+        let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM services WHERE gateway_hostname = $1)")
+            .bind(&address)
+            .fetch_one(&mut *cx.conn)
+            .await?;
+        if !taken {
+            return Ok(address);
+        }
+    }
+    Err(Error::Conflict("No gateway address is free for this service name; choose another name.".into()))
+}
+
+/// `127.x.y.z` with x ≥ 1, so that 127.0.0.1 and its neighbours stay for other things.
+fn loopback(name: &str, probe: u32) -> String {
+    let text = format!("{}#{probe}", name.to_lowercase());
+    let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
+    let bytes = digest.as_ref();
+    format!("127.{}.{}.{}", 1 + u16::from(bytes[0]) % 254, bytes[1], 1 + u16::from(bytes[2]) % 254)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::loopback;
+
+    #[test]
+    fn a_service_keeps_its_address_whatever_the_case_of_its_name() {
+        assert_eq!(loopback("Demo", 0), loopback("demo", 0));
+        assert_ne!(loopback("demo", 0), loopback("demo", 1));
+        for name in ["a", "b", "demoazureml"] {
+            let address: std::net::Ipv4Addr = loopback(name, 0).parse().expect("an address");
+            assert!(address.is_loopback() && address.octets()[1] >= 1, "{address}");
+        }
+    }
+}
