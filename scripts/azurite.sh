@@ -5,7 +5,7 @@
 #   scripts/azurite.sh --blobPort 10000 --location DIR   install when needed, then become azurite-blob
 #
 # Installed by npm in a pinned version under $PORTICO_TOOLS_DIR (default: .portico/tools of this repository), so a
-# machine needs nothing but Node.js and npm. Every argument other than --install goes to azurite-blob.
+# machine needs only what scripts/node.sh needs. Every argument other than --install goes to azurite-blob.
 set -euo pipefail
 
 version=3.37.0
@@ -14,12 +14,12 @@ tools=${PORTICO_TOOLS_DIR:-$repository/.portico/tools}
 folder=$tools/azurite
 program=$folder/node_modules/.bin/azurite-blob
 
-for needed in node npm flock; do
-    if ! command -v "$needed" >/dev/null; then
-        echo "azurite.sh: '$needed' is missing. On Debian: apt-get install nodejs npm util-linux" >&2
-        exit 69
-    fi
-done
+if ! command -v flock >/dev/null; then
+    echo "azurite.sh: 'flock' is missing. On Debian: apt-get install util-linux" >&2
+    exit 69
+fi
+node=$("$repository/scripts/node.sh")
+export PATH="$node:$PATH"
 
 mkdir -p "$folder"
 (

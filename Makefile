@@ -1,0 +1,29 @@
+# The commands of this repository. `make` alone lists them.
+#
+# PROFILE chooses how `make run` builds: `release` (the default: what one deploys) or `dev` (builds sooner, runs slower).
+
+PROFILE ?= release
+
+.DEFAULT_GOAL := help
+.PHONY: help run test demo goldens lint fmt
+
+help: ## List the commands
+	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+
+run: ## Install what is missing, build, and run Portico with the sample web service
+	@PROFILE=$(PROFILE) scripts/run.sh
+
+test: ## Install what tests need and run every test
+	@scripts/test.sh
+
+demo: ## Run the whole journey against a Portico of its own, or the one at PORTICO_URL
+	@scripts/demo.sh
+
+goldens: ## Write every generated file again: openapi/management.json and the tests' snapshots
+	@scripts/goldens.sh
+
+lint: ## Formatting, clippy, crate graph, dependencies and configuration
+	@scripts/lint.sh
+
+fmt: ## Format the Rust code
+	@cargo fmt --all
