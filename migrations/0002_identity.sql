@@ -40,7 +40,7 @@ CREATE TABLE sign_in_attempts (
 );
 
 CREATE TABLE bootstrap_secret (
-    only         boolean PRIMARY KEY CHECK (only),
+    singleton    boolean PRIMARY KEY CHECK (singleton),
     principal_id uuid NOT NULL REFERENCES principals ON DELETE CASCADE,
     digest       bytea NOT NULL,
     created_at   timestamptz NOT NULL,

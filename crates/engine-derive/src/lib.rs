@@ -182,8 +182,7 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
             };
             decode.push(quote!(
                 let #holder: Option<#ty> = match body.remove(#wire) {
-                    None => #absent,
-                    Some(::engine::Value::Null) if #optional || !#required => Some(#fallback),
+                    None | Some(::engine::Value::Null) => #absent,
                     Some(value) => ::engine::decode_value(#wire, value, violations),
                 };
             ));

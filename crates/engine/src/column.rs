@@ -115,18 +115,29 @@ impl<T: ColumnValue> ColumnValue for Option<T> {
 #[serde(transparent)]
 pub struct Json<T>(pub T);
 
-impl<T: utoipa::ToSchema> utoipa::ToSchema for Json<T> {
+/// Derived schemas ask every field type for this trait; there is no public way to say "like `T`".
+type Composed = utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>;
+
+impl<T: utoipa::ToSchema + utoipa::__dev::ComposeSchema> utoipa::ToSchema for Json<T> {
+    /// The inner type's name; a list of `X` is an `XList`, because the library calls every list `Vec`.
     fn name() -> std::borrow::Cow<'static, str> {
-        T::name()
+        let name = std::any::type_name::<T>();
+        match name.split_once('<') {
+            Some((outer, inner)) if outer.ends_with("Vec") => {
+                let inner = inner.trim_end_matches('>').rsplit("::").next().unwrap_or_default();
+                format!("{inner}List").into()
+            }
+            _ => T::name(),
+        }
     }
-    fn schemas(schemas: &mut Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::schema::Schema>)>) {
+    fn schemas(schemas: &mut Vec<(String, Composed)>) {
         T::schemas(schemas);
     }
 }
 
-impl<T: utoipa::PartialSchema> utoipa::PartialSchema for Json<T> {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        T::schema()
+impl<T: utoipa::__dev::ComposeSchema> utoipa::__dev::ComposeSchema for Json<T> {
+    fn compose(generics: Vec<Composed>) -> Composed {
+        T::compose(generics)
     }
 }
 
@@ -147,6 +158,18 @@ impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
     fn read_option(row: &PgRow, column: &str, _: &Codec) -> Result<Option<Self>> {
         let value: Option<sqlx::types::Json<Value>> = row.try_get(column)?;
         value.map(|value| decode_stored(column, value.0)).transpose()
+    }
+}
+
+/// A JSON value that is stored and given back as it came: members of the contract that only clients read.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Any(pub Value);
+
+impl utoipa::ToSchema for Any {}
+impl utoipa::__dev::ComposeSchema for Any {
+    fn compose(_: Vec<Composed>) -> Composed {
+        utoipa::openapi::ObjectBuilder::new().into()
     }
 }
 
@@ -185,8 +208,8 @@ impl<'de> Deserialize<'de> for Secret {
 }
 
 impl utoipa::ToSchema for Secret {}
-impl utoipa::PartialSchema for Secret {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
+impl utoipa::__dev::ComposeSchema for Secret {
+    fn compose(_: Vec<Composed>) -> Composed {
         utoipa::openapi::ObjectBuilder::new()
             .schema_type(utoipa::openapi::schema::Type::String)
             .format(Some(utoipa::openapi::schema::SchemaFormat::KnownFormat(
@@ -268,9 +291,9 @@ impl<'de> Deserialize<'de> for Ref {
 }
 
 impl utoipa::ToSchema for Ref {}
-impl utoipa::PartialSchema for Ref {
-    fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::schema::Schema> {
-        String::schema()
+impl utoipa::__dev::ComposeSchema for Ref {
+    fn compose(_: Vec<Composed>) -> Composed {
+        utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String).into()
     }
 }
 

@@ -26,7 +26,7 @@ mod validate;
 pub mod verbs;
 
 pub use column::{
-    Codec, ColumnValue, Json, Place, Ref, Reference, Secret, check_length, decode_value, encode_value,
+    Any, Codec, ColumnValue, Json, Place, Ref, Reference, Secret, check_length, decode_value, encode_value,
     enum_text, enum_value,
 };
 pub use cx::{Change, Cx, ServiceAt, strip_service};

@@ -117,8 +117,8 @@ impl Identity {
             } else {
                 let secret = random_text()?;
                 sqlx::query(
-                    "INSERT INTO bootstrap_secret (only, principal_id, digest, created_at) VALUES (true, $1, $2, $3) \
-                     ON CONFLICT (only) DO UPDATE SET principal_id = $1, digest = $2, created_at = $3, used_at = NULL",
+                    "INSERT INTO bootstrap_secret (singleton, principal_id, digest, created_at) VALUES (true, $1, $2, $3) \
+                     ON CONFLICT (singleton) DO UPDATE SET principal_id = $1, digest = $2, created_at = $3, used_at = NULL",
                 )
                 .bind(id)
                 .bind(digest_of(&secret))

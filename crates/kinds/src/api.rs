@@ -2,7 +2,7 @@
 
 use crate::service::Service;
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn, Value, Violations, json,
+    Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn, Value, Violations, json,
     sqlx,
 };
 use serde::{Deserialize, Serialize};
@@ -44,7 +44,7 @@ pub struct ApiContract {
     /// Version set that the API belongs to.
     pub api_version_set_id: Option<String>,
     /// Details of the version set.
-    pub api_version_set: Option<Json<Value>>,
+    pub api_version_set: Option<Json<Any>>,
     /// Whether this is the current revision.
     #[contract(default = true, kept)]
     pub is_current: bool,
@@ -58,13 +58,13 @@ pub struct ApiContract {
     #[contract(default = Json(KeyNames::default()))]
     pub subscription_key_parameter_names: Json<KeyNames>,
     /// OAuth 2.0 and OpenID Connect settings, for the portals.
-    pub authentication_settings: Option<Json<Value>>,
+    pub authentication_settings: Option<Json<Any>>,
     /// Terms of service, as a URL.
     pub terms_of_service_url: Option<String>,
     /// Contact.
-    pub contact: Option<Json<Value>>,
+    pub contact: Option<Json<Any>>,
     /// Licence.
-    pub license: Option<Json<Value>>,
+    pub license: Option<Json<Any>>,
     /// `Succeeded`.
     #[contract(read_only)]
     pub provisioning_state: String,
@@ -76,7 +76,7 @@ pub struct ApiContract {
     pub value: Option<String>,
     /// Service and endpoint of a WSDL.
     #[contract(write_only)]
-    pub wsdl_selector: Option<Json<Value>>,
+    pub wsdl_selector: Option<Json<Any>>,
     /// Type of the API that an import creates.
     #[contract(write_only)]
     pub api_type: Option<String>,

@@ -2,7 +2,7 @@
 
 use crate::service::Service;
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply, Resource, Result, Secret,
+    Any, Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply, Resource, Result, Secret,
     Value, Violations, json, sqlx, typed,
 };
 use utoipa::ToSchema;
@@ -30,7 +30,7 @@ pub struct NamedValueContract {
     pub provisioning_state: String,
     /// A secret of a key vault.
     #[contract(write_only)]
-    pub key_vault: Option<Json<Value>>,
+    pub key_vault: Option<Json<Any>>,
 }
 
 impl NamedValueContract {

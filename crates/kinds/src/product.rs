@@ -2,10 +2,11 @@
 
 use crate::service::Service;
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value, Violations, json,
+    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// A product bundles APIs under terms and limits; a subscription to it gives keys.
 #[derive(Clone, Debug, Contract, ToSchema)]
@@ -95,7 +96,7 @@ impl Resource for Product {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if old.is_none() {
-                engine::sqlx::query(
+                sqlx::query(
                     "INSERT INTO product_groups (product_id, group_id) \
                      SELECT $1, id FROM groups WHERE parent_id = $2 AND name = 'administrators' ON CONFLICT DO NOTHING",
                 )
@@ -111,7 +112,7 @@ impl Resource for Product {
     /// Subscriptions go only when the caller says so with `deleteSubscriptions=true`.
     fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ProductContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let subscriptions: Vec<(uuid::Uuid, String)> = engine::sqlx::query_as(
+            let subscriptions: Vec<(Uuid, String)> = sqlx::query_as(
                 "DELETE FROM subscriptions WHERE scope_product_id = $1 RETURNING id, name",
             )
             .bind(cx.id)

@@ -2,7 +2,7 @@
 
 use crate::activation::{ActivateService, Activation};
 use engine::{
-    BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Root, TextColumn, Value,
+    Any, BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Root, TextColumn, Value,
     Violations, json, sqlx,
 };
 use chrono::{DateTime, Utc};
@@ -21,13 +21,13 @@ pub struct ServiceContract {
     pub sku: Json<Sku>,
     /// Tags.
     #[contract(top_level)]
-    pub tags: Option<Json<Value>>,
+    pub tags: Option<Json<Any>>,
     /// Availability zones; labels.
     #[contract(top_level)]
     pub zones: Option<Vec<String>>,
     /// Managed identity, as given.
     #[contract(top_level)]
-    pub identity: Option<Json<Value>>,
+    pub identity: Option<Json<Any>>,
     /// E-mail address of the administrator; gets the welcome mail and the notifications.
     #[contract(length(1..=100))]
     pub publisher_email: String,
@@ -77,13 +77,13 @@ pub struct ServiceContract {
     /// `Enabled` or `Disabled`, as given.
     pub public_network_access: Option<String>,
     /// As given.
-    pub virtual_network_configuration: Option<Json<Value>>,
+    pub virtual_network_configuration: Option<Json<Any>>,
     /// As given.
-    pub additional_locations: Option<Json<Value>>,
+    pub additional_locations: Option<Json<Any>>,
     /// Custom settings, as given.
-    pub custom_properties: Option<Json<Value>>,
+    pub custom_properties: Option<Json<Any>>,
     /// As given.
-    pub certificates: Option<Json<Value>>,
+    pub certificates: Option<Json<Any>>,
     /// As given.
     #[contract(default = Some(false))]
     pub enable_client_certificate: Option<bool>,
@@ -99,9 +99,9 @@ pub struct ServiceContract {
     #[contract(default = NetworkType::None)]
     pub virtual_network_type: NetworkType,
     /// As given.
-    pub api_version_constraint: Option<Json<Value>>,
+    pub api_version_constraint: Option<Json<Any>>,
     /// As given.
-    pub private_endpoint_connections: Option<Json<Value>>,
+    pub private_endpoint_connections: Option<Json<Any>>,
     /// Platform.
     #[contract(read_only)]
     pub platform_version: String,
@@ -114,7 +114,7 @@ pub struct ServiceContract {
     /// As given.
     pub release_channel: Option<String>,
     /// As given.
-    pub configuration_api: Option<Json<Value>>,
+    pub configuration_api: Option<Json<Any>>,
     /// Brings a deleted service back; its content returns with it.
     #[contract(write_only)]
     pub restore: Option<bool>,
@@ -214,7 +214,7 @@ impl Resource for Service {
         if service.sku.0.capacity < 0 {
             violations.add("sku.capacity", "must not be negative");
         }
-        if let Some(Json(tags)) = &service.tags {
+        if let Some(Json(Any(tags))) = &service.tags {
             let texts = tags.as_object().is_some_and(|tags| tags.values().all(Value::is_string));
             if !texts {
                 violations.add("tags", "must be an object of texts");

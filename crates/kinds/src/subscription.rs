@@ -3,7 +3,7 @@
 use crate::{notify, service::Service};
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, NameRule, Ref, Reply, Resource, Result, Secret,
+    Access, Action, BoxFuture, Contract, Cx, Error, Filter, NameRule, Ref, Reply, Resource, Result, Secret,
     TextColumn, Value, Violations, arm_id, json, sqlx, strip_service, typed,
 };
 use serde::{Deserialize, Serialize};
