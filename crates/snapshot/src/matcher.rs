@@ -1,0 +1,683 @@
+//! URL templates of operations, and a persistent trie that finds the operation of a request.
+//!
+//! A template is a path and perhaps a query: `/jobs/{id}/start?api-version={version}`.
+//! - A path segment is a literal (compared without case), a parameter `{id}` (anything but empty), or a mix of both:
+//!   `Packages(Id='{id}')`, `{name}.{extension}`. The last one may be `*` or `{*rest}`, which takes all that is left, also nothing.
+//! - A query part `name={parameter}` wants the name in the request; `name=value` wants that value. Their order does not matter, and
+//!   the request may have more. A template without a query matches any.
+//!
+//! Segment by segment a literal wins over a mix, a mix over a parameter, a parameter over a wildcard; among templates of one path
+//! the one with more query parts wins, then the one with more literal query values. One slash at the end is ignored.
+//!
+//! The time of a search depends on the length of the path and on how many templates share its segments, not on how many there are;
+//! inserting and removing copies one path of the trie and shares the rest.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::ops::Range;
+use std::sync::Arc;
+
+use imbl::HashMap;
+use percent_encoding::percent_decode_str;
+use uuid::Uuid;
+
+/// Literals and parameters in turn: `a{x}b{y}` is `["a", "b", ""]`, lower case.
+type Mix = Box<[Box<str>]>;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Segment {
+    Literal(Box<str>),
+    Mix(Mix),
+    Parameter,
+    Wildcard,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct QueryPart {
+    /// Lower case.
+    name: Box<str>,
+    value: QueryValue,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum QueryValue {
+    /// Lower case.
+    Literal(Box<str>),
+    Parameter(Box<str>),
+    Mix(Mix, Box<[Box<str>]>),
+}
+
+/// A compiled URL template.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Template {
+    segments: Vec<Segment>,
+    /// Names of the path's parameters in order.
+    names: Box<[Box<str>]>,
+    /// Whether the wildcard has a name, which then is the last of `names`.
+    names_rest: bool,
+    query: Box<[QueryPart]>,
+}
+
+/// A text of literals and parameters, taken apart.
+enum Text {
+    Literal(Box<str>),
+    Parameter(Box<str>),
+    Mix(Mix, Box<[Box<str>]>),
+}
+
+fn lower(text: &str) -> Box<str> {
+    let decoded = percent_decode_str(text).decode_utf8_lossy();
+    decoded.to_ascii_lowercase().into()
+}
+
+impl Text {
+    /// A brace without its partner is a literal.
+    fn new(text: &str) -> Self {
+        let mut literals = Vec::new();
+        let mut names: Vec<Box<str>> = Vec::new();
+        let mut rest = text;
+        while let Some(open) = rest.find('{')
+            && let Some(length) = rest[open..].find('}')
+        {
+            literals.push(lower(&rest[..open]));
+            names.push(rest[open + 1..open + length].into());
+            rest = &rest[open + length + 1..];
+        }
+        literals.push(lower(rest));
+        match (names.len(), &literals[..]) {
+            (0, _) => Self::Literal(literals.swap_remove(0)),
+            (1, [before, after]) if before.is_empty() && after.is_empty() => {
+                Self::Parameter(names.swap_remove(0))
+            }
+            _ => Self::Mix(literals.into(), names.into()),
+        }
+    }
+}
+
+/// Byte offset of the first `wanted` that is not inside braces.
+fn outside_braces(text: &str, wanted: u8) -> Option<usize> {
+    let mut inside = false;
+    text.bytes().position(|byte| {
+        match byte {
+            b'{' => inside = true,
+            b'}' => inside = false,
+            _ => {}
+        }
+        byte == wanted && !inside
+    })
+}
+
+impl Template {
+    /// Compiles a template. Every text is one: what is not well-formed is taken literally.
+    #[must_use]
+    pub fn new(template: &str) -> Self {
+        let (path, query) = match outside_braces(template, b'?') {
+            Some(at) => (&template[..at], &template[at + 1..]),
+            None => (template, ""),
+        };
+        let mut segments = Vec::new();
+        let mut names = Vec::new();
+        let mut names_rest = false;
+        let mut rest = path.strip_prefix('/').unwrap_or(path);
+        while !rest.is_empty() {
+            let (segment, left) = match outside_braces(rest, b'/') {
+                Some(at) => (&rest[..at], &rest[at + 1..]),
+                None => (rest, ""),
+            };
+            rest = left;
+            let wildcard = segment
+                .strip_prefix("{*")
+                .and_then(|name| name.strip_suffix('}'));
+            if rest.is_empty() && (segment == "*" || wildcard.is_some()) {
+                segments.push(Segment::Wildcard);
+                names_rest = wildcard.is_some();
+                names.extend(wildcard.map(Box::from));
+                continue;
+            }
+            segments.push(match Text::new(segment) {
+                Text::Literal(literal) => Segment::Literal(literal),
+                Text::Parameter(name) => {
+                    names.push(name);
+                    Segment::Parameter
+                }
+                Text::Mix(mix, mixed) => {
+                    names.extend(mixed);
+                    Segment::Mix(mix)
+                }
+            });
+        }
+        let query = query
+            .split('&')
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let (name, value) = part.split_once('=').unwrap_or((part, ""));
+                QueryPart {
+                    name: lower(name),
+                    value: match Text::new(value) {
+                        Text::Literal(literal) => QueryValue::Literal(literal),
+                        Text::Parameter(name) => QueryValue::Parameter(name),
+                        Text::Mix(mix, names) => QueryValue::Mix(mix, names),
+                    },
+                }
+            })
+            .collect();
+        Self {
+            segments,
+            names: names.into(),
+            names_rest,
+            query,
+        }
+    }
+
+    /// Names of all parameters.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let query = self.query.iter().flat_map(|part| match &part.value {
+            QueryValue::Literal(_) => &[][..],
+            QueryValue::Parameter(name) => std::slice::from_ref(name),
+            QueryValue::Mix(_, names) => names,
+        });
+        self.names.iter().chain(query).map(|name| &**name)
+    }
+
+    /// Literal query part that the leaf is filed under, if it has one.
+    fn key(&self) -> Option<Box<str>> {
+        self.query.iter().find_map(|part| match &part.value {
+            QueryValue::Literal(value) => Some(query_key(&part.name, value)),
+            QueryValue::Parameter(_) | QueryValue::Mix(..) => None,
+        })
+    }
+}
+
+fn query_key(name: &str, value: &str) -> Box<str> {
+    format!("{name}={value}").into()
+}
+
+/// Ranges of the parameters of a mix in `text`, each as short as possible and not empty.
+fn take_apart(mix: &[Box<str>], text: &str, ranges: &mut impl Extend<Range<usize>>) -> bool {
+    let (Some((first, middle)), lowered) = (mix.split_first(), text.to_ascii_lowercase()) else {
+        return false;
+    };
+    let Some((last, middle)) = middle.split_last() else {
+        return false;
+    };
+    if !lowered.starts_with(&**first) {
+        return false;
+    }
+    let mut at = first.len();
+    let mut found = Vec::with_capacity(mix.len() - 1);
+    for literal in middle {
+        // At least one character for the parameter.
+        let Some(skip) = lowered[at..].chars().next().map(char::len_utf8) else {
+            return false;
+        };
+        let Some(length) = lowered[at + skip..].find(&**literal) else {
+            return false;
+        };
+        found.push(at..at + skip + length);
+        at += skip + length + literal.len();
+    }
+    let end = lowered.len().checked_sub(last.len());
+    match end {
+        Some(end) if end > at && lowered.is_char_boundary(end) && lowered[end..] == **last => {
+            found.push(at..end);
+            ranges.extend(found);
+            true
+        }
+        _ => false,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct Leaf<T> {
+    id: Uuid,
+    template: Arc<Template>,
+    value: T,
+}
+
+/// What ends at one place of the trie with one method.
+#[derive(Clone, Debug)]
+struct Ends<T> {
+    method: Box<str>,
+    plain: Vec<Leaf<T>>,
+    /// Leaves with a literal query part, by the first of them: an imported SOAP service has hundreds, `?soapAction=...`.
+    keyed: Option<Box<HashMap<Box<str>, Vec<Leaf<T>>>>>,
+}
+
+/// Children of a node by literal. A persistent map for two entries would take a kilobyte.
+#[derive(Clone, Debug)]
+enum Literals<T> {
+    Few(Vec<(Box<str>, Arc<Node<T>>)>),
+    Many(HashMap<Box<str>, Arc<Node<T>>>),
+}
+
+const FEW: usize = 16;
+
+#[derive(Clone, Debug)]
+struct Node<T> {
+    literals: Literals<T>,
+    /// More literal bytes first.
+    mixes: Vec<(Mix, Arc<Node<T>>)>,
+    parameter: Option<Arc<Node<T>>>,
+    ends: Vec<Ends<T>>,
+    wildcards: Vec<Ends<T>>,
+}
+
+impl<T> Default for Node<T> {
+    fn default() -> Self {
+        Self {
+            literals: Literals::Few(Vec::new()),
+            mixes: Vec::new(),
+            parameter: None,
+            ends: Vec::new(),
+            wildcards: Vec::new(),
+        }
+    }
+}
+
+/// Operations by method and URL template.
+#[derive(Clone, Debug)]
+pub struct Matcher<T> {
+    root: Arc<Node<T>>,
+}
+
+impl<T> Default for Matcher<T> {
+    fn default() -> Self {
+        Self {
+            root: Arc::new(Node::default()),
+        }
+    }
+}
+
+/// The operation that a request is for.
+#[derive(Debug)]
+pub struct Found<'m, 'r, T> {
+    /// What was inserted with the template.
+    pub value: &'m T,
+    template: &'m Template,
+    path: Path<'r>,
+    captures: Vec<Capture>,
+    query: Vec<(&'m str, String)>,
+}
+
+#[derive(Clone, Debug)]
+struct Capture {
+    segment: usize,
+    range: Range<usize>,
+}
+
+impl<'m, T> Found<'m, '_, T> {
+    /// Names and decoded values of the template's parameters, path first.
+    pub fn parameters(&self) -> impl Iterator<Item = (&'m str, &str)> {
+        let path = self.template.names.iter().enumerate().map(|(index, name)| {
+            match self.captures.get(index) {
+                Some(capture) => (
+                    &**name,
+                    &self.path.segments[capture.segment].text[capture.range.clone()],
+                ),
+                None => (&**name, self.path.rest(self.template.segments.len() - 1)),
+            }
+        });
+        let query = self
+            .query
+            .iter()
+            .map(|(name, value)| (*name, value.as_str()));
+        path.chain(query)
+    }
+}
+
+#[derive(Debug)]
+struct PathSegment<'r> {
+    text: Cow<'r, str>,
+    lower: Cow<'r, str>,
+    /// Where it begins in the path.
+    at: usize,
+}
+
+#[derive(Debug)]
+struct Path<'r> {
+    text: &'r str,
+    segments: Vec<PathSegment<'r>>,
+}
+
+impl<'r> Path<'r> {
+    fn new(path: &'r str) -> Self {
+        let text = path.strip_prefix('/').unwrap_or(path);
+        let mut segments = Vec::new();
+        let mut at = 0;
+        while at < text.len() {
+            let end = text[at..]
+                .find('/')
+                .map_or(text.len(), |length| at + length);
+            let raw = &text[at..end];
+            let text = if raw.contains('%') {
+                percent_decode_str(raw).decode_utf8_lossy()
+            } else {
+                Cow::Borrowed(raw)
+            };
+            let lower = if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+                Cow::Owned(text.to_ascii_lowercase())
+            } else {
+                text.clone()
+            };
+            segments.push(PathSegment { text, lower, at });
+            at = end + 1;
+        }
+        Self { text, segments }
+    }
+
+    /// The raw path from a segment on.
+    fn rest(&self, segment: usize) -> &'r str {
+        self.segments
+            .get(segment)
+            .map_or("", |segment| &self.text[segment.at..])
+    }
+}
+
+/// Names and values of a query, decoded: `+` is a space.
+#[must_use]
+pub fn query_pairs(query: &str) -> Vec<(String, String)> {
+    let decode = |text: &str| {
+        let spaced = text.replace('+', " ");
+        percent_decode_str(&spaced).decode_utf8_lossy().into_owned()
+    };
+    query
+        .split('&')
+        .filter(|part| !part.is_empty())
+        .map(|part| {
+            let (name, value) = part.split_once('=').unwrap_or((part, ""));
+            (decode(name), decode(value))
+        })
+        .collect()
+}
+
+struct Search<'q, 'r> {
+    method: &'q str,
+    path: &'q Path<'r>,
+    query: &'q str,
+    pairs: OnceCell<Vec<(String, String)>>,
+}
+
+/// Values of a template's query, if it fits.
+fn fit<'m>(template: &'m Template, pairs: &[(String, String)]) -> Option<Vec<(&'m str, String)>> {
+    let mut values = Vec::new();
+    for part in &template.query {
+        let mut given = pairs
+            .iter()
+            .filter(|(name, _)| name.eq_ignore_ascii_case(&part.name))
+            .map(|(_, value)| value);
+        match &part.value {
+            QueryValue::Literal(literal) => {
+                given.find(|value| value.eq_ignore_ascii_case(literal))?;
+            }
+            QueryValue::Parameter(name) => values.push((&**name, given.next()?.clone())),
+            QueryValue::Mix(mix, names) => {
+                let (value, ranges) = given.find_map(|value| {
+                    let mut ranges = Vec::new();
+                    take_apart(mix, value, &mut ranges).then_some((value, ranges))
+                })?;
+                values.extend(
+                    names
+                        .iter()
+                        .zip(ranges)
+                        .map(|(name, range)| (&**name, value[range].to_owned())),
+                );
+            }
+        }
+    }
+    Some(values)
+}
+
+impl<T> Leaf<T> {
+    /// Greater is more specific.
+    fn rank(&self) -> (usize, usize, Reverse<Uuid>) {
+        let query = &self.template.query;
+        let literals = query
+            .iter()
+            .filter(|part| matches!(part.value, QueryValue::Literal(_)));
+        (query.len(), literals.count(), Reverse(self.id))
+    }
+}
+
+type Hit<'m, T> = (&'m Leaf<T>, Vec<(&'m str, String)>);
+
+impl Search<'_, '_> {
+    fn pairs(&self) -> &[(String, String)] {
+        self.pairs.get_or_init(|| query_pairs(self.query))
+    }
+
+    fn end<'m, T>(&self, ends: &'m [Ends<T>]) -> Option<Hit<'m, T>> {
+        let mut best: Option<Hit<'m, T>> = None;
+        // The method's own operations before those for any method.
+        for wanted in [self.method, "*"] {
+            for ends in ends.iter().filter(|ends| *ends.method == *wanted) {
+                for leaf in &ends.plain {
+                    self.consider(leaf, &mut best);
+                }
+                if let Some(keyed) = &ends.keyed {
+                    for (name, value) in self.pairs() {
+                        let key =
+                            query_key(&name.to_ascii_lowercase(), &value.to_ascii_lowercase());
+                        for leaf in keyed.get(&key).into_iter().flatten() {
+                            self.consider(leaf, &mut best);
+                        }
+                    }
+                }
+            }
+            if best.is_some() {
+                break;
+            }
+        }
+        best
+    }
+
+    fn consider<'m, T>(&self, leaf: &'m Leaf<T>, best: &mut Option<Hit<'m, T>>) {
+        if best
+            .as_ref()
+            .is_some_and(|(known, _)| known.rank() >= leaf.rank())
+        {
+            return;
+        }
+        if leaf.template.query.is_empty() {
+            *best = Some((leaf, Vec::new()));
+        } else if let Some(values) = fit(&leaf.template, self.pairs()) {
+            *best = Some((leaf, values));
+        }
+    }
+
+    fn descend<'m, T: Clone>(
+        &self,
+        node: &'m Node<T>,
+        depth: usize,
+        captures: &mut Vec<Capture>,
+    ) -> Option<Hit<'m, T>> {
+        let Some(segment) = self.path.segments.get(depth) else {
+            return self.end(&node.ends).or_else(|| self.end(&node.wildcards));
+        };
+        let literal = match &node.literals {
+            Literals::Few(few) => few
+                .iter()
+                .find(|(text, _)| **text == *segment.lower)
+                .map(|(_, child)| child),
+            Literals::Many(many) => many.get(&*segment.lower),
+        };
+        if let Some(hit) = literal.and_then(|child| self.descend(child, depth + 1, captures)) {
+            return Some(hit);
+        }
+        let before = captures.len();
+        for (mix, child) in &node.mixes {
+            let mut ranges = Vec::new();
+            if take_apart(mix, &segment.text, &mut ranges) {
+                captures.extend(ranges.into_iter().map(|range| Capture {
+                    segment: depth,
+                    range,
+                }));
+                if let Some(hit) = self.descend(child, depth + 1, captures) {
+                    return Some(hit);
+                }
+                captures.truncate(before);
+            }
+        }
+        if let Some(child) = node
+            .parameter
+            .as_deref()
+            .filter(|_| !segment.text.is_empty())
+        {
+            captures.push(Capture {
+                segment: depth,
+                range: 0..segment.text.len(),
+            });
+            if let Some(hit) = self.descend(child, depth + 1, captures) {
+                return Some(hit);
+            }
+            captures.truncate(before);
+        }
+        self.end(&node.wildcards)
+    }
+}
+
+impl<T: Clone> Node<T> {
+    fn is_empty(&self) -> bool {
+        let no_literals = match &self.literals {
+            Literals::Few(few) => few.is_empty(),
+            Literals::Many(many) => many.is_empty(),
+        };
+        no_literals
+            && self.mixes.is_empty()
+            && self.parameter.is_none()
+            && self.ends.is_empty()
+            && self.wildcards.is_empty()
+    }
+
+    /// Applies a change where the segments lead, copying the nodes on the way that other snapshots share.
+    fn change(&mut self, segments: &[Segment], edit: &mut dyn FnMut(&mut Vec<Ends<T>>)) {
+        let Some((first, rest)) = segments.split_first() else {
+            return edit(&mut self.ends);
+        };
+        match first {
+            Segment::Wildcard => edit(&mut self.wildcards),
+            Segment::Parameter => {
+                let mut child = self.parameter.take().unwrap_or_default();
+                Arc::make_mut(&mut child).change(rest, edit);
+                self.parameter = (!child.is_empty()).then_some(child);
+            }
+            Segment::Mix(mix) => {
+                let place = self.mixes.iter().position(|(known, _)| known == mix);
+                let mut child = place.map_or_else(Arc::default, |at| self.mixes.remove(at).1);
+                Arc::make_mut(&mut child).change(rest, edit);
+                if !child.is_empty() {
+                    let rank = |mix: &Mix| {
+                        let literal: usize = mix.iter().map(|text| text.len()).sum();
+                        (Reverse(literal), mix.clone())
+                    };
+                    let at = self
+                        .mixes
+                        .partition_point(|(known, _)| rank(known) < rank(mix));
+                    self.mixes.insert(at, (mix.clone(), child));
+                }
+            }
+            Segment::Literal(literal) => {
+                let mut child = match &mut self.literals {
+                    Literals::Few(few) => few
+                        .iter()
+                        .position(|(known, _)| known == literal)
+                        .map(|at| few.swap_remove(at).1),
+                    Literals::Many(many) => many.remove(literal),
+                }
+                .unwrap_or_default();
+                Arc::make_mut(&mut child).change(rest, edit);
+                if child.is_empty() {
+                    return;
+                }
+                match &mut self.literals {
+                    Literals::Few(few) if few.len() >= FEW => {
+                        let mut many: HashMap<_, _> = few.drain(..).collect();
+                        many.insert(literal.clone(), child);
+                        self.literals = Literals::Many(many);
+                    }
+                    Literals::Few(few) => few.push((literal.clone(), child)),
+                    Literals::Many(many) => {
+                        many.insert(literal.clone(), child);
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl<T: Clone> Matcher<T> {
+    /// Adds an operation, or replaces the one with the same method, template and id. Methods are compared in upper case; `*` is any.
+    pub fn insert(&mut self, method: &str, template: &str, id: Uuid, value: T) {
+        let template = Arc::new(Template::new(template));
+        let method: Box<str> = method.to_ascii_uppercase().into();
+        let leaf = Leaf {
+            id,
+            template: Arc::clone(&template),
+            value,
+        };
+        Arc::make_mut(&mut self.root).change(&template.segments, &mut |ends| {
+            let place = ends.iter().position(|ends| ends.method == method);
+            let at = place.unwrap_or_else(|| {
+                ends.push(Ends {
+                    method: method.clone(),
+                    plain: Vec::new(),
+                    keyed: None,
+                });
+                ends.len() - 1
+            });
+            let ends = &mut ends[at];
+            let leaves = match template.key() {
+                Some(key) => ends.keyed.get_or_insert_default().entry(key).or_default(),
+                None => &mut ends.plain,
+            };
+            leaves.retain(|known| known.id != id);
+            leaves.push(leaf.clone());
+        });
+    }
+
+    /// Removes the operation that was inserted with these.
+    pub fn remove(&mut self, method: &str, template: &str, id: Uuid) {
+        let template = Template::new(template);
+        let method = method.to_ascii_uppercase();
+        Arc::make_mut(&mut self.root).change(&template.segments, &mut |all| {
+            for ends in all.iter_mut().filter(|ends| *ends.method == *method) {
+                ends.plain.retain(|leaf| leaf.id != id);
+                if let Some(key) = template.key()
+                    && let Some(keyed) = &mut ends.keyed
+                    && let Some(leaves) = keyed.get_mut(&key)
+                {
+                    leaves.retain(|leaf| leaf.id != id);
+                    if leaves.is_empty() {
+                        keyed.remove(&key);
+                    }
+                }
+            }
+            all.retain(|ends| {
+                !ends.plain.is_empty() || ends.keyed.as_ref().is_some_and(|keyed| !keyed.is_empty())
+            });
+        });
+    }
+
+    /// Finds the operation of a request. `path` is what follows the API's own path; `query` has no `?`.
+    #[must_use]
+    pub fn find<'r>(&self, method: &str, path: &'r str, query: &str) -> Option<Found<'_, 'r, T>> {
+        let path = Path::new(path);
+        let mut captures = Vec::new();
+        let search = Search {
+            method,
+            path: &path,
+            query,
+            pairs: OnceCell::new(),
+        };
+        let (leaf, query) = search.descend(&self.root, 0, &mut captures)?;
+        let named = leaf.template.names.len() - usize::from(leaf.template.names_rest);
+        captures.truncate(named);
+        Some(Found {
+            value: &leaf.value,
+            template: &leaf.template,
+            path,
+            captures,
+            query,
+        })
+    }
+}
