@@ -264,6 +264,20 @@ impl Resource for Api {
             for id in subscriptions {
                 cx.changed("subscriptions", id);
             }
+            // What goes by cascade must leave the gateway's configuration too.
+            for (table, sql) in [
+                ("api_operations", "SELECT id FROM api_operations WHERE parent_id = $1"),
+                ("api_policies", "SELECT id FROM api_policies WHERE parent_id = $1"),
+                (
+                    "operation_policies",
+                    "SELECT p.id FROM operation_policies p JOIN api_operations o ON o.id = p.parent_id WHERE o.parent_id = $1",
+                ),
+            ] {
+                let ids: Vec<uuid::Uuid> = sqlx::query_scalar(sql).bind(cx.id).fetch_all(&mut *cx.conn).await?;
+                for id in ids {
+                    cx.changed(table, id);
+                }
+            }
             Ok(())
         })
     }

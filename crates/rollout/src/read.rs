@@ -1,0 +1,335 @@
+//! From rows to the gateway's entities: one statement per table.
+
+use crate::Error;
+use engine::{Codec, PgConnection, Settings};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use snapshot::entity::{
+    Api, Entity, Group, KeyNames, Kind, NamedValue, Operation, Policy, PolicyScope, Product, Representation, Response,
+    Service, Subscription, SubscriptionScope, User,
+};
+use sqlx::{FromRow, Row as _, postgres::PgRow};
+use uuid::Uuid;
+
+/// The tables that the gateway depends on.
+pub(crate) const TABLES: &[&str] = &[
+    "services",
+    "apis",
+    "api_operations",
+    "products",
+    "subscriptions",
+    "users",
+    "service_policies",
+    "product_policies",
+    "api_policies",
+    "operation_policies",
+    "named_values",
+];
+
+/// Which entity the rows of a table become.
+pub(crate) fn kind(table: &str) -> Kind {
+    match table {
+        "services" => Kind::Service,
+        "apis" => Kind::Api,
+        "api_operations" => Kind::Operation,
+        "products" => Kind::Product,
+        "subscriptions" => Kind::Subscription,
+        "users" => Kind::User,
+        "named_values" => Kind::NamedValue,
+        _ => Kind::Policy,
+    }
+}
+
+pub(crate) struct Reader {
+    pub codec: Codec,
+    pub settings: Settings,
+}
+
+/// A text or array of a row in the spelling of serde.
+fn spelled<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, Error> {
+    serde_json::from_value(value).map_err(|e| Error::Row { what: what.to_owned(), problem: e.to_string() })
+}
+
+#[derive(FromRow)]
+struct PolicyRow {
+    id: Uuid,
+    service_id: Uuid,
+    owner_id: Uuid,
+    value: String,
+    format: String,
+}
+
+impl Reader {
+    /// Rows of a table, all or by id. Rows that do not exist (any more) are absent from the result.
+    pub async fn read(
+        &self,
+        connection: &mut PgConnection,
+        table: &str,
+        ids: Option<&[Uuid]>,
+    ) -> Result<Vec<Entity>, Error> {
+        let select = match table {
+            "services" => {
+                "SELECT x.id, x.name, x.location, x.gateway_hostname, x.gateway_url, x.hostname_configurations, \
+                 x.developer_portal_url FROM services x WHERE x.deleted_at IS NULL AND x.disable_gateway IS NOT TRUE"
+            }
+            "apis" => {
+                "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \
+                 x.subscription_key_parameter_names, x.type, x.api_revision, x.is_current FROM apis x WHERE true"
+            }
+            "api_operations" => {
+                "SELECT x.id, x.parent_id, a.parent_id AS service_id, x.name, x.display_name, x.method, x.url_template, x.request, x.responses \
+                 FROM api_operations x JOIN apis a ON a.id = x.parent_id WHERE true"
+            }
+            "products" => {
+                "SELECT x.id, x.parent_id, x.name, x.display_name, x.subscription_required, x.approval_required, x.subscriptions_limit, x.state, \
+                 ARRAY(SELECT l.api_id FROM product_apis l WHERE l.product_id = x.id ORDER BY 1) AS api_ids FROM products x WHERE true"
+            }
+            "subscriptions" => {
+                "SELECT x.id, x.parent_id, x.name, x.display_name, x.state, x.owner_id, x.scope_api_id, x.scope_product_id, x.primary_digest, \
+                 x.secondary_digest, x.allow_tracing, x.created_date, x.start_date, x.end_date FROM subscriptions x WHERE true"
+            }
+            "users" => {
+                "SELECT x.id, x.parent_id, x.name, x.email, x.first_name, x.last_name, x.state, x.note, x.registration_date, \
+                 coalesce((SELECT jsonb_agg(jsonb_build_object('name', g.name, 'display_name', g.display_name) ORDER BY g.name) \
+                 FROM group_users m JOIN groups g ON g.id = m.group_id WHERE m.user_id = x.id), '[]') AS groups FROM users x WHERE true"
+            }
+            "service_policies" => "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format FROM service_policies x WHERE true",
+            "product_policies" => {
+                "SELECT x.id, p.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format \
+                 FROM product_policies x JOIN products p ON p.id = x.parent_id WHERE true"
+            }
+            "api_policies" => {
+                "SELECT x.id, a.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format \
+                 FROM api_policies x JOIN apis a ON a.id = x.parent_id WHERE true"
+            }
+            "operation_policies" => {
+                "SELECT x.id, a.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format FROM operation_policies x \
+                 JOIN api_operations o ON o.id = x.parent_id JOIN apis a ON a.id = o.parent_id WHERE true"
+            }
+            "named_values" => "SELECT x.id, x.parent_id, x.display_name, x.value, x.secret, x.secret_value FROM named_values x WHERE true",
+            other => return Err(Error::Row { what: other.to_owned(), problem: "not a table of the gateway".into() }),
+        };
+        let rows = match ids {
+            Some(ids) => {
+                sqlx::query(sqlx::AssertSqlSafe(format!("{select} AND x.id = ANY($1)"))).bind(ids).fetch_all(connection).await?
+            }
+            None => sqlx::query(select).fetch_all(connection).await?,
+        };
+        rows.iter().map(|row| self.entity(table, row)).collect()
+    }
+
+    fn entity(&self, table: &str, row: &PgRow) -> Result<Entity, Error> {
+        let id: Uuid = row.try_get("id")?;
+        let what = format!("{table} {id}");
+        Ok(match table {
+            "services" => Entity::Service(self.service(row, &what)?),
+            "apis" => Entity::Api(api(row, &what)?),
+            "api_operations" => Entity::Operation(operation(row)?),
+            "products" => Entity::Product(Product {
+                id,
+                service_id: row.try_get("parent_id")?,
+                name: row.try_get("name")?,
+                display_name: row.try_get("display_name")?,
+                subscription_required: row.try_get("subscription_required")?,
+                is_published: row.try_get::<String, _>("state")? == "published",
+                approval_required: row.try_get::<Option<bool>, _>("approval_required")?.unwrap_or_default(),
+                subscriptions_limit: row
+                    .try_get::<Option<i32>, _>("subscriptions_limit")?
+                    .and_then(|limit| u32::try_from(limit).ok()),
+                api_ids: row.try_get("api_ids")?,
+            }),
+            "subscriptions" => Entity::Subscription(subscription(row, &what)?),
+            "users" => Entity::User(User {
+                id,
+                service_id: row.try_get("parent_id")?,
+                name: row.try_get("name")?,
+                email: row.try_get("email")?,
+                first_name: row.try_get("first_name")?,
+                last_name: row.try_get("last_name")?,
+                is_blocked: row.try_get::<String, _>("state")? == "blocked",
+                note: row.try_get("note")?,
+                registered_at: row.try_get("registration_date")?,
+                groups: spelled::<Vec<Group>>(&what, row.try_get("groups")?)?,
+            }),
+            "named_values" => {
+                let secret: bool = row.try_get("secret")?;
+                let sealed: Option<Vec<u8>> = row.try_get("secret_value")?;
+                let value = match sealed {
+                    Some(sealed) if secret => self
+                        .codec
+                        .open(&sealed)
+                        .map_err(|e| Error::Row { what: what.clone(), problem: format!("{e:?}") })?
+                        .expose()
+                        .to_owned(),
+                    _ => row.try_get::<Option<String>, _>("value")?.unwrap_or_default(),
+                };
+                Entity::NamedValue(NamedValue {
+                    id,
+                    service_id: row.try_get("parent_id")?,
+                    display_name: row.try_get("display_name")?,
+                    value,
+                    secret,
+                })
+            }
+            _ => Entity::Policy(policy(table, row, &what)?),
+        })
+    }
+
+    fn service(&self, row: &PgRow, what: &str) -> Result<Service, Error> {
+        let name: String = row.try_get("name")?;
+        let lower = name.to_lowercase();
+        let loopback: String = row.try_get("gateway_hostname")?;
+        let mut hostnames = vec![loopback, format!("{lower}.localhost")];
+        if let Some(domain) = &self.settings.gateway_domain {
+            hostnames.push(format!("{lower}.{domain}"));
+        }
+        let custom: Option<Value> = row.try_get("hostname_configurations")?;
+        for host in custom.iter().filter_map(Value::as_array).flatten() {
+            if let (Some("Proxy"), Some(host)) = (host["type"].as_str(), host["hostName"].as_str()) {
+                hostnames.push(host.to_lowercase());
+            }
+        }
+        hostnames.sort();
+        hostnames.dedup();
+        let portal: Option<String> = row.try_get("developer_portal_url")?;
+        let origin = |url: String| {
+            let (scheme, rest) = url.split_once("://")?;
+            Some(format!("{scheme}://{}", rest.split('/').next()?))
+        };
+        tracing::debug!(what, ?hostnames, "service read");
+        Ok(Service {
+            id: row.try_get("id")?,
+            name,
+            hostnames,
+            portal_origins: portal.and_then(origin).into_iter().collect(),
+            region: row.try_get("location")?,
+        })
+    }
+}
+
+fn api(row: &PgRow, what: &str) -> Result<Api, Error> {
+    let kind: String = row.try_get("type")?;
+    Ok(Api {
+        id: row.try_get("id")?,
+        service_id: row.try_get("parent_id")?,
+        root_id: Uuid::nil(),
+        name: row.try_get("name")?,
+        display_name: row.try_get("display_name")?,
+        path: row.try_get("path")?,
+        service_url: row.try_get("service_url")?,
+        protocols: spelled(what, row.try_get("protocols")?)?,
+        subscription_required: row.try_get("subscription_required")?,
+        key_names: spelled::<KeyNames>(what, row.try_get("subscription_key_parameter_names")?)?,
+        api_type: spelled(what, Value::String(kind))?,
+        version: None,
+        revision: row.try_get("api_revision")?,
+        is_current: row.try_get("is_current")?,
+        timeout_ms: None,
+    })
+}
+
+fn operation(row: &PgRow) -> Result<Operation, Error> {
+    let request: Option<Value> = row.try_get("request")?;
+    let responses: Value = row.try_get("responses")?;
+    let responses = responses
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|response| {
+            Some(Response {
+                status_code: u16::try_from(response["statusCode"].as_i64()?).ok()?,
+                representations: representations(&response["representations"]),
+            })
+        })
+        .collect();
+    Ok(Operation {
+        id: row.try_get("id")?,
+        api_id: row.try_get("parent_id")?,
+        service_id: row.try_get("service_id")?,
+        name: row.try_get("name")?,
+        display_name: row.try_get("display_name")?,
+        method: row.try_get("method")?,
+        url_template: row.try_get("url_template")?,
+        request: request.map(|request| representations(&request["representations"])).unwrap_or_default(),
+        responses,
+    })
+}
+
+fn representations(list: &Value) -> Vec<Representation> {
+    let text = |value: &Value| match value {
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
+    };
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .map(|one| {
+            let mut examples: Vec<String> = one["examples"]
+                .as_object()
+                .into_iter()
+                .flat_map(|examples| examples.values())
+                .map(|example| text(&example["value"]))
+                .collect();
+            examples.extend(one["sample"].as_str().map(str::to_owned));
+            Representation {
+                content_type: one["contentType"].as_str().unwrap_or_default().to_owned(),
+                examples,
+                schema_id: one["schemaId"].as_str().map(str::to_owned),
+                type_name: one["typeName"].as_str().map(str::to_owned),
+            }
+        })
+        .collect()
+}
+
+fn subscription(row: &PgRow, what: &str) -> Result<Subscription, Error> {
+    let digest = |column: &str| -> Result<[u8; 32], Error> {
+        let bytes: Vec<u8> = row.try_get(column)?;
+        bytes
+            .as_slice()
+            .try_into()
+            .map_err(|_| Error::Row { what: what.to_owned(), problem: format!("{column} is no SHA-256") })
+    };
+    let state: String = row.try_get("state")?;
+    let product: Option<Uuid> = row.try_get("scope_product_id")?;
+    let api: Option<Uuid> = row.try_get("scope_api_id")?;
+    Ok(Subscription {
+        id: row.try_get("id")?,
+        service_id: row.try_get("parent_id")?,
+        name: row.try_get("name")?,
+        display_name: row.try_get("display_name")?,
+        state: spelled(what, Value::String(state))?,
+        owner_id: row.try_get("owner_id")?,
+        scope: match (product, api) {
+            (Some(product), _) => SubscriptionScope::Product(product),
+            (None, Some(api)) => SubscriptionScope::Api(api),
+            (None, None) => SubscriptionScope::All,
+        },
+        primary_digest: digest("primary_digest")?,
+        secondary_digest: digest("secondary_digest")?,
+        allow_tracing: row.try_get::<Option<bool>, _>("allow_tracing")?.unwrap_or_default(),
+        created_at: row.try_get("created_date")?,
+        start_at: row.try_get("start_date")?,
+        end_at: row.try_get("end_date")?,
+    })
+}
+
+fn policy(table: &str, row: &PgRow, what: &str) -> Result<Policy, Error> {
+    let row = PolicyRow::from_row(row)?;
+    let format = match row.format.as_str() {
+        "xml" => policy::Format::Xml,
+        "rawxml" => policy::Format::RawXml,
+        other => return Err(Error::Row { what: what.to_owned(), problem: format!("unknown format {other}") }),
+    };
+    Ok(Policy {
+        id: row.id,
+        service_id: row.service_id,
+        scope: match table {
+            "product_policies" => PolicyScope::Product(row.owner_id),
+            "api_policies" => PolicyScope::Api(row.owner_id),
+            "operation_policies" => PolicyScope::Operation(row.owner_id),
+            _ => PolicyScope::Global,
+        },
+        xml: row.value,
+        format,
+    })
+}
