@@ -78,6 +78,7 @@ enum LogFormat {
 }
 
 #[tokio::main]
+#[expect(clippy::disallowed_methods, reason = "the clock that is handed to everything else")]
 async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     start_log(flags.log_format);
