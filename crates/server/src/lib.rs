@@ -1,1 +1,38 @@
-//! server
+//! Portico's server: the binary's subcommands, the HTTP side of the management API, and the wiring of
+//! engine, jobs, mail, rollout and gateway into one process.
+//!
+//! `serve` runs everything; `gateway` and `worker` run one part of it; all of them share one Postgres.
+//! Each module answers one family of paths; [`management`] is the way into the engine, [`serve`] wires.
+
+pub mod arm;
+pub mod data_plane;
+pub mod deleted;
+pub mod docs;
+pub mod echo;
+pub mod health;
+pub mod management;
+pub mod operations;
+pub mod request_id;
+pub mod secret_key;
+pub mod serve;
+pub mod settings;
+pub mod sign_in;
+pub mod state;
+
+use engine::Engine;
+use identity::Identity;
+use metrics_exporter_prometheus::PrometheusHandle;
+use rollout::Rollout;
+use std::sync::Arc;
+
+/// What the management API's handlers share.
+pub struct State {
+    /// Verbs of every kind.
+    pub engine: Arc<Engine>,
+    /// Tokens and accounts.
+    pub identity: Arc<Identity>,
+    /// The gateway's configuration, as this process has it.
+    pub rollout: Arc<Rollout>,
+    /// Renders `/metrics`.
+    pub metrics: PrometheusHandle,
+}

@@ -1,2 +1,157 @@
 //! The `portico` binary.
-fn main() {}
+
+use anyhow::Context as _;
+use clap::{Parser, Subcommand};
+use server::{
+    serve,
+    settings::{ServeSettings, StateSettings},
+    state::{OpenState, migrate},
+};
+use std::io::{IsTerminal as _, Write as _};
+use tracing_subscriber::EnvFilter;
+
+/// Self-hosted API management: control plane, gateway and portals in one program.
+#[derive(Parser)]
+#[command(name = "portico", version)]
+struct Cli {
+    /// Log as JSON lines
+    #[arg(long, env = "PORTICO_LOG_JSON", global = true)]
+    log_json: bool,
+    /// What is logged, such as `info` or `info,gateway=debug`
+    #[arg(long, env = "PORTICO_LOG", default_value = "warn,server=info,portico=info", global = true)]
+    log: String,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Runs everything: management API, gateway, worker, and a Postgres unless DATABASE_URL is set
+    Serve(Box<ServeSettings>),
+    /// Brings the database to this version
+    Migrate(StateSettings),
+    /// Prints the OpenAPI document of the management API
+    Openapi,
+    /// Prints a bearer token for scripts
+    Token {
+        /// E-mail address or client id of the principal
+        #[arg(long)]
+        email: String,
+        /// State
+        #[command(flatten)]
+        state: StateSettings,
+    },
+    /// Makes an application for automation and prints its credentials
+    Application {
+        /// Name that people see
+        #[arg(long)]
+        name: String,
+        /// State
+        #[command(flatten)]
+        state: StateSettings,
+    },
+}
+
+fn main() -> anyhow::Result<()> {
+    let cli = Cli::parse();
+    let filter = EnvFilter::try_new(&cli.log).context("--log")?;
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if cli.log_json {
+        log.json().init();
+    } else {
+        log.with_ansi(std::io::stderr().is_terminal()).init();
+    }
+    match cli.command {
+        Command::Openapi => {
+            let text = serde_json::to_string_pretty(&server::docs::document(&kinds::registry()))?;
+            writeln!(std::io::stdout(), "{text}").context("printing")
+        }
+        Command::Serve(settings) => actix_web::rt::System::new().block_on(run(*settings)),
+        Command::Migrate(settings) => actix_web::rt::System::new().block_on(async {
+            let state = OpenState::connect(&settings).await?;
+            let outcome = migrate(&state.pool).await;
+            state.close().await;
+            outcome
+        }),
+        Command::Token { email, state } => actix_web::rt::System::new().block_on(async {
+            let state = attach(&state).await?;
+            let identity = identity(&state);
+            let principal = identity.find(&email).await?.with_context(|| format!("there is no principal {email}"))?;
+            writeln!(std::io::stdout(), "{}", identity.issue(principal).await?.access_token)?;
+            state.close().await;
+            Ok(())
+        }),
+        Command::Application { name, state } => actix_web::rt::System::new().block_on(async {
+            let state = attach(&state).await?;
+            let identity = identity(&state);
+            let application = identity.create_application(&name).await?;
+            identity.grant(application.id, None, identity::Role::Contributor).await?;
+            writeln!(std::io::stdout(), "client id      {}\nclient secret  {}", application.client_id, application.client_secret)?;
+            state.close().await;
+            Ok(())
+        }),
+    }
+}
+
+fn identity(state: &OpenState) -> identity::Identity {
+    identity::Identity::new(state.pool.clone(), state.secrets.clone(), identity::Options::new(serve::clock()))
+}
+
+/// The state of a Portico that may be running: its embedded Postgres is used, not started twice.
+async fn attach(settings: &StateSettings) -> anyhow::Result<OpenState> {
+    let mut settings = settings.clone();
+    if settings.database_url.is_none() {
+        let data_dir = std::path::absolute(&settings.data_dir)?;
+        let url = std::fs::read_to_string(data_dir.join("postgres.url"));
+        let url = url.with_context(|| format!("no Portico runs over {}; start it, or set DATABASE_URL", data_dir.display()))?;
+        settings.secret_key = match settings.secret_key {
+            Some(key) => Some(key),
+            None => Some(std::fs::read_to_string(data_dir.join("secret.key")).context("reading the secret key")?),
+        };
+        settings.database_url = Some(url.trim().to_owned());
+    }
+    OpenState::connect(&settings).await
+}
+
+async fn run(settings: ServeSettings) -> anyhow::Result<()> {
+    let running = serve::start(settings).await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "Portico is ready.")?;
+    writeln!(out, "  Management API    http://{}", running.management)?;
+    if let Some(address) = running.management_tls {
+        writeln!(out, "  over TLS          https://localhost:{}", address.port())?;
+    }
+    writeln!(out, "  Documentation     http://{}/docs", running.management)?;
+    if let Some(address) = running.gateway_address {
+        writeln!(out, "  Gateway           port {}; each service reports its own gatewayUrl", address.port())?;
+    }
+    writeln!(out, "  Administrator     {}", running.first.administrator)?;
+    if let Some(secret) = &running.first.bootstrap_secret {
+        writeln!(out, "  Bootstrap secret  {secret}")?;
+        writeln!(
+            out,
+            "  Set the password  curl -X POST http://{}/bootstrap -d '{{\"secret\": \"{secret}\", \"password\": \"...\"}}'",
+            running.management
+        )?;
+    }
+    out.flush()?;
+    running.until(signalled()).await
+}
+
+/// Completes on SIGTERM and on Ctrl-C.
+async fn signalled() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match signal(SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = tokio::signal::ctrl_c() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "SIGTERM cannot be heard; only Ctrl-C stops this process in order");
+            // Without this handler either, the process is ended by the signal itself.
+            let _ = tokio::signal::ctrl_c().await;
+        }
+    }
+}

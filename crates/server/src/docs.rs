@@ -1,0 +1,113 @@
+//! The API's description: `/openapi.json` and a page that reads it, without anything from elsewhere.
+
+use crate::{State, arm};
+use actix_web::{HttpResponse, http::header, web};
+use engine::{Registry, openapi::Extra};
+use serde_json::{Value, json};
+
+/// Registers the paths of this module.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config
+        .route("/openapi.json", web::get().to(document_json))
+        .route("/docs", web::get().to(page))
+        .route("/docs/docs.js", web::get().to(script))
+        .route("/docs/docs.css", web::get().to(style));
+}
+
+/// The document of this version, the same that `portico openapi` prints and `openapi/management.json` holds.
+#[must_use]
+pub fn document(registry: &Registry) -> Value {
+    engine::openapi::document(registry, env!("CARGO_PKG_VERSION"), extra())
+}
+
+fn json_body(schema: Value) -> Value {
+    json!({"required": true, "content": {"application/json": {"schema": schema}}})
+}
+
+fn ok(description: &str) -> Value {
+    json!({"200": {"description": description, "content": {"application/json": {"schema": {"type": "object"}}}},
+           "default": {"$ref": "#/components/responses/Error"}})
+}
+
+/// What the server answers besides the kinds.
+fn extra() -> Vec<Extra> {
+    let subscription = json!({"$ref": "#/components/parameters/subscriptionId"});
+    let version = json!({"$ref": "#/components/parameters/apiVersion"});
+    let text = |name: &str, description: &str| {
+        json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
+    };
+    let provider = "/subscriptions/{subscriptionId}/providers/Microsoft.ApiManagement";
+    let service = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}";
+    let operation = |id: &str, tag: &str, summary: &str, parameters: Vec<Value>, responses: Value| {
+        json!({"operationId": id, "tags": [tag], "summary": summary, "parameters": parameters, "responses": responses})
+    };
+    let place = vec![
+        subscription.clone(),
+        json!({"$ref": "#/components/parameters/resourceGroupName"}),
+        json!({"$ref": "#/components/parameters/serviceName"}),
+        text("operationId", "The operation."),
+        version.clone(),
+    ];
+    let deleted = vec![subscription.clone(), text("location", "Region."), text("serviceName", "Name of the service."), version.clone()];
+    let mut check = operation(
+        "ApiManagementService_CheckNameAvailability", "Service",
+        "Tells whether a service name is free, and why not.",
+        vec![subscription.clone(), version.clone()], ok("The answer."),
+    );
+    check["requestBody"] = json_body(json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}));
+    let mut sign_in = operation("SignIn", "Sign-in", "Gives a token for an e-mail address and a password.", vec![], ok("The token."));
+    sign_in["requestBody"] = json_body(json!({"type": "object", "required": ["email", "password"], "properties": {
+        "email": {"type": "string", "format": "email"}, "password": {"type": "string", "format": "password"}}}));
+    sign_in["security"] = json!([]);
+    let mut redeem = operation("Bootstrap", "Sign-in", "Sets the first administrator's password with the one-time bootstrap secret.", vec![], ok("The token."));
+    redeem["requestBody"] = json_body(json!({"type": "object", "required": ["secret", "password"], "properties": {
+        "secret": {"type": "string"}, "password": {"type": "string", "format": "password"}}}));
+    redeem["security"] = json!([]);
+    let mut token = operation("Token", "Sign-in", "OAuth 2.0 client credentials (RFC 6749, 4.4).", vec![], ok("The token."));
+    token["requestBody"] = json!({"required": true, "content": {"application/x-www-form-urlencoded": {"schema": {
+        "type": "object", "required": ["grant_type", "client_id", "client_secret"], "properties": {
+            "grant_type": {"const": "client_credentials"}, "client_id": {"type": "string"},
+            "client_secret": {"type": "string", "format": "password"}}}}}});
+    token["security"] = json!([]);
+    let add = |path: String, method: &'static str, operation: Value| Extra { path, method, operation };
+    vec![
+        add("/sign-in".into(), "post", sign_in),
+        add("/bootstrap".into(), "post", redeem),
+        add(format!("/{}/oauth2/v2.0/token", arm::TENANT), "post", token),
+        add(format!("{provider}/checkNameAvailability"), "post", check),
+        add(format!("{provider}/deletedservices"), "get", operation(
+            "DeletedServices_ListBySubscription", "DeletedServices", "Lists the services that can still be restored.",
+            vec![subscription, version], ok("The services."))),
+        add(format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"), "get", operation(
+            "DeletedServices_GetByName", "DeletedServices", "Gets a deleted service.", deleted.clone(), ok("The service."))),
+        add(format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"), "delete", operation(
+            "DeletedServices_Purge", "DeletedServices", "Removes a deleted service for good. Needs the role owner.",
+            deleted, json!({"200": {"description": "Purged."}, "204": {"description": "There was none."}, "default": {"$ref": "#/components/responses/Error"}}))),
+        add(format!("{service}/operationStatuses/{{operationId}}"), "get", operation(
+            "OperationStatus_Get", "Operations", "Tells how a long-running operation goes.", place.clone(), ok("The status."))),
+        add(format!("{service}/operationresults/{{operationId}}"), "get", operation(
+            "OperationResults_Get", "Operations", "Gives the result of a long-running operation.", place,
+            json!({"200": {"description": "The resource."}, "202": {"description": "Still running."}, "default": {"$ref": "#/components/responses/Error"}}))),
+    ]
+}
+
+async fn document_json(state: web::Data<State>) -> HttpResponse {
+    HttpResponse::Ok().json(document(&state.engine.registry))
+}
+
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+async fn page() -> HttpResponse {
+    HttpResponse::Ok()
+        .content_type("text/html; charset=utf-8")
+        .insert_header((header::CONTENT_SECURITY_POLICY, POLICY))
+        .body(include_str!("docs/docs.html"))
+}
+
+async fn script() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(include_str!("docs/docs.js"))
+}
+
+async fn style() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/css; charset=utf-8").body(include_str!("docs/docs.css"))
+}

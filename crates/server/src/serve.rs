@@ -1,0 +1,254 @@
+//! `portico serve`: everything in one process, and how its parts find each other.
+
+use crate::{
+    State, arm, deleted, docs, echo, health, management,
+    request_id,
+    settings::{AddressSettings, MailSettings, ServeSettings},
+    sign_in,
+    state::OpenState,
+};
+use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
+use anyhow::Context as _;
+use engine::{Codec, Engine, Settings};
+use identity::{Identity, Options};
+use kinds::activation::ActivateService;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use rollout::Rollout;
+use std::{fs::File, io::BufReader, net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use tokio::task::JoinSet;
+
+/// How often expired things are removed.
+const HOUSEKEEPING: Duration = Duration::from_secs(600);
+/// How long changes stay in the outbox; longer than any replica may lag without starting anew.
+const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
+/// How long sent mails stay readable.
+const MAILS_KEPT: chrono::Duration = chrono::Duration::days(30);
+/// How long running requests may take to end at shutdown, in seconds.
+const SHUTDOWN_SECONDS: u64 = 20;
+
+/// The one place that reads the machine's clock.
+#[must_use]
+#[expect(clippy::disallowed_methods, reason = "the clock that is injected everywhere else")]
+pub fn clock() -> engine::Clock {
+    Arc::new(chrono::Utc::now)
+}
+
+/// The addresses that resources print, once the listeners' ports are known.
+///
+/// # Errors
+/// When `--gateway-seen-as` cannot be read.
+pub fn addresses(
+    address: &AddressSettings,
+    mail: &MailSettings,
+    management: SocketAddr,
+    gateway_port: u16,
+) -> anyhow::Result<Settings> {
+    let (gateway_scheme, gateway_port) = address.gateway_seen(gateway_port)?;
+    let own = format!("http://{management}");
+    let management_url = address.management_url.clone().unwrap_or_else(|| own.clone());
+    Ok(Settings {
+        gateway_scheme,
+        gateway_port,
+        gateway_domain: address.gateway_domain.clone(),
+        developer_portal_url: address.portal_url.clone().unwrap_or_else(|| format!("{management_url}/portal")),
+        echo_url: format!("{own}/echo"),
+        management_url,
+        mail_sender: mail.mail_sender.clone(),
+    })
+}
+
+/// What waits for a shutdown.
+pub struct Running {
+    servers: Vec<ServerHandle>,
+    tasks: JoinSet<anyhow::Result<()>>,
+    worker: Option<jobs::Worker>,
+    gateway: Option<crate::data_plane::DataPlane>,
+    state: OpenState,
+    /// Where the management API answers.
+    pub management: SocketAddr,
+    /// Where it answers over TLS.
+    pub management_tls: Option<SocketAddr>,
+    /// Where the gateway answers.
+    pub gateway_address: Option<SocketAddr>,
+    /// How the first administrator gets in.
+    pub first: identity::FirstStart,
+}
+
+/// Starts everything and returns when requests are answered.
+///
+/// # Errors
+/// When a part cannot start; parts that had started end with the process.
+pub async fn start(settings: ServeSettings) -> anyhow::Result<Running> {
+    let metrics = PrometheusBuilder::new().install_recorder().context("installing the metrics recorder")?;
+    let state = OpenState::open(&settings.state).await?;
+    let clock = clock();
+    let identity = Arc::new(Identity::new(state.pool.clone(), state.secrets.clone(), Options::new(clock.clone())));
+    let first = identity
+        .first_start(&settings.admin_email, settings.admin_password.as_deref())
+        .await
+        .context("making the first administrator")?;
+
+    let listener = std::net::TcpListener::bind(settings.listen).with_context(|| format!("listening on {}", settings.listen))?;
+    let management = listener.local_addr()?;
+    let gateway_listener = if settings.no_gateway {
+        None
+    } else {
+        let address = settings.address.gateway_listen;
+        Some(std::net::TcpListener::bind(address).with_context(|| format!("listening on {address}"))?)
+    };
+    let gateway_address = gateway_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
+    let gateway_port = gateway_address.map_or(settings.address.gateway_listen.port(), |address| address.port());
+    let public = addresses(&settings.address, &settings.mail, management, gateway_port)?;
+
+    let codec = Codec { secrets: state.secrets.clone() };
+    let gateway = match gateway_listener {
+        None => None,
+        Some(listener) => {
+            Some(crate::data_plane::DataPlane::start(&settings.address, listener, state.pool.clone(), clock.clone()).await?)
+        }
+    };
+    let publish: rollout::Publish = match &gateway {
+        Some(gateway) => gateway.publisher(),
+        None => Arc::new(|_| ()),
+    };
+    let rollout = Arc::new(Rollout::start(state.pool.clone(), codec.clone(), public.clone(), publish));
+    let engine =
+        Arc::new(Engine::new(state.pool.clone(), kinds::registry(), codec, public, clock.clone(), rollout.clone()));
+    let worker = if settings.no_worker { None } else { Some(worker(&state, &settings.mail, engine.clone()).await?) };
+
+    let mut tasks = JoinSet::new();
+    tasks.spawn(housekeeping(state.pool.clone(), clock));
+    let shared = web::Data::new(State { engine, identity, rollout: rollout.clone(), metrics });
+    let app = move || {
+        App::new()
+            .app_data(shared.clone())
+            .app_data(web::PayloadConfig::new(management::MAX_BODY_BYTES))
+            .wrap(middleware::Compress::default())
+            .wrap(middleware::from_fn(request_id::wrap))
+            .configure(health::routes)
+            .configure(docs::routes)
+            .configure(echo::routes)
+            .configure(arm::routes)
+            .configure(sign_in::routes)
+            .default_service(web::to(management::answer))
+    };
+    let server = HttpServer::new(app.clone())
+        .workers(workers())
+        .client_request_timeout(Duration::from_secs(15))
+        .shutdown_timeout(SHUTDOWN_SECONDS)
+        .disable_signals()
+        .listen(listener)?
+        .run();
+    let mut servers = vec![server.handle()];
+    tasks.spawn(async move { server.await.context("serving the management API") });
+    let mut management_tls = None;
+    if let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) {
+        let listener =
+            std::net::TcpListener::bind(settings.tls_listen).with_context(|| format!("listening on {}", settings.tls_listen))?;
+        management_tls = Some(listener.local_addr()?);
+        let server = HttpServer::new(app)
+            .workers(workers())
+            .client_request_timeout(Duration::from_secs(15))
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .disable_signals()
+            .listen_rustls_0_23(listener, tls(cert, key)?)?
+            .run();
+        servers.push(server.handle());
+        tasks.spawn(async move { server.await.context("serving the management API over TLS") });
+    }
+    // Ready means that the first call through the gateway finds its API.
+    rollout.loaded().await;
+    Ok(Running { servers, tasks, worker, gateway, state, management, management_tls, gateway_address, first })
+}
+
+/// Threads that answer management requests. Each blocks on nothing, so a few are enough beside the gateway.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(2, usize::from).min(8)
+}
+
+impl Running {
+    /// Runs until a part fails or `stop` completes, then ends everything in order: no new requests,
+    /// running ones finish, jobs finish, connections close, the embedded Postgres stops.
+    ///
+    /// # Errors
+    /// What made a part fail.
+    pub async fn until(mut self, stop: impl Future<Output = ()>) -> anyhow::Result<()> {
+        let outcome = tokio::select! {
+            () = stop => Ok(()),
+            Some(ended) = self.tasks.join_next() => match ended {
+                Ok(Ok(())) => Err(anyhow::anyhow!("a part of the server ended by itself")),
+                Ok(Err(error)) => Err(error),
+                Err(error) => Err(error.into()),
+            },
+        };
+        tracing::info!("stopping");
+        for server in &self.servers {
+            server.stop(true).await;
+        }
+        if let Some(gateway) = self.gateway {
+            gateway.stop().await;
+        }
+        if let Some(worker) = self.worker {
+            worker.stop().await;
+        }
+        self.tasks.shutdown().await;
+        self.state.close().await;
+        outcome
+    }
+}
+
+/// Runs the jobs of the installation.
+///
+/// # Errors
+/// When the SMTP URL cannot be read or the queue cannot be reached.
+pub async fn worker(state: &OpenState, mail: &MailSettings, engine: Arc<Engine>) -> anyhow::Result<jobs::Worker> {
+    let transport = mail.smtp_url.as_deref().map(mail::Transport::smtp).transpose().context("PORTICO_SMTP_URL")?;
+    if transport.is_some() {
+        let held = mail::requeue_held(&mut *state.pool.acquire().await?).await?;
+        if held > 0 {
+            tracing::info!(held, "mails that waited for an SMTP server are queued");
+        }
+    }
+    let jobs = jobs::Jobs::new()
+        .register(mail::SendMail { pool: state.pool.clone(), transport })
+        .register(ActivateService { engine });
+    Ok(jobs::Worker::start(state.pool.clone(), jobs, jobs::WorkerOptions::default()).await?)
+}
+
+/// Removes what is over: deleted services after 48 hours, old changes, old mails, sign-in counters, tickets.
+async fn housekeeping(pool: sqlx::PgPool, clock: engine::Clock) -> anyhow::Result<()> {
+    let mut interval = tokio::time::interval(HOUSEKEEPING);
+    loop {
+        interval.tick().await;
+        if let Err(error) = clean(&pool, clock()).await {
+            tracing::warn!(error = format!("{error:#}"), "housekeeping failed; it is tried again");
+        }
+    }
+}
+
+async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
+    let services = deleted::purge_expired(pool, now).await?;
+    let changes = rollout::purge(pool, CHANGES_KEPT).await?;
+    let mails = mail::purge_sent(&mut *pool.acquire().await?, now - MAILS_KEPT).await?;
+    sqlx::query("DELETE FROM sign_in_attempts WHERE last_at < $1").bind(now - chrono::Duration::days(1)).execute(pool).await?;
+    sqlx::query("DELETE FROM user_tickets WHERE expires_at < $1").bind(now).execute(pool).await?;
+    sqlx::query("DELETE FROM quota_counters WHERE period_end < $1").bind(now - chrono::Duration::days(1)).execute(pool).await?;
+    sqlx::query("DELETE FROM long_operations WHERE ended_at < $1").bind(now - chrono::Duration::days(7)).execute(pool).await?;
+    tracing::debug!(services, changes, mails, "housekeeping done");
+    Ok(())
+}
+
+/// TLS of the management API.
+fn tls(cert: &Path, key: &Path) -> anyhow::Result<rustls::ServerConfig> {
+    use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+    let open = |path: &Path| File::open(path).map(BufReader::new).with_context(|| format!("reading {}", path.display()));
+    let chain = CertificateDer::pem_reader_iter(open(cert)?)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|e| anyhow::anyhow!("{}: {e}", cert.display()))?;
+    let key = PrivateKeyDer::from_pem_reader(open(key)?).map_err(|e| anyhow::anyhow!("{}: {e}", key.display()))?;
+    rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .context("the certificate and the key do not fit")
+}

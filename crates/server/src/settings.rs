@@ -1,0 +1,110 @@
+//! Settings of a process: flags, each with an environment variable. Only `main` reads the environment.
+
+use clap::Args;
+use std::{net::SocketAddr, path::PathBuf};
+
+/// Where state lives and how secrets are sealed.
+#[derive(Args, Clone, Debug)]
+pub struct StateSettings {
+    /// Postgres 15 or newer; without it Portico runs a Postgres of its own in the data folder
+    #[arg(long, env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+    /// Folder of the embedded Postgres, the secret key and the gateway's state
+    #[arg(long, env = "PORTICO_DATA_DIR", default_value = ".portico/data")]
+    pub data_dir: PathBuf,
+    /// Folder of Postgres' programs, where they are not in a usual place
+    #[arg(long, env = "PORTICO_POSTGRES_BIN")]
+    pub postgres_bin: Option<PathBuf>,
+    /// Base64 of the 32 bytes that seal stored secrets; required with `DATABASE_URL`
+    #[arg(long, env = "PORTICO_SECRET_KEY", hide_env_values = true)]
+    pub secret_key: Option<String>,
+    /// Connections to Postgres at most
+    #[arg(long, env = "PORTICO_DATABASE_CONNECTIONS", default_value_t = 20)]
+    pub database_connections: u32,
+}
+
+/// Where mails go.
+#[derive(Args, Clone, Debug)]
+pub struct MailSettings {
+    /// SMTP server, `smtp://user:password@host:587` or `smtps://…`; without it mails stay readable in the outbox
+    #[arg(long, env = "PORTICO_SMTP_URL", hide_env_values = true)]
+    pub smtp_url: Option<String>,
+    /// Sender of mails where a service names none
+    #[arg(long, env = "PORTICO_MAIL_SENDER", default_value = "portico@localhost")]
+    pub mail_sender: String,
+}
+
+/// How callers reach the gateway, as printed in `gatewayUrl`.
+#[derive(Args, Clone, Debug)]
+pub struct AddressSettings {
+    /// Address of the gateway; by default all of loopback, because every service has an address of its own there
+    #[arg(long, env = "PORTICO_GATEWAY_LISTEN", default_value = "0.0.0.0:8081")]
+    pub gateway_listen: SocketAddr,
+    /// Answer callers that are not on this machine, although no gateway domain is set
+    #[arg(long, env = "PORTICO_GATEWAY_PUBLIC")]
+    pub gateway_public: bool,
+    /// Domain whose subdomains are the services' hosts: `{service}.{domain}`
+    #[arg(long, env = "PORTICO_GATEWAY_DOMAIN")]
+    pub gateway_domain: Option<String>,
+    /// Scheme and port of the gateway as callers see them, such as `https:443` behind a proxy
+    #[arg(long, env = "PORTICO_GATEWAY_SEEN_AS")]
+    pub gateway_seen_as: Option<String>,
+    /// Base URL of the management API as clients see it
+    #[arg(long, env = "PORTICO_MANAGEMENT_URL")]
+    pub management_url: Option<String>,
+    /// Base URL of the developer portals as people see it
+    #[arg(long, env = "PORTICO_PORTAL_URL")]
+    pub portal_url: Option<String>,
+}
+
+/// `portico serve`
+#[derive(Args, Clone, Debug)]
+pub struct ServeSettings {
+    /// State.
+    #[command(flatten)]
+    pub state: StateSettings,
+    /// Mail.
+    #[command(flatten)]
+    pub mail: MailSettings,
+    /// Addresses.
+    #[command(flatten)]
+    pub address: AddressSettings,
+    /// Address of the management API
+    #[arg(long, env = "PORTICO_LISTEN", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Address of the management API over TLS
+    #[arg(long, env = "PORTICO_TLS_LISTEN", default_value = "127.0.0.1:8443")]
+    pub tls_listen: SocketAddr,
+    /// Certificate chain of the management API, PEM
+    #[arg(long, env = "PORTICO_TLS_CERT", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    /// Private key of the management API, PEM
+    #[arg(long, env = "PORTICO_TLS_KEY", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
+    /// First administrator
+    #[arg(long, env = "PORTICO_ADMIN_EMAIL", default_value = "admin@localhost")]
+    pub admin_email: String,
+    /// First administrator's password; without it a one-time bootstrap secret is printed
+    #[arg(long, env = "PORTICO_ADMIN_PASSWORD", hide_env_values = true)]
+    pub admin_password: Option<String>,
+    /// Do not run jobs in this process (`portico worker` does)
+    #[arg(long, env = "PORTICO_NO_WORKER")]
+    pub no_worker: bool,
+    /// Do not run the gateway in this process (`portico gateway` does)
+    #[arg(long, env = "PORTICO_NO_GATEWAY")]
+    pub no_gateway: bool,
+}
+
+impl AddressSettings {
+    /// Scheme and port of the gateway as callers see them.
+    ///
+    /// # Errors
+    /// When `--gateway-seen-as` is not `scheme:port`.
+    pub fn gateway_seen(&self, bound: u16) -> anyhow::Result<(String, u16)> {
+        let Some(text) = &self.gateway_seen_as else { return Ok(("http".to_owned(), bound)) };
+        match text.split_once(':') {
+            Some((scheme @ ("http" | "https"), port)) => Ok((scheme.to_owned(), port.parse()?)),
+            _ => anyhow::bail!("--gateway-seen-as must be http:PORT or https:PORT, not '{text}'"),
+        }
+    }
+}
