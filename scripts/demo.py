@@ -169,8 +169,8 @@ def answers(url):
         return False
 
 
-def start_portico(processes, program, folder):
-    """A Portico on its embedded Postgres; gives its URL and a token of the first administrator."""
+def start_portico(processes, program, folder, **more):
+    """A Portico on its embedded Postgres; gives its URL and a token of the first administrator. `more`: its environment."""
     port, gateway_port, portal_port = free_port(), free_port(), free_port()
     password = secrets.token_urlsafe(24)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PORTICO_")}
@@ -182,6 +182,7 @@ def start_portico(processes, program, folder):
         PORTICO_PORTAL_LISTEN=f"127.0.0.1:{portal_port}",
         PORTICO_ADMIN_EMAIL=ADMINISTRATOR,
         PORTICO_ADMIN_PASSWORD=password,
+        **more,
     )
     began = time.monotonic()
     processes.start("portico", [program, "serve"], environment)
