@@ -1,0 +1,3 @@
+//! A running Portico, driven as its users drive it: one file per story.
+
+mod management;
