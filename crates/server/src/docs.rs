@@ -48,6 +48,11 @@ fn extra() -> Vec<Extra> {
         text("operationId", "The operation."),
         version.clone(),
     ];
+    let mut mails = place.clone();
+    mails[3] = json!({"name": "status", "in": "query", "required": false, "description": "Only mails of this status.",
+                      "schema": {"type": "string", "enum": ["queued", "held", "sent", "failed"]}});
+    let mut one_mail = place.clone();
+    one_mail[3] = text("mailId", "The mail.");
     let deleted = vec![subscription.clone(), text("location", "Region."), text("serviceName", "Name of the service."), version.clone()];
     let mut check = operation(
         "ApiManagementService_CheckNameAvailability", "Service",
@@ -83,6 +88,14 @@ fn extra() -> Vec<Extra> {
         add(format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"), "delete", operation(
             "DeletedServices_Purge", "DeletedServices", "Removes a deleted service for good. Needs the role owner.",
             deleted, json!({"200": {"description": "Purged."}, "204": {"description": "There was none."}, "default": {"$ref": "#/components/responses/Error"}}))),
+        add(format!("{service}/mails"), "get", operation(
+            "Mail_ListByService", "Mail", "Lists the service's mails, newest first, with their delivery status. Needs the role contributor, because mails hold keys and links.",
+            mails.clone(), ok("The mails."))),
+        add(format!("{service}/mails/{{mailId}}"), "get", operation(
+            "Mail_Get", "Mail", "Gets a mail with its content. Needs the role contributor.", one_mail.clone(), ok("The mail."))),
+        add(format!("{service}/mails/{{mailId}}/resend"), "post", operation(
+            "Mail_Resend", "Mail", "Queues a mail again that failed or was held. Needs the role contributor.",
+            one_mail, json!({"204": {"description": "Queued."}, "default": {"$ref": "#/components/responses/Error"}}))),
         add(format!("{service}/operationStatuses/{{operationId}}"), "get", operation(
             "OperationStatus_Get", "Operations", "Tells how a long-running operation goes.", place.clone(), ok("The status."))),
         add(format!("{service}/operationresults/{{operationId}}"), "get", operation(

@@ -10,6 +10,7 @@ pub mod deleted;
 pub mod docs;
 pub mod echo;
 pub mod health;
+pub mod mails;
 pub mod management;
 pub mod operations;
 pub mod request_id;

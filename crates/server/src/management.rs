@@ -4,7 +4,7 @@
 //! here: credentials become a [`Caller`], the path a `ResourcePath`, the engine answers, and every
 //! error becomes the contract's envelope in one place.
 
-use crate::{State, deleted, operations};
+use crate::{State, deleted, mails, operations};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
@@ -41,6 +41,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = deleted::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = mails::answer(state, request).await? {
         return Ok(reply);
     }
     state.engine.handle(request).await

@@ -230,6 +230,25 @@ impl Engine {
     }
 }
 
+impl Engine {
+    /// The service of a request whose path goes on to something that is no kind, once the caller may do `action` there.
+    ///
+    /// # Errors
+    /// `ServiceNotFound` without any role, `Forbidden` with too small a one.
+    pub async fn enter(&self, conn: &mut PgConnection, request: &Request, access: Access, action: &str) -> Result<At> {
+        let kind = self.registry.kind_of_table("services").ok_or_else(|| Error::internal("no kind of services"))?;
+        let names = request.path.pairs.first().map(|(_, name)| name.clone()).into_iter().collect();
+        let target = Target::new(kind, request, names)?;
+        match self.load(conn, &target, &request.caller, false).await? {
+            Some(row) => {
+                authorise(&row.at, &target, access, action)?;
+                Ok(row.at)
+            }
+            None => Err(target.service_not_found()),
+        }
+    }
+}
+
 /// Whether the caller may do this here.
 ///
 /// # Errors
