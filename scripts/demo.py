@@ -227,7 +227,7 @@ class Management:
 
 def mails(management, service, address, seen):
     """Mails of the service's outbox to an address that were not seen before."""
-    listed = management.call("GET", f"{service}/outbox").json()["value"]
+    listed = management.call("GET", f"{service}/mails").json()["value"]
     fresh = [mail for mail in listed if address in mail["properties"]["recipient"] and mail["name"] not in seen]
     seen.update(mail["name"] for mail in fresh)
     return [mail["properties"] for mail in fresh]
