@@ -23,7 +23,7 @@ ARROWS = {
     "engine": ["arm-id", "odata", "engine-derive", "secret-box"],
     "jobs": [],
     "mail": ["jobs"],
-    "identity": ["engine"],
+    "identity": ["engine", "secret-box"],
     "kinds": ["engine", "arm-id", "policy", "jobs", "mail", "identity"],
     "snapshot": ["policy"],
     "rollout": ["kinds", "snapshot", "policy", "engine", "jobs"],
@@ -32,7 +32,7 @@ ARROWS = {
         "arm-id", "engine", "secret-box", "embedded-postgres", "jobs", "mail", "identity", "kinds", "snapshot", "rollout",
         "gateway", "policy",
     ],
-    "testkit": ["server"],
+    "testkit": ["server", "embedded-postgres"],
     "azureml": [],
 }
 
