@@ -9,7 +9,9 @@ use crate::{
     group::{self, Group, GroupContract},
     notification::{self, Notification, NotificationContract, Recipients},
     notify,
-    operation::{Operation, OperationContract, ParameterContract, RequestContract, ResponseContract},
+    operation::{
+        Operation, OperationContract, ParameterContract, RequestContract, ResponseContract,
+    },
     policy::{ApiPolicy, Format, OperationPolicy, PolicyContract, ProductPolicy, ServicePolicy},
     product::{self, Product, ProductContract},
     subscription::{self, Subscription, SubscriptionContract},
@@ -42,11 +44,44 @@ impl jobs::Job for ActivateService {
     const NAME: &'static str = "activate_service";
     type Payload = Activation;
 
-    async fn run(&self, payload: Activation, _: Attempt) -> anyhow::Result<()> {
-        let changes = activate(&self.engine, payload).await?;
-        self.engine.after_commit(changes).await;
-        Ok(())
+    async fn run(&self, payload: Activation, attempt: Attempt) -> anyhow::Result<()> {
+        match activate(&self.engine, payload).await {
+            Ok(changes) => {
+                self.engine.after_commit(changes).await;
+                Ok(())
+            }
+            Err(error) => {
+                if attempt.is_last() {
+                    give_up(&self.engine, payload).await?;
+                }
+                Err(error.into())
+            }
+        }
     }
+}
+
+/// Ends the operation after the last attempt, so that nobody polls for ever. The cause is in the job's row and the log.
+async fn give_up(engine: &Engine, work: Activation) -> Result<()> {
+    let mut tx = engine.pool.begin().await?;
+    sqlx::query(
+        "UPDATE services SET provisioning_state = 'Failed', target_provisioning_state = '', rev = rev + 1, updated_at = $2 \
+         WHERE id = $1 AND provisioning_state <> 'Succeeded'",
+    )
+    .bind(work.service_id)
+    .bind(engine.now())
+    .execute(&mut *tx)
+    .await?;
+    sqlx::query("UPDATE long_operations SET status = 'Failed', error = $3, ended_at = $2 WHERE id = $1 AND status = 'InProgress'")
+        .bind(work.operation_id)
+        .bind(engine.now())
+        .bind(engine::json!({
+            "code": "ActivationFailed",
+            "message": "The service could not be filled with its standard content. Delete it and create it again.",
+        }))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await?;
+    Ok(())
 }
 
 /// Creates the content, marks service and operation as done, queues the welcome mail.
@@ -65,7 +100,13 @@ async fn activate(engine: &Engine, work: Activation) -> Result<Vec<Change>> {
         Some((email, _)) => email,
     };
     let now = engine.now();
-    let mut seed = Seed { engine, conn: &mut tx, now, service: work.service_id, changes: Vec::new() };
+    let mut seed = Seed {
+        engine,
+        conn: &mut tx,
+        now,
+        service: work.service_id,
+        changes: Vec::new(),
+    };
     seed.content(&email).await?;
     let mut changes = seed.changes;
     notify::service_activated(engine, &mut tx, work.service_id).await?;
@@ -81,7 +122,11 @@ async fn activate(engine: &Engine, work: Activation) -> Result<Vec<Change>> {
         .bind(now)
         .execute(&mut *tx)
         .await?;
-    changes.push(Change { service: work.service_id, table: "services", id: work.service_id });
+    changes.push(Change {
+        service: work.service_id,
+        table: "services",
+        id: work.service_id,
+    });
     engine::verbs::store_changes(&mut tx, &changes).await?;
     tx.commit().await?;
     Ok(changes)
@@ -110,17 +155,33 @@ fn with_sections(inbound: &str, outbound: &str) -> String {
 }
 
 impl Seed<'_> {
-    async fn row<R: Resource>(&mut self, parent: Uuid, name: &str, contract: R::Contract) -> Result<Uuid> {
-        let (id, new) = self.engine.seed::<R>(self.conn, self.now, parent, name, &contract).await?;
+    async fn row<R: Resource>(
+        &mut self,
+        parent: Uuid,
+        name: &str,
+        contract: R::Contract,
+    ) -> Result<Uuid> {
+        let (id, new) = self
+            .engine
+            .seed::<R>(self.conn, self.now, parent, name, &contract)
+            .await?;
         if new {
-            self.changes.push(Change { service: self.service, table: R::TABLE, id });
+            self.changes.push(Change {
+                service: self.service,
+                table: R::TABLE,
+                id,
+            });
         }
         Ok(id)
     }
 
     async fn pair(&mut self, table: &'static str, left: Uuid, right: Uuid) -> Result<()> {
         let sql = format!("INSERT INTO {table} VALUES ($1, $2) ON CONFLICT DO NOTHING");
-        sqlx::query(sqlx::AssertSqlSafe(sql)).bind(left).bind(right).execute(&mut *self.conn).await?;
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(left)
+            .bind(right)
+            .execute(&mut *self.conn)
+            .await?;
         Ok(())
     }
 
@@ -147,7 +208,10 @@ impl Seed<'_> {
             email: email.to_owned(),
             state: user::State::Active,
             note: None,
-            identities: Json(vec![Identity { provider: "Azure".into(), id: email.to_owned() }]),
+            identities: Json(vec![Identity {
+                provider: "Azure".into(),
+                id: email.to_owned(),
+            }]),
             registration_date: self.now,
             password_hash: None,
             password: None,
@@ -159,8 +223,20 @@ impl Seed<'_> {
         self.pair("group_users", groups[1], administrator).await?;
         let api = self.echo_api().await?;
         for (name, display_name, description, approval, policy) in [
-            ("starter", "Starter", "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.", false, Some(STARTER_POLICY)),
-            ("unlimited", "Unlimited", "Subscribers have completely unlimited access to the API. Administrator approval is required.", true, None),
+            (
+                "starter",
+                "Starter",
+                "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                false,
+                Some(STARTER_POLICY),
+            ),
+            (
+                "unlimited",
+                "Unlimited",
+                "Subscribers have completely unlimited access to the API. Administrator approval is required.",
+                true,
+                None,
+            ),
         ] {
             let contract = ProductContract {
                 display_name: display_name.into(),
@@ -177,23 +253,48 @@ impl Seed<'_> {
                 self.pair("product_groups", product, *group).await?;
             }
             if let Some(value) = policy {
-                self.row::<ProductPolicy>(product, "policy", document(value)).await?;
+                self.row::<ProductPolicy>(product, "policy", document(value))
+                    .await?;
             }
             let sid = hex::encode(self.engine.random::<12>()?);
-            let owner = Ref { id: Some(administrator), name: "1".into() };
-            self.subscription(&sid, Some(owner), &format!("/products/{name}"), Some(product), None).await?;
+            let owner = Ref {
+                id: Some(administrator),
+                name: "1".into(),
+            };
+            self.subscription(
+                &sid,
+                Some(owner),
+                &format!("/products/{name}"),
+                Some(product),
+                None,
+            )
+            .await?;
         }
-        self.subscription("master", None, "/", None, Some("Built-in all-access subscription")).await?;
-        self.row::<ServicePolicy>(service, "policy", document(GLOBAL_POLICY)).await?;
+        self.subscription(
+            "master",
+            None,
+            "/",
+            None,
+            Some("Built-in all-access subscription"),
+        )
+        .await?;
+        self.row::<ServicePolicy>(service, "policy", document(GLOBAL_POLICY))
+            .await?;
         self.notifications(administrator).await?;
         for template in mail::TEMPLATES {
             let name = template.contract_name();
-            let contract = email_template::default(&name).ok_or_else(|| Error::internal("a template without a default"))?;
+            let contract = email_template::default(&name)
+                .ok_or_else(|| Error::internal("a template without a default"))?;
             self.row::<EmailTemplate>(service, &name, contract).await?;
         }
         for name in tenant_access::NAMES {
             let contract = TenantAccessContract {
-                principal_id: if *name == "access" { "integration" } else { "git" }.into(),
+                principal_id: if *name == "access" {
+                    "integration"
+                } else {
+                    "git"
+                }
+                .into(),
                 enabled: false,
                 primary_key: tenant_access::new_key(self.engine)?,
                 secondary_key: tenant_access::new_key(self.engine)?,
@@ -211,8 +312,10 @@ impl Seed<'_> {
         product: Option<Uuid>,
         display_name: Option<&str>,
     ) -> Result<()> {
-        let (primary, secondary): (Secret, Secret) =
-            (subscription::new_key(self.engine)?, subscription::new_key(self.engine)?);
+        let (primary, secondary): (Secret, Secret) = (
+            subscription::new_key(self.engine)?,
+            subscription::new_key(self.engine)?,
+        );
         let master = owner.is_none();
         let contract = SubscriptionContract {
             owner_id: owner,
@@ -233,7 +336,8 @@ impl Seed<'_> {
             primary_key: primary,
             secondary_key: secondary,
         };
-        self.row::<Subscription>(self.service, sid, contract).await?;
+        self.row::<Subscription>(self.service, sid, contract)
+            .await?;
         Ok(())
     }
 
@@ -246,20 +350,34 @@ impl Seed<'_> {
         .fetch_one(&mut *self.conn)
         .await?;
         for name in notification::NAMES {
-            let template = mail::template(name).ok_or_else(|| Error::internal(format!("no template {name}")))?;
+            let template = mail::template(name)
+                .ok_or_else(|| Error::internal(format!("no template {name}")))?;
             let user_id = format!("{service_path}/users/1");
             // A copy of every mail is for those who ask for it.
-            let users = if *name == "BCC" { Vec::new() } else { vec![user_id.clone()] };
+            let users = if *name == "BCC" {
+                Vec::new()
+            } else {
+                vec![user_id.clone()]
+            };
             let told = !users.is_empty();
             let contract = NotificationContract {
                 title: template.title.to_owned(),
                 description: Some(template.description.to_owned()),
-                recipients: Json(Recipients { emails: Vec::new(), users }),
+                recipients: Json(Recipients {
+                    emails: Vec::new(),
+                    users,
+                }),
             };
-            let notification = self.row::<Notification>(self.service, name, contract).await?;
+            let notification = self
+                .row::<Notification>(self.service, name, contract)
+                .await?;
             if told {
-                let contract = crate::recipient::RecipientUserContract { user_row: administrator, user_id };
-                self.row::<crate::recipient::RecipientUser>(notification, "1", contract).await?;
+                let contract = crate::recipient::RecipientUserContract {
+                    user_row: administrator,
+                    user_id,
+                };
+                self.row::<crate::recipient::RecipientUser>(notification, "1", contract)
+                    .await?;
             }
         }
         Ok(())
@@ -296,7 +414,8 @@ impl Seed<'_> {
             source_api_id: None,
         };
         let api = self.row::<Api>(self.service, "echo-api", contract).await?;
-        self.row::<ApiPolicy>(api, "policy", document(&with_sections("", ""))).await?;
+        self.row::<ApiPolicy>(api, "policy", document(&with_sections("", "")))
+            .await?;
         let mut request = RequestContract {
             description: None,
             query_parameters: vec![
@@ -313,16 +432,66 @@ impl Seed<'_> {
             "\r\n\t\t<cache-store duration=\"3600\" />",
         );
         let operations = [
-            ("create-resource", "Create resource", "POST", "/resource",
-             "A demonstration of a POST call based on the echo backend. The request body is expected to contain JSON-formatted data. A policy is used to automatically transform any request sent in JSON directly to XML.",
-             Some(request.clone()), Some(with_sections("\r\n\t\t<json-to-xml apply=\"always\" consider-accept-header=\"false\" />", ""))),
-            ("modify-resource", "Modify Resource", "PUT", "/resource", "A demonstration of a PUT call handled by the same echo backend.", None, None),
-            ("remove-resource", "Remove resource", "DELETE", "/resource", "A demonstration of a DELETE call which traditionally deletes the resource.", None, None),
-            ("retrieve-header-only", "Retrieve header only", "HEAD", "/resource", "The HEAD operation returns only headers. In this demonstration a policy is used to set additional headers when the response is returned.",
-             None, Some(with_sections("", "\r\n\t\t<set-header name=\"X-My-Sample\" exists-action=\"override\">\r\n\t\t\t<value>This is a sample</value>\r\n\t\t</set-header>"))),
-            ("retrieve-resource", "Retrieve resource", "GET", "/resource", "A demonstration of a GET call on a sample resource.", Some(retrieval.clone()), None),
-            ("retrieve-resource-cached", "Retrieve resource (cached)", "GET", "/resource-cached", "A demonstration of a GET call with caching enabled on the same echo backend.",
-             Some(retrieval), Some(with_sections(cached.0, cached.1))),
+            (
+                "create-resource",
+                "Create resource",
+                "POST",
+                "/resource",
+                "A demonstration of a POST call based on the echo backend. The request body is expected to contain JSON-formatted data. A policy is used to automatically transform any request sent in JSON directly to XML.",
+                Some(request.clone()),
+                Some(with_sections(
+                    "\r\n\t\t<json-to-xml apply=\"always\" consider-accept-header=\"false\" />",
+                    "",
+                )),
+            ),
+            (
+                "modify-resource",
+                "Modify Resource",
+                "PUT",
+                "/resource",
+                "A demonstration of a PUT call handled by the same echo backend.",
+                None,
+                None,
+            ),
+            (
+                "remove-resource",
+                "Remove resource",
+                "DELETE",
+                "/resource",
+                "A demonstration of a DELETE call which traditionally deletes the resource.",
+                None,
+                None,
+            ),
+            (
+                "retrieve-header-only",
+                "Retrieve header only",
+                "HEAD",
+                "/resource",
+                "The HEAD operation returns only headers. In this demonstration a policy is used to set additional headers when the response is returned.",
+                None,
+                Some(with_sections(
+                    "",
+                    "\r\n\t\t<set-header name=\"X-My-Sample\" exists-action=\"override\">\r\n\t\t\t<value>This is a sample</value>\r\n\t\t</set-header>",
+                )),
+            ),
+            (
+                "retrieve-resource",
+                "Retrieve resource",
+                "GET",
+                "/resource",
+                "A demonstration of a GET call on a sample resource.",
+                Some(retrieval.clone()),
+                None,
+            ),
+            (
+                "retrieve-resource-cached",
+                "Retrieve resource (cached)",
+                "GET",
+                "/resource-cached",
+                "A demonstration of a GET call with caching enabled on the same echo backend.",
+                Some(retrieval),
+                Some(with_sections(cached.0, cached.1)),
+            ),
         ];
         for (name, display_name, method, template, description, request, policy) in operations {
             let contract = OperationContract {
@@ -342,14 +511,18 @@ impl Seed<'_> {
             };
             let operation = self.row::<Operation>(api, name, contract).await?;
             let policy = policy.unwrap_or_else(|| with_sections("", ""));
-            self.row::<OperationPolicy>(operation, "policy", document(&policy)).await?;
+            self.row::<OperationPolicy>(operation, "policy", document(&policy))
+                .await?;
         }
         Ok(api)
     }
 }
 
 fn document(value: &str) -> PolicyContract {
-    PolicyContract { value: value.to_owned(), format: Format::Xml }
+    PolicyContract {
+        value: value.to_owned(),
+        format: Format::Xml,
+    }
 }
 
 fn parameter(name: &str, kind: &str, default: Option<&str>, required: bool) -> ParameterContract {

@@ -2,8 +2,8 @@
 
 use crate::service::Service;
 use engine::{
-    Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn, Value, Violations, json,
-    sqlx,
+    Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn,
+    Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -141,7 +141,10 @@ fn key_query() -> String {
 
 impl Default for KeyNames {
     fn default() -> Self {
-        Self { header: key_header(), query: key_query() }
+        Self {
+            header: key_header(),
+            query: key_query(),
+        }
     }
 }
 
@@ -158,7 +161,8 @@ impl Resource for Api {
     const NAME: NameRule = NameRule::id(256);
     const LONG_DELETE: bool = true;
     const SERVED: bool = true;
-    const OMITTED_IN_LIST: &'static [&'static str] = &["authenticationSettings", "subscriptionKeyParameterNames"];
+    const OMITTED_IN_LIST: &'static [&'static str] =
+        &["authenticationSettings", "subscriptionKeyParameterNames"];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("displayName", "display_name"),
@@ -184,17 +188,34 @@ impl Resource for Api {
             check_url(url, violations);
         }
         let path = api.path.trim_matches('/');
-        if path.contains(['?', '#', '*', '\\', '{', '}', ' ', '%']) || path.contains("//") || path.split('/').any(|s| s == "." || s == "..") {
-            violations.add("path", "must be a relative URL path without ? # * \\ { } % and spaces");
+        if path.contains(['?', '#', '*', '\\', '{', '}', ' ', '%'])
+            || path.contains("//")
+            || path.split('/').any(|s| s == "." || s == "..")
+        {
+            violations.add(
+                "path",
+                "must be a relative URL path without ? # * \\ { } % and spaces",
+            );
         }
         if api.protocols.0.is_empty() {
-            violations.add("protocols", "must name at least one of http, https, ws, wss");
+            violations.add(
+                "protocols",
+                "must name at least one of http, https, ws, wss",
+            );
         }
         for (field, text) in [
-            ("subscriptionKeyParameterNames.header", &api.subscription_key_parameter_names.0.header),
-            ("subscriptionKeyParameterNames.query", &api.subscription_key_parameter_names.0.query),
+            (
+                "subscriptionKeyParameterNames.header",
+                &api.subscription_key_parameter_names.0.header,
+            ),
+            (
+                "subscriptionKeyParameterNames.query",
+                &api.subscription_key_parameter_names.0.query,
+            ),
         ] {
-            let token = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
+            let token = text
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b));
             if text.is_empty() || !token {
                 violations.add(field, "must be a name of letters, digits and hyphens");
             }
@@ -217,17 +238,33 @@ impl Resource for Api {
         new: &'a mut ApiContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            if old.is_none() && cx.name.to_ascii_lowercase().contains(";rev=") {
+                return Err(Error::invalid(
+                    "apiId",
+                    "names a revision, which this version of Portico does not have: leave out ';rev='",
+                ));
+            }
             if new.display_name.is_empty() {
                 new.display_name.clone_from(&cx.name);
             }
             new.path = new.path.trim_matches('/').to_owned();
             new.provisioning_state = "Succeeded".into();
-            if old.is_none_or(|old| old.path != new.path) {
+            let place = |api: &ApiContract| {
+                (
+                    api.path.to_lowercase(),
+                    api.api_version_set_id.clone(),
+                    api.api_version.clone(),
+                    api.is_current,
+                )
+            };
+            if old.is_none_or(|old| place(old) != place(new)) {
                 // Serialises creations of one service's paths: no index can, because versions share a path.
-                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('api path ' || $1::text, 0))")
-                    .bind(cx.service.id)
-                    .execute(&mut *cx.conn)
-                    .await?;
+                sqlx::query(
+                    "SELECT pg_advisory_xact_lock(hashtextextended('api path ' || $1::text, 0))",
+                )
+                .bind(cx.service.id)
+                .execute(&mut *cx.conn)
+                .await?;
                 let taken: Option<String> = sqlx::query_scalar(
                     "SELECT display_name FROM apis WHERE parent_id = $1 AND lower(path) = lower($2) AND id <> $3 \
                      AND api_version_set_id IS NOT DISTINCT FROM $4 AND api_version IS NOT DISTINCT FROM $5 AND is_current",
@@ -240,7 +277,10 @@ impl Resource for Api {
                 .fetch_optional(&mut *cx.conn)
                 .await?;
                 if let Some(other) = taken {
-                    return Err(Error::invalid("path", format!("is already the URL suffix of the API '{other}'")));
+                    return Err(Error::invalid(
+                        "path",
+                        format!("is already the URL suffix of the API '{other}'"),
+                    ));
                 }
             }
             Ok(())
@@ -250,14 +290,16 @@ impl Resource for Api {
     /// Operations and policies go with the API; the products that held it change.
     fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ApiContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let products: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT product_id FROM product_apis WHERE api_id = $1")
-                .bind(cx.id)
-                .fetch_all(&mut *cx.conn)
-                .await?;
-            let subscriptions: Vec<uuid::Uuid> = sqlx::query_scalar("SELECT id FROM subscriptions WHERE scope_api_id = $1")
-                .bind(cx.id)
-                .fetch_all(&mut *cx.conn)
-                .await?;
+            let products: Vec<uuid::Uuid> =
+                sqlx::query_scalar("SELECT product_id FROM product_apis WHERE api_id = $1")
+                    .bind(cx.id)
+                    .fetch_all(&mut *cx.conn)
+                    .await?;
+            let subscriptions: Vec<uuid::Uuid> =
+                sqlx::query_scalar("SELECT id FROM subscriptions WHERE scope_api_id = $1")
+                    .bind(cx.id)
+                    .fetch_all(&mut *cx.conn)
+                    .await?;
             for id in products {
                 cx.changed("products", id);
             }
@@ -266,14 +308,23 @@ impl Resource for Api {
             }
             // What goes by cascade must leave the gateway's configuration too.
             for (table, sql) in [
-                ("api_operations", "SELECT id FROM api_operations WHERE parent_id = $1"),
-                ("api_policies", "SELECT id FROM api_policies WHERE parent_id = $1"),
+                (
+                    "api_operations",
+                    "SELECT id FROM api_operations WHERE parent_id = $1",
+                ),
+                (
+                    "api_policies",
+                    "SELECT id FROM api_policies WHERE parent_id = $1",
+                ),
                 (
                     "operation_policies",
                     "SELECT p.id FROM operation_policies p JOIN api_operations o ON o.id = p.parent_id WHERE o.parent_id = $1",
                 ),
             ] {
-                let ids: Vec<uuid::Uuid> = sqlx::query_scalar(sql).bind(cx.id).fetch_all(&mut *cx.conn).await?;
+                let ids: Vec<uuid::Uuid> = sqlx::query_scalar(sql)
+                    .bind(cx.id)
+                    .fetch_all(&mut *cx.conn)
+                    .await?;
                 for id in ids {
                     cx.changed(table, id);
                 }
@@ -286,8 +337,14 @@ impl Resource for Api {
 fn check_url(url: &str, violations: &mut Violations) {
     let rest = ["http://", "https://", "ws://", "wss://"]
         .iter()
-        .find_map(|scheme| url.get(..scheme.len()).filter(|head| head.eq_ignore_ascii_case(scheme)).map(|_| &url[scheme.len()..]));
-    let host = rest.map_or("", |rest| rest.split(['/', '?', '#']).next().unwrap_or_default());
+        .find_map(|scheme| {
+            url.get(..scheme.len())
+                .filter(|head| head.eq_ignore_ascii_case(scheme))
+                .map(|_| &url[scheme.len()..])
+        });
+    let host = rest.map_or("", |rest| {
+        rest.split(['/', '?', '#']).next().unwrap_or_default()
+    });
     let plain = url.bytes().all(|b| b.is_ascii_graphic());
     if host.is_empty() || host.contains('@') || !plain || url.contains('#') {
         violations.add("serviceUrl", "must be an absolute URL such as https://example.org/path, without user name and fragment");
@@ -305,10 +362,21 @@ mod tests {
             check_url(url, &mut violations);
             !violations.is_empty()
         };
-        for url in ["https://example.org", "http://127.0.0.1:8080/base?x=1", "WSS://example.org"] {
+        for url in [
+            "https://example.org",
+            "http://127.0.0.1:8080/base?x=1",
+            "WSS://example.org",
+        ] {
             assert!(!wrong(url), "{url}");
         }
-        for url in ["example.org", "ftp://example.org", "https://", "https://user@example.org", "https://a b", "https://a/#x"] {
+        for url in [
+            "example.org",
+            "ftp://example.org",
+            "https://",
+            "https://user@example.org",
+            "https://a b",
+            "https://a/#x",
+        ] {
             assert!(wrong(url), "{url}");
         }
     }

@@ -2,7 +2,8 @@
 
 use crate::service::Service;
 use engine::{
-    BoxFuture, Contract, Cx, Delete, Error, Json, NameRule, Resource, Result, Value, Verbs, Violations, json,
+    BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Value, Verbs,
+    Violations, json,
 };
 use mail::{Language, Part, TEMPLATES};
 use serde::{Deserialize, Serialize};
@@ -74,6 +75,7 @@ impl Resource for EmailTemplate {
     const TABLE: &'static str = "templates";
     const NAME: NameRule = NameRule::Fixed(NAMES);
     const VERBS: Verbs = Verbs::ALL;
+    const FILTERS: &'static [Filter] = &[Filter::name()];
     const DELETE: Delete<EmailTemplateContract> = Delete::Reset(default);
 
     fn example() -> Value {
@@ -99,8 +101,12 @@ impl Resource for EmailTemplate {
             new.parameters = new.parameters.take().or(fallback.parameters);
             new.is_default = false;
             let mut known = template.parameter_names();
-            let own: Vec<String> =
-                new.parameters.iter().flat_map(|Json(p)| p).filter_map(|p| p.name.clone()).collect();
+            let own: Vec<String> = new
+                .parameters
+                .iter()
+                .flat_map(|Json(p)| p)
+                .filter_map(|p| p.name.clone())
+                .collect();
             known.extend(own.iter().map(String::as_str));
             let mut violations = Violations::default();
             for problem in mail::check(&new.subject, &new.body, &known) {
@@ -108,7 +114,10 @@ impl Resource for EmailTemplate {
                     Part::Subject => "subject",
                     Part::Body => "body",
                 };
-                violations.add(field, format!("is wrong in line {}: {}", problem.line, problem.message));
+                violations.add(
+                    field,
+                    format!("is wrong in line {}: {}", problem.line, problem.message),
+                );
             }
             violations.into_result()
         })
@@ -118,7 +127,9 @@ impl Resource for EmailTemplate {
 /// The template as it comes with a service.
 #[must_use]
 pub fn default(name: &str) -> Option<EmailTemplateContract> {
-    let template = TEMPLATES.iter().find(|t| t.name.eq_ignore_ascii_case(name))?;
+    let template = TEMPLATES
+        .iter()
+        .find(|t| t.name.eq_ignore_ascii_case(name))?;
     Some(EmailTemplateContract {
         subject: template.subject(Language::English).to_owned(),
         body: template.body(Language::English).to_owned(),
@@ -145,7 +156,10 @@ mod tests {
 
     #[test]
     fn the_names_are_those_of_the_mail_catalogue() {
-        let catalogue: Vec<String> = mail::TEMPLATES.iter().map(mail::Template::contract_name).collect();
+        let catalogue: Vec<String> = mail::TEMPLATES
+            .iter()
+            .map(mail::Template::contract_name)
+            .collect();
         assert_eq!(catalogue, NAMES);
         assert!(NAMES.iter().all(|name| default(name).is_some()));
     }

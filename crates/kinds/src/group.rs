@@ -2,8 +2,8 @@
 
 use crate::service::Service;
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value, Violations, json,
-    link::Edit,
+    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value,
+    Violations, json, link::Edit, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -76,21 +76,57 @@ impl Resource for Group {
         Box::pin(async move {
             match old {
                 Some(old) if old.built_in => Err(built_in()),
-                _ if new.r#type == Type::System => {
-                    Err(Error::invalid("type", "must be custom or external; system groups come with the service"))
-                }
+                _ if new.r#type == Type::System => Err(Error::invalid(
+                    "type",
+                    "must be custom or external; system groups come with the service",
+                )),
                 _ => Ok(()),
             }
         })
     }
 
-    fn deleting<'a>(_: &'a mut Cx<'_>, old: &'a GroupContract) -> BoxFuture<'a, Result<()>> {
-        Box::pin(async move { if old.built_in { Err(built_in()) } else { Ok(()) } })
+    fn written<'a>(
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a GroupContract>,
+        new: &'a GroupContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match old {
+                Some(old) if old.display_name != new.display_name => members_changed(cx).await,
+                _ => Ok(()),
+            }
+        })
+    }
+
+    fn deleting<'a>(cx: &'a mut Cx<'_>, old: &'a GroupContract) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            if old.built_in {
+                Err(built_in())
+            } else {
+                members_changed(cx).await
+            }
+        })
     }
 }
 
+/// Policies see the groups of the caller's user, so the members change with their group.
+async fn members_changed(cx: &mut Cx<'_>) -> Result<()> {
+    let members: Vec<uuid::Uuid> =
+        sqlx::query_scalar("SELECT user_id FROM group_users WHERE group_id = $1")
+            .bind(cx.id)
+            .fetch_all(&mut *cx.conn)
+            .await?;
+    for id in members {
+        cx.changed("users", id);
+    }
+    Ok(())
+}
+
 fn built_in() -> Error {
-    Error::invalid("groupId", "names a system group, which cannot be changed or deleted")
+    Error::invalid(
+        "groupId",
+        "names a system group, which cannot be changed or deleted",
+    )
 }
 
 /// Members of system groups follow from what people are: guests are those without an account, and the
@@ -100,10 +136,14 @@ fn built_in() -> Error {
 /// When the edit breaks these rules.
 pub fn membership(edit: Edit<'_>) -> Result<()> {
     match (edit.parent, edit.added) {
-        ("guests", _) => Err(Error::invalid("groupId", "names the group of people without an account; it has no members")),
-        ("administrators", false) if edit.target == "1" => {
-            Err(Error::invalid("userId", "names the service's administrator, who stays in this group"))
-        }
+        ("guests", _) => Err(Error::invalid(
+            "groupId",
+            "names the group of people without an account; it has no members",
+        )),
+        ("administrators", false) if edit.target == "1" => Err(Error::invalid(
+            "userId",
+            "names the service's administrator, who stays in this group",
+        )),
         _ => Ok(()),
     }
 }

@@ -48,7 +48,11 @@ pub fn registry() -> Registry {
             segment: "apis",
             parameter: "apiId",
             target: kind::<api::Api>(),
-            join: Join::Table { table: "product_apis", parent: "product_id", target: "api_id" },
+            join: Join::Table {
+                table: "product_apis",
+                parent: "product_id",
+                target: "api_id",
+            },
             writable: true,
             rule: link::any,
         })
@@ -58,7 +62,11 @@ pub fn registry() -> Registry {
             segment: "groups",
             parameter: "groupId",
             target: kind::<group::Group>(),
-            join: Join::Table { table: "product_groups", parent: "product_id", target: "group_id" },
+            join: Join::Table {
+                table: "product_groups",
+                parent: "product_id",
+                target: "group_id",
+            },
             writable: true,
             rule: link::any,
         })
@@ -78,7 +86,11 @@ pub fn registry() -> Registry {
             segment: "products",
             parameter: "productId",
             target: kind::<product::Product>(),
-            join: Join::Table { table: "product_apis", parent: "api_id", target: "product_id" },
+            join: Join::Table {
+                table: "product_apis",
+                parent: "api_id",
+                target: "product_id",
+            },
             writable: false,
             rule: link::any,
         })
@@ -88,7 +100,11 @@ pub fn registry() -> Registry {
             segment: "users",
             parameter: "userId",
             target: kind::<user::User>(),
-            join: Join::Table { table: "group_users", parent: "group_id", target: "user_id" },
+            join: Join::Table {
+                table: "group_users",
+                parent: "group_id",
+                target: "user_id",
+            },
             writable: true,
             rule: group::membership,
         })
@@ -98,7 +114,11 @@ pub fn registry() -> Registry {
             segment: "groups",
             parameter: "groupId",
             target: kind::<group::Group>(),
-            join: Join::Table { table: "group_users", parent: "user_id", target: "group_id" },
+            join: Join::Table {
+                table: "group_users",
+                parent: "user_id",
+                target: "group_id",
+            },
             writable: false,
             rule: link::any,
         })

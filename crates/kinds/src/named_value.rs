@@ -2,8 +2,8 @@
 
 use crate::service::Service;
 use engine::{
-    Any, Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply, Resource, Result, Secret,
-    Value, Violations, json, sqlx, typed,
+    Access, Action, Any, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply,
+    Resource, Result, Secret, Value, Violations, json, sqlx, typed,
 };
 use utoipa::ToSchema;
 
@@ -57,8 +57,11 @@ impl Resource for NamedValue {
     const TABLE: &'static str = "named_values";
     const NAME: NameRule = NameRule::id(256);
     const SERVED: bool = true;
-    const FILTERS: &'static [Filter] =
-        &[Filter::name(), Filter::text("displayName", "display_name"), Filter::texts("tags", "tags")];
+    const FILTERS: &'static [Filter] = &[
+        Filter::name(),
+        Filter::text("displayName", "display_name"),
+        Filter::texts("tags", "tags"),
+    ];
     const ACTIONS: &'static [Action] = &[
         Action {
             name: "listValue",
@@ -90,16 +93,26 @@ impl Resource for NamedValue {
     fn validate(value: &NamedValueContract, violations: &mut Violations) {
         let plain = |c: char| c.is_ascii_alphanumeric() || "-._".contains(c);
         if !value.display_name.chars().all(plain) {
-            violations.add("displayName", "must be letters, digits, hyphens, dots and underscores only");
+            violations.add(
+                "displayName",
+                "must be letters, digits, hyphens, dots and underscores only",
+            );
         }
-        if value.value.as_deref().is_some_and(|value| value.trim().is_empty()) {
+        if value
+            .value
+            .as_deref()
+            .is_some_and(|value| value.trim().is_empty())
+        {
             violations.add("value", "must not be blank");
         }
         if value.tags.as_ref().is_some_and(|tags| tags.len() > 32) {
             violations.add("tags", "must be 32 at most");
         }
         if value.key_vault.is_some() {
-            violations.add("keyVault", "is not supported by this version of Portico: give the secret as value");
+            violations.add(
+                "keyVault",
+                "is not supported by this version of Portico: give the secret as value",
+            );
         }
     }
 
@@ -111,8 +124,13 @@ impl Resource for NamedValue {
         Box::pin(async move {
             new.provisioning_state = "Succeeded".into();
             // A body without a value keeps the stored one, whichever column holds it.
-            let value = new.value.take().or_else(|| old.map(|old| old.plain().to_owned()).filter(|v| !v.is_empty()));
-            let Some(value) = value else { return Err(Error::invalid("value", "is required")) };
+            let value = new.value.take().or_else(|| {
+                old.map(|old| old.plain().to_owned())
+                    .filter(|v| !v.is_empty())
+            });
+            let Some(value) = value else {
+                return Err(Error::invalid("value", "is required"));
+            };
             if new.secret {
                 new.secret_value = Some(Secret::new(value));
             } else {
@@ -127,9 +145,14 @@ impl Resource for NamedValue {
             .fetch_optional(&mut *cx.conn)
             .await?;
             if let Some(other) = taken {
-                return Err(Error::invalid("displayName", format!("is already the display name of the named value '{other}'")));
+                return Err(Error::invalid(
+                    "displayName",
+                    format!("is already the display name of the named value '{other}'"),
+                ));
             }
-            if let Some(old) = old.filter(|old| !old.display_name.eq_ignore_ascii_case(&new.display_name)) {
+            if let Some(old) =
+                old.filter(|old| !old.display_name.eq_ignore_ascii_case(&new.display_name))
+            {
                 unused(cx, &old.display_name, "displayName").await?;
             }
             Ok(())
@@ -159,11 +182,23 @@ async fn unused(cx: &mut Cx<'_>, name: &str, field: &str) -> Result<()> {
     if used.is_empty() {
         Ok(())
     } else {
-        Err(Error::invalid(field, format!("names '{name}', which is used by the policies of {}", used.join(", "))))
+        Err(Error::invalid(
+            field,
+            format!(
+                "names '{name}', which is used by the policies of {}",
+                used.join(", ")
+            ),
+        ))
     }
 }
 
 async fn refresh(value: &dyn Entity) -> Result<Reply> {
     let value: &NamedValueContract = typed(value)?;
-    Err(Error::invalid("namedValueId", format!("names '{}', which does not live in a key vault", value.display_name)))
+    Err(Error::invalid(
+        "namedValueId",
+        format!(
+            "names '{}', which does not live in a key vault",
+            value.display_name
+        ),
+    ))
 }

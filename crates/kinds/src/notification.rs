@@ -52,7 +52,14 @@ impl Resource for Notification {
     const TABLE: &'static str = "notifications";
     const NAME: NameRule = NameRule::Fixed(NAMES);
     const IF_MATCH: bool = false;
-    const VERBS: Verbs = Verbs { get: true, create: false, put: true, patch: false, delete: false, list: true };
+    const VERBS: Verbs = Verbs {
+        get: true,
+        create: false,
+        put: true,
+        patch: false,
+        delete: false,
+        list: true,
+    };
 
     fn example() -> Value {
         json!({})

@@ -2,9 +2,20 @@
 //! through the notifications' recipients. Every mail is queued in the transaction of the event.
 
 use crate::{subscription::SubscriptionContract, user};
-use engine::{Cx, Engine, Error, PgConnection, Result, sqlx};
+use engine::{Cx, Engine, Error, NameRule, PgConnection, Result, sqlx};
 use mail::{Language, Mailbox, NewMail, Rendered, Variables};
 use uuid::Uuid;
+
+/// Whether mails can be addressed so; what is stored must be sendable, or a later event would fail on it.
+///
+/// # Errors
+/// A sentence that fits after the wire name of the field.
+pub fn check_address(address: &str) -> std::result::Result<(), String> {
+    NameRule::Email.check(address)?;
+    mail::mailbox(None, address)
+        .map(drop)
+        .map_err(|e| format!("cannot receive mail: {e}"))
+}
 
 /// Whom a mail is about.
 #[derive(Clone, Debug, sqlx::FromRow)]
@@ -21,7 +32,11 @@ impl Developer {
     /// The developer of an account.
     #[must_use]
     pub fn of(user: &user::UserContract) -> Self {
-        Self { first_name: user.first_name.clone(), last_name: user.last_name.clone(), email: user.email.clone() }
+        Self {
+            first_name: user.first_name.clone(),
+            last_name: user.last_name.clone(),
+            email: user.email.clone(),
+        }
     }
 
     fn variables(&self, out: &mut Variables) {
@@ -41,26 +56,46 @@ struct Sender {
 
 impl Sender {
     async fn of(conn: &mut PgConnection, service: Uuid) -> Result<Self> {
-        Ok(sqlx::query_as("SELECT name, publisher_name, notification_sender_email FROM services WHERE id = $1")
-            .bind(service)
-            .fetch_one(conn)
-            .await?)
+        Ok(sqlx::query_as(
+            "SELECT name, publisher_name, notification_sender_email FROM services WHERE id = $1",
+        )
+        .bind(service)
+        .fetch_one(conn)
+        .await?)
     }
 
     fn mailbox(&self, engine: &Engine) -> Result<Mailbox> {
-        let address = self.notification_sender_email.as_deref().filter(|a| !a.is_empty());
-        mail::mailbox(Some(&self.publisher_name), address.unwrap_or(&engine.settings().mail_sender))
-            .map_err(Error::internal)
+        let address = self
+            .notification_sender_email
+            .as_deref()
+            .filter(|a| !a.is_empty());
+        mail::mailbox(
+            Some(&self.publisher_name),
+            address.unwrap_or(&engine.settings().mail_sender),
+        )
+        .map_err(Error::internal)
     }
 
     fn variables(&self, engine: &Engine, out: &mut Variables) {
         let portal = engine.settings().portal_url(&self.name);
-        let host = portal.split_once("://").map_or("", |(_, rest)| rest).split('/').next().unwrap_or_default().to_owned();
-        out.insert("OrganizationName".into(), self.publisher_name.clone().into());
+        let host = portal
+            .split_once("://")
+            .map_or("", |(_, rest)| rest)
+            .split('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned();
+        out.insert(
+            "OrganizationName".into(),
+            self.publisher_name.clone().into(),
+        );
         out.insert("ServiceName".into(), self.name.clone().into());
         out.insert("DevPortalUrl".into(), portal.into());
         out.insert("DevPortalHost".into(), host.into());
-        out.insert("ManagementUrl".into(), engine.settings().management_url.clone().into());
+        out.insert(
+            "ManagementUrl".into(),
+            engine.settings().management_url.clone().into(),
+        );
     }
 }
 
@@ -72,7 +107,14 @@ async fn queue(
     recipient: Mailbox,
     content: Rendered,
 ) -> Result<()> {
-    let mail = NewMail { service_id: Some(service), template: template.to_owned(), sender, recipient, content, max_attempts: None };
+    let mail = NewMail {
+        service_id: Some(service),
+        template: template.to_owned(),
+        sender,
+        recipient,
+        content,
+        max_attempts: None,
+    };
     mail::queue(conn, mail).await.map_err(Error::internal)?;
     Ok(())
 }
@@ -81,29 +123,47 @@ async fn queue(
 ///
 /// # Errors
 /// When the database fails, or a stored template cannot be rendered.
-pub async fn developer(cx: &mut Cx<'_>, template: &str, developer: &Developer, mut variables: Variables) -> Result<()> {
+pub async fn developer(
+    cx: &mut Cx<'_>,
+    template: &str,
+    developer: &Developer,
+    mut variables: Variables,
+) -> Result<()> {
     let service = cx.service.id;
     let sender = Sender::of(cx.conn, service).await?;
     sender.variables(cx.engine, &mut variables);
     developer.variables(&mut variables);
-    let stored: Option<(String, String)> =
-        sqlx::query_as("SELECT subject, body FROM templates WHERE parent_id = $1 AND lower(name) = lower($2)")
-            .bind(service)
-            .bind(template)
-            .fetch_optional(&mut *cx.conn)
-            .await?;
+    let stored: Option<(String, String)> = sqlx::query_as(
+        "SELECT subject, body FROM templates WHERE parent_id = $1 AND lower(name) = lower($2)",
+    )
+    .bind(service)
+    .bind(template)
+    .fetch_optional(&mut *cx.conn)
+    .await?;
     let (subject, body) = match stored {
         Some(texts) => texts,
         None => {
-            let default = mail::template(template).ok_or_else(|| Error::internal(format!("no template {template}")))?;
-            (default.subject(Language::English).to_owned(), default.body(Language::English).to_owned())
+            let default = mail::template(template)
+                .ok_or_else(|| Error::internal(format!("no template {template}")))?;
+            (
+                default.subject(Language::English).to_owned(),
+                default.body(Language::English).to_owned(),
+            )
         }
     };
     let content = mail::render(&subject, &body, &variables).map_err(Error::internal)?;
     let name = format!("{} {}", developer.first_name, developer.last_name);
     let recipient = mail::mailbox(Some(&name), &developer.email).map_err(Error::internal)?;
     let (subject, text) = (content.subject.clone(), content.text.clone());
-    queue(cx.conn, service, template, sender.mailbox(cx.engine)?, recipient, content).await?;
+    queue(
+        cx.conn,
+        service,
+        template,
+        sender.mailbox(cx.engine)?,
+        recipient,
+        content,
+    )
+    .await?;
     let mut copy = Variables::new();
     copy.insert("RecipientEmail".into(), developer.email.clone().into());
     copy.insert("OriginalSubject".into(), subject.into());
@@ -115,7 +175,12 @@ pub async fn developer(cx: &mut Cx<'_>, template: &str, developer: &Developer, m
 ///
 /// # Errors
 /// When the database fails.
-pub async fn publishers(cx: &mut Cx<'_>, notification: &str, developer: &Developer, mut variables: Variables) -> Result<()> {
+pub async fn publishers(
+    cx: &mut Cx<'_>,
+    notification: &str,
+    developer: &Developer,
+    mut variables: Variables,
+) -> Result<()> {
     let service = cx.service.id;
     let recipients: Vec<String> = sqlx::query_scalar(
         "SELECT DISTINCT lower(address) FROM ( \
@@ -132,16 +197,29 @@ pub async fn publishers(cx: &mut Cx<'_>, notification: &str, developer: &Develop
     if recipients.is_empty() {
         return Ok(());
     }
-    let template = mail::template(notification).ok_or_else(|| Error::internal(format!("no template {notification}")))?;
+    let template = mail::template(notification)
+        .ok_or_else(|| Error::internal(format!("no template {notification}")))?;
     let sender = Sender::of(cx.conn, service).await?;
     sender.variables(cx.engine, &mut variables);
     developer.variables(&mut variables);
-    let content = mail::render(template.subject(Language::English), template.body(Language::English), &variables)
-        .map_err(Error::internal)?;
+    let content = mail::render(
+        template.subject(Language::English),
+        template.body(Language::English),
+        &variables,
+    )
+    .map_err(Error::internal)?;
     // One mail per recipient, so that each has its own delivery status and none sees the others.
     for address in recipients {
         let recipient = mail::mailbox(None, &address).map_err(Error::internal)?;
-        queue(cx.conn, service, notification, sender.mailbox(cx.engine)?, recipient, content.clone()).await?;
+        queue(
+            cx.conn,
+            service,
+            notification,
+            sender.mailbox(cx.engine)?,
+            recipient,
+            content.clone(),
+        )
+        .await?;
     }
     Ok(())
 }
@@ -155,19 +233,30 @@ pub async fn confirm(cx: &mut Cx<'_>, template: &str, to: &Developer) -> Result<
     let portal = cx.engine.settings().portal_url(&cx.service.name);
     let query = format!("?ticket={ticket}");
     let mut variables = Variables::new();
-    variables.insert("ConfirmUrl".into(), format!("{portal}/confirm{query}").into());
+    variables.insert(
+        "ConfirmUrl".into(),
+        format!("{portal}/confirm{query}").into(),
+    );
     variables.insert("ConfirmQuery".into(), query.into());
     developer(cx, template, to, variables).await
 }
 
 /// The owner and the variables of a subscription; `None` for one without an owner.
-async fn about(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<Option<(Developer, Variables)>> {
-    let Some(owner) = subscription.owner_id.as_ref().and_then(|owner| owner.id) else { return Ok(None) };
-    let developer: Option<Developer> = sqlx::query_as("SELECT first_name, last_name, email FROM users WHERE id = $1")
-        .bind(owner)
-        .fetch_optional(&mut *cx.conn)
-        .await?;
-    let Some(developer) = developer else { return Ok(None) };
+async fn about(
+    cx: &mut Cx<'_>,
+    subscription: &SubscriptionContract,
+) -> Result<Option<(Developer, Variables)>> {
+    let Some(owner) = subscription.owner_id.as_ref().and_then(|owner| owner.id) else {
+        return Ok(None);
+    };
+    let developer: Option<Developer> =
+        sqlx::query_as("SELECT first_name, last_name, email FROM users WHERE id = $1")
+            .bind(owner)
+            .fetch_optional(&mut *cx.conn)
+            .await?;
+    let Some(developer) = developer else {
+        return Ok(None);
+    };
     let product: Option<(String, String)> = match subscription.scope_product_id {
         Some(id) => {
             sqlx::query_as("SELECT name, display_name FROM products WHERE id = $1")
@@ -177,7 +266,12 @@ async fn about(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<O
         }
         None => None,
     };
-    let scope = || (subscription.scope.trim_start_matches('/').to_owned(), "all APIs".to_owned());
+    let scope = || {
+        (
+            subscription.scope.trim_start_matches('/').to_owned(),
+            "all APIs".to_owned(),
+        )
+    };
     let (id, name) = match product {
         Some(product) => product,
         None => match subscription.scope_api_id {
@@ -193,7 +287,11 @@ async fn about(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<O
     variables.insert("ProdId".into(), id.into());
     variables.insert("ProdName".into(), name.into());
     variables.insert("SubId".into(), cx.name.clone().into());
-    let start = subscription.start_date.unwrap_or(cx.now).format("%Y-%m-%d").to_string();
+    let start = subscription
+        .start_date
+        .unwrap_or(cx.now)
+        .format("%Y-%m-%d")
+        .to_string();
     variables.insert("SubStartDate".into(), start.into());
     let term = subscription.expiration_date.map_or_else(
         || "unlimited".to_owned(),
@@ -207,9 +305,20 @@ async fn about(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<O
 ///
 /// # Errors
 /// As [`developer`].
-pub async fn subscription_requested(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<()> {
-    let Some((to, variables)) = about(cx, subscription).await? else { return Ok(()) };
-    developer(cx, "requestDeveloperNotificationMessage", &to, variables.clone()).await?;
+pub async fn subscription_requested(
+    cx: &mut Cx<'_>,
+    subscription: &SubscriptionContract,
+) -> Result<()> {
+    let Some((to, variables)) = about(cx, subscription).await? else {
+        return Ok(());
+    };
+    developer(
+        cx,
+        "requestDeveloperNotificationMessage",
+        &to,
+        variables.clone(),
+    )
+    .await?;
     publishers(cx, "RequestPublisherNotificationMessage", &to, variables).await
 }
 
@@ -217,10 +326,18 @@ pub async fn subscription_requested(cx: &mut Cx<'_>, subscription: &Subscription
 ///
 /// # Errors
 /// As [`developer`].
-pub async fn subscription_active(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<()> {
-    let Some((to, variables)) = about(cx, subscription).await? else { return Ok(()) };
+pub async fn subscription_active(
+    cx: &mut Cx<'_>,
+    subscription: &SubscriptionContract,
+) -> Result<()> {
+    let Some((to, variables)) = about(cx, subscription).await? else {
+        return Ok(());
+    };
     let mut own = variables.clone();
-    own.insert("SubPrimaryKey".into(), subscription.primary_key.expose().into());
+    own.insert(
+        "SubPrimaryKey".into(),
+        subscription.primary_key.expose().into(),
+    );
     developer(cx, "purchaseDeveloperNotificationMessage", &to, own).await?;
     publishers(cx, "PurchasePublisherNotificationMessage", &to, variables).await
 }
@@ -229,9 +346,21 @@ pub async fn subscription_active(cx: &mut Cx<'_>, subscription: &SubscriptionCon
 ///
 /// # Errors
 /// As [`developer`].
-pub async fn subscription_declined(cx: &mut Cx<'_>, subscription: &SubscriptionContract) -> Result<()> {
-    let Some((to, mut variables)) = about(cx, subscription).await? else { return Ok(()) };
-    variables.insert("SubDeclineReason".into(), subscription.state_comment.clone().unwrap_or_default().into());
+pub async fn subscription_declined(
+    cx: &mut Cx<'_>,
+    subscription: &SubscriptionContract,
+) -> Result<()> {
+    let Some((to, mut variables)) = about(cx, subscription).await? else {
+        return Ok(());
+    };
+    variables.insert(
+        "SubDeclineReason".into(),
+        subscription
+            .state_comment
+            .clone()
+            .unwrap_or_default()
+            .into(),
+    );
     developer(cx, "rejectDeveloperNotificationMessage", &to, variables).await
 }
 
@@ -239,20 +368,37 @@ pub async fn subscription_declined(cx: &mut Cx<'_>, subscription: &SubscriptionC
 ///
 /// # Errors
 /// When the database fails.
-pub async fn service_activated(engine: &Engine, conn: &mut PgConnection, service: Uuid) -> Result<()> {
+pub async fn service_activated(
+    engine: &Engine,
+    conn: &mut PgConnection,
+    service: Uuid,
+) -> Result<()> {
     let sender = Sender::of(conn, service).await?;
     let (email, gateway): (String, Option<String>) =
         sqlx::query_as("SELECT publisher_email, gateway_url FROM services WHERE id = $1")
             .bind(service)
             .fetch_one(&mut *conn)
             .await?;
-    let template = mail::template("service_activated").ok_or_else(|| Error::internal("no template service_activated"))?;
+    let template = mail::template("service_activated")
+        .ok_or_else(|| Error::internal("no template service_activated"))?;
     let mut variables = Variables::new();
     sender.variables(engine, &mut variables);
     variables.insert("AdminName".into(), "Administrator".into());
     variables.insert("GatewayUrl".into(), gateway.unwrap_or_default().into());
-    let content = mail::render(template.subject(Language::English), template.body(Language::English), &variables)
-        .map_err(Error::internal)?;
+    let content = mail::render(
+        template.subject(Language::English),
+        template.body(Language::English),
+        &variables,
+    )
+    .map_err(Error::internal)?;
     let recipient = mail::mailbox(None, &email).map_err(Error::internal)?;
-    queue(conn, service, template.name, sender.mailbox(engine)?, recipient, content).await
+    queue(
+        conn,
+        service,
+        template.name,
+        sender.mailbox(engine)?,
+        recipient,
+        content,
+    )
+    .await
 }

@@ -1,7 +1,10 @@
 //! Operations: a method and a URL template of an API.
 
 use crate::api::Api;
-use engine::{BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, Value, Violations, json, sqlx};
+use engine::{
+    BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, Value, Violations,
+    json, sqlx,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -161,7 +164,11 @@ impl Resource for Operation {
     }
 
     fn validate(operation: &OperationContract, violations: &mut Violations) {
-        if !operation.method.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b)) {
+        if !operation
+            .method
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+        {
             violations.add("method", "must be an HTTP method such as GET");
         }
         let declared = &operation.template_parameters.0;
@@ -170,25 +177,44 @@ impl Resource for Operation {
             Ok(names) => {
                 for (at, name) in names.iter().enumerate() {
                     if names[..at].contains(name) {
-                        violations.add("urlTemplate", format!("holds the parameter '{name}' twice"));
+                        violations
+                            .add("urlTemplate", format!("holds the parameter '{name}' twice"));
                     }
                     if !declared.iter().any(|p| p.name == *name) {
-                        violations.add("templateParameters", format!("does not define the parameter '{name}' of the urlTemplate"));
+                        violations.add(
+                            "templateParameters",
+                            format!("does not define the parameter '{name}' of the urlTemplate"),
+                        );
                     }
                 }
                 for (at, parameter) in declared.iter().enumerate() {
                     if !names.contains(&parameter.name.as_str()) {
-                        violations.add(format!("templateParameters[{at}].name"), format!("names '{}', which the urlTemplate does not hold", parameter.name));
+                        violations.add(
+                            format!("templateParameters[{at}].name"),
+                            format!(
+                                "names '{}', which the urlTemplate does not hold",
+                                parameter.name
+                            ),
+                        );
                     }
                 }
             }
         }
         for (at, response) in operation.responses.0.iter().enumerate() {
             if !(100..=599).contains(&response.status_code) {
-                violations.add(format!("responses[{at}].statusCode"), "must be an HTTP status code");
+                violations.add(
+                    format!("responses[{at}].statusCode"),
+                    "must be an HTTP status code",
+                );
             }
-            if operation.responses.0[..at].iter().any(|r| r.status_code == response.status_code) {
-                violations.add(format!("responses[{at}].statusCode"), format!("names {} twice", response.status_code));
+            if operation.responses.0[..at]
+                .iter()
+                .any(|r| r.status_code == response.status_code)
+            {
+                violations.add(
+                    format!("responses[{at}].statusCode"),
+                    format!("names {} twice", response.status_code),
+                );
             }
         }
     }
@@ -222,6 +248,21 @@ impl Resource for Operation {
             }
         })
     }
+
+    /// The policy goes by cascade and must leave the gateway's configuration, too.
+    fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a OperationContract) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let policies: Vec<uuid::Uuid> =
+                sqlx::query_scalar("SELECT id FROM operation_policies WHERE parent_id = $1")
+                    .bind(cx.id)
+                    .fetch_all(&mut *cx.conn)
+                    .await?;
+            for id in policies {
+                cx.changed("operation_policies", id);
+            }
+            Ok(())
+        })
+    }
 }
 
 /// The parameters of a URL template, in order.
@@ -233,7 +274,10 @@ fn names_in(template: &str) -> Result<Vec<&str>, String> {
             return Err("has a '}' without a '{'".into());
         }
         let inner = &rest[open + 1..];
-        let close = inner.find(['{', '}']).filter(|at| inner.as_bytes()[*at] == b'}').ok_or("has a '{' without a '}'")?;
+        let close = inner
+            .find(['{', '}'])
+            .filter(|at| inner.as_bytes()[*at] == b'}')
+            .ok_or("has a '{' without a '}'")?;
         let name = &inner[..close];
         if name.is_empty() || name == "*" {
             return Err("has a parameter without a name".into());

@@ -1,7 +1,10 @@
 //! Policies of a service, a product, an API and an operation: one document each.
 
 use crate::{api::Api, operation::Operation, product::Product, service::Service};
-use engine::{BoxFuture, Contract, Cx, Error, NameRule, Query, Resource, Result, TextColumn, Value, Violations, json, sqlx};
+use engine::{
+    BoxFuture, Contract, Cx, Error, NameRule, Query, Resource, Result, TextColumn, Value,
+    Violations, json, sqlx,
+};
 use policy::{Format as TextFormat, Scope};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -48,12 +51,24 @@ impl Format {
 
 fn validate(contract: &PolicyContract, scope: Scope, violations: &mut Violations) {
     let Some(format) = contract.format.text() else {
-        violations.add("format", "must be xml or rawxml: this version of Portico does not fetch policies from links");
+        violations.add(
+            "format",
+            "must be xml or rawxml: this version of Portico does not fetch policies from links",
+        );
         return;
     };
-    if let Err(problems) = policy::parse(&contract.value, format, scope) {
+    // There are no fragments yet, so an `include-fragment` names one that does not exist.
+    let checked = policy::parse(&contract.value, format, scope)
+        .and_then(|document| document.resolve_fragments(&|_| None));
+    if let Err(problems) = checked {
         for problem in problems {
-            violations.add("value", format!("is wrong at line {}, column {}: {}", problem.line, problem.column, problem.message));
+            violations.add(
+                "value",
+                format!(
+                    "is wrong at line {}, column {}: {}",
+                    problem.line, problem.column, problem.message
+                ),
+            );
         }
     }
 }
@@ -71,15 +86,39 @@ async fn check_named_values(cx: &mut Cx<'_>, new: &PolicyContract) -> Result<()>
             .fetch_all(&mut *cx.conn)
             .await?;
     let mut violations = Violations::default();
-    for name in names.iter().filter(|name| !known.contains(&name.to_lowercase())) {
-        violations.add("value", format!("uses the named value '{name}', which does not exist"));
+    for name in names
+        .iter()
+        .filter(|name| !known.contains(&name.to_lowercase()))
+    {
+        violations.add(
+            "value",
+            format!("uses the named value '{name}', which does not exist"),
+        );
     }
     violations.into_result()
 }
 
+/// The stored text is indented alike, whoever wrote it; comments stay (contract rules §9).
+fn normalise(new: &mut PolicyContract) -> Result<()> {
+    let Some(format) = new.format.text() else {
+        return Err(Error::internal("a link passed the validation of a policy"));
+    };
+    new.value = policy::reformat(&new.value, format, format).map_err(|p| {
+        Error::internal(format!(
+            "a policy that parses cannot be printed: {}",
+            p.message
+        ))
+    })?;
+    Ok(())
+}
+
 /// GET answers escaped XML unless `format=rawxml` asks for the other (contract rules §9).
 fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
-    let wanted = match query.value("format").map(str::to_ascii_lowercase).as_deref() {
+    let wanted = match query
+        .value("format")
+        .map(str::to_ascii_lowercase)
+        .as_deref()
+    {
         None | Some("" | "xml") => Format::Xml,
         Some("rawxml") => Format::RawXml,
         Some(_) => return Err(Error::invalid("format", "must be xml or rawxml")),
@@ -87,8 +126,12 @@ fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract
     let (Some(from), Some(to)) = (stored.format.text(), wanted.text()) else {
         return Err(Error::internal("a link was stored as a policy"));
     };
-    let value = policy::reformat(&stored.value, from, to).map_err(|p| Error::internal(format!("a stored policy: {}", p.message)))?;
-    Ok(Some(PolicyContract { value, format: wanted }))
+    let value = policy::reformat(&stored.value, from, to)
+        .map_err(|p| Error::internal(format!("a stored policy: {}", p.message)))?;
+    Ok(Some(PolicyContract {
+        value,
+        format: wanted,
+    }))
 }
 
 macro_rules! policy_kind {
@@ -122,7 +165,10 @@ macro_rules! policy_kind {
                 _: Option<&'a PolicyContract>,
                 new: &'a mut PolicyContract,
             ) -> BoxFuture<'a, Result<()>> {
-                Box::pin(check_named_values(cx, new))
+                Box::pin(async move {
+                    check_named_values(cx, new).await?;
+                    normalise(new)
+                })
             }
             fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
                 shown(stored, query)

@@ -2,7 +2,8 @@
 
 use crate::service::Service;
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value, Violations, json, sqlx,
+    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value,
+    Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -80,10 +81,16 @@ impl Resource for Product {
         }
         if !product.subscription_required {
             if product.subscriptions_limit.is_some() {
-                violations.add("subscriptionsLimit", "can be set only if subscriptionRequired is true");
+                violations.add(
+                    "subscriptionsLimit",
+                    "can be set only if subscriptionRequired is true",
+                );
             }
             if product.approval_required == Some(true) {
-                violations.add("approvalRequired", "can be true only if subscriptionRequired is true");
+                violations.add(
+                    "approvalRequired",
+                    "can be true only if subscriptionRequired is true",
+                );
             }
         }
     }
@@ -119,14 +126,29 @@ impl Resource for Product {
             .fetch_all(&mut *cx.conn)
             .await?;
             if !subscriptions.is_empty() && !cx.query.switch("deleteSubscriptions")? {
-                let names: Vec<&str> = subscriptions.iter().map(|(_, name)| name.as_str()).collect();
+                let names: Vec<&str> = subscriptions
+                    .iter()
+                    .map(|(_, name)| name.as_str())
+                    .collect();
                 return Err(Error::invalid(
                     "deleteSubscriptions",
-                    format!("must be true, because the product has the subscriptions {}", names.join(", ")),
+                    format!(
+                        "must be true, because the product has the subscriptions {}",
+                        names.join(", ")
+                    ),
                 ));
             }
             for (id, _) in subscriptions {
                 cx.changed("subscriptions", id);
+            }
+            // The policy goes by cascade and must leave the gateway's configuration, too.
+            let policies: Vec<Uuid> =
+                sqlx::query_scalar("SELECT id FROM product_policies WHERE parent_id = $1")
+                    .bind(cx.id)
+                    .fetch_all(&mut *cx.conn)
+                    .await?;
+            for id in policies {
+                cx.changed("product_policies", id);
             }
             Ok(())
         })

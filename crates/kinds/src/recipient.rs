@@ -1,11 +1,20 @@
 //! Recipients of a notification: users of the service, and plain e-mail addresses.
 
 use crate::notification::Notification;
-use engine::{BoxFuture, Contract, Cx, Error, NameRule, Resource, Result, Value, Verbs, json, sqlx};
+use engine::{
+    BoxFuture, Contract, Cx, Error, NameRule, Resource, Result, Value, Verbs, json, sqlx,
+};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-const VERBS: Verbs = Verbs { get: false, create: true, put: true, patch: false, delete: true, list: true };
+const VERBS: Verbs = Verbs {
+    get: false,
+    create: true,
+    put: true,
+    patch: false,
+    delete: true,
+    list: true,
+};
 
 /// A user as recipient.
 #[derive(Clone, Debug, Contract, ToSchema)]
@@ -44,7 +53,10 @@ impl Resource for RecipientUser {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             let name = cx.name.clone();
-            let (row, name) = cx.find("users", &name).await?.ok_or_else(|| Error::not_found("User"))?;
+            let (row, name) = cx
+                .find("users", &name)
+                .await?
+                .ok_or_else(|| Error::not_found("User"))?;
             new.user_row = row;
             new.user_id = format!("{}/users/{name}", cx.service.path);
             Ok(())
@@ -97,8 +109,12 @@ impl Resource for RecipientEmail {
         _: Option<&'a RecipientEmailContract>,
         new: &'a mut RecipientEmailContract,
     ) -> BoxFuture<'a, Result<()>> {
-        new.email.clone_from(&cx.name);
-        engine::ok()
+        Box::pin(async move {
+            mail::mailbox(None, &cx.name)
+                .map_err(|e| Error::invalid("email", format!("cannot receive mail: {e}")))?;
+            new.email.clone_from(&cx.name);
+            Ok(())
+        })
     }
 
     fn written<'a>(
@@ -109,15 +125,38 @@ impl Resource for RecipientEmail {
         Box::pin(summarise(cx, None))
     }
 
-    fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a RecipientEmailContract) -> BoxFuture<'a, Result<()>> {
+    fn deleting<'a>(
+        cx: &'a mut Cx<'_>,
+        _: &'a RecipientEmailContract,
+    ) -> BoxFuture<'a, Result<()>> {
         let gone = cx.id;
         Box::pin(summarise(cx, Some(gone)))
     }
 }
 
-/// Writes the recipients into the notification, which shows them.
+/// Removes a user who is about to go from every notification.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn forget(cx: &mut Cx<'_>, user: Uuid) -> Result<()> {
+    let notifications: Vec<Uuid> =
+        sqlx::query_scalar("DELETE FROM recipient_users WHERE user_row = $1 RETURNING parent_id")
+            .bind(user)
+            .fetch_all(&mut *cx.conn)
+            .await?;
+    for notification in notifications {
+        show(cx, notification, None).await?;
+    }
+    Ok(())
+}
+
 async fn summarise(cx: &mut Cx<'_>, gone: Option<Uuid>) -> Result<()> {
     let notification = cx.parents.last().copied().unwrap_or_default();
+    show(cx, notification, gone).await
+}
+
+/// Writes the recipients into the notification, which shows them.
+async fn show(cx: &mut Cx<'_>, notification: Uuid, gone: Option<Uuid>) -> Result<()> {
     sqlx::query(
         "UPDATE notifications n SET rev = rev + 1, updated_at = $2, recipients = jsonb_build_object( \
            'emails', coalesce((SELECT jsonb_agg(e.email ORDER BY e.email) FROM recipient_emails e \

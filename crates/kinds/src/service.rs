@@ -1,11 +1,14 @@
 //! Services: one instance of API management, with its own APIs, people and gateway host.
 
-use crate::activation::{ActivateService, Activation};
-use engine::{
-    Any, BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Root, TextColumn, Value,
-    Violations, json, sqlx,
+use crate::{
+    activation::{ActivateService, Activation},
+    notify,
 };
 use chrono::{DateTime, Utc};
+use engine::{
+    Any, BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Root,
+    TextColumn, Value, Violations, json, sqlx,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -74,8 +77,8 @@ pub struct ServiceContract {
     pub private_ip_addresses: Option<Vec<String>>,
     /// As given.
     pub public_ip_address_id: Option<String>,
-    /// `Enabled` or `Disabled`, as given.
-    pub public_network_access: Option<String>,
+    /// A label.
+    pub public_network_access: Option<Enablement>,
     /// As given.
     pub virtual_network_configuration: Option<Json<Any>>,
     /// As given.
@@ -87,8 +90,8 @@ pub struct ServiceContract {
     /// As given.
     #[contract(default = Some(false))]
     pub enable_client_certificate: Option<bool>,
-    /// As given.
-    pub nat_gateway_state: Option<String>,
+    /// A label.
+    pub nat_gateway_state: Option<Enablement>,
     /// Outbound addresses; none of its own.
     #[contract(read_only, wire = "outboundPublicIPAddresses")]
     pub outbound_public_ip_addresses: Option<Vec<String>>,
@@ -105,12 +108,12 @@ pub struct ServiceContract {
     /// Platform.
     #[contract(read_only)]
     pub platform_version: String,
-    /// As given.
-    #[contract(default = Some("Enabled".to_owned()))]
-    pub legacy_portal_status: Option<String>,
+    /// A label.
+    #[contract(default = Some(Enablement::Enabled))]
+    pub legacy_portal_status: Option<Enablement>,
     /// Whether the developer portal is on.
-    #[contract(default = Some("Enabled".to_owned()))]
-    pub developer_portal_status: Option<String>,
+    #[contract(default = Some(Enablement::Enabled))]
+    pub developer_portal_status: Option<Enablement>,
     /// As given.
     pub release_channel: Option<String>,
     /// As given.
@@ -168,6 +171,15 @@ pub enum NetworkType {
     Internal,
 }
 
+/// Whether something is on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, TextColumn, ToSchema)]
+pub enum Enablement {
+    /// Yes.
+    Enabled,
+    /// No.
+    Disabled,
+}
+
 /// A custom host name of one endpoint.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -205,9 +217,12 @@ impl Resource for Service {
     fn validate(service: &ServiceContract, violations: &mut Violations) {
         for (field, address) in [
             ("publisherEmail", Some(&service.publisher_email)),
-            ("notificationSenderEmail", service.notification_sender_email.as_ref()),
+            (
+                "notificationSenderEmail",
+                service.notification_sender_email.as_ref(),
+            ),
         ] {
-            if let Some(Err(why)) = address.map(|address| NameRule::Email.check(address)) {
+            if let Some(Err(why)) = address.map(|address| notify::check_address(address)) {
                 violations.add(field, why);
             }
         }
@@ -215,14 +230,24 @@ impl Resource for Service {
             violations.add("sku.capacity", "must not be negative");
         }
         if let Some(Json(Any(tags))) = &service.tags {
-            let texts = tags.as_object().is_some_and(|tags| tags.values().all(Value::is_string));
+            let texts = tags
+                .as_object()
+                .is_some_and(|tags| tags.values().all(Value::is_string));
             if !texts {
                 violations.add("tags", "must be an object of texts");
             }
         }
-        for (at, host) in service.hostname_configurations.iter().flat_map(|Json(hosts)| hosts).enumerate() {
+        for (at, host) in service
+            .hostname_configurations
+            .iter()
+            .flat_map(|Json(hosts)| hosts)
+            .enumerate()
+        {
             if host.host_name.is_empty() || host.host_name.contains(['/', ' ', ':']) {
-                violations.add(format!("hostnameConfigurations[{at}].hostName"), "must be a host name");
+                violations.add(
+                    format!("hostnameConfigurations[{at}].hostName"),
+                    "must be a host name",
+                );
             }
         }
     }
@@ -248,7 +273,12 @@ impl Resource for Service {
             let gateway_url = settings.gateway_url(&cx.name, &new.gateway_hostname);
             let host = gateway_url.split_once("://").map_or("", |(_, rest)| rest);
             let host = host.split(':').next().unwrap_or_default().to_owned();
-            if new.hostname_configurations.as_ref().is_none_or(|Json(hosts)| hosts.is_empty()) {
+            new.gateway_url = Some(gateway_url);
+            if new
+                .hostname_configurations
+                .as_ref()
+                .is_none_or(|Json(hosts)| hosts.is_empty())
+            {
                 let mut rest = serde_json::Map::new();
                 for (name, value) in [
                     ("negotiateClientCertificate", json!(false)),
@@ -257,10 +287,13 @@ impl Resource for Service {
                 ] {
                     rest.insert(name.to_owned(), value);
                 }
-                new.hostname_configurations =
-                    Some(Json(vec![HostnameConfiguration { r#type: "Proxy".into(), host_name: host, rest }]));
+                new.hostname_configurations = Some(Json(vec![HostnameConfiguration {
+                    r#type: "Proxy".into(),
+                    host_name: host,
+                    rest,
+                }]));
             }
-            new.gateway_url = Some(gateway_url);
+            own_hosts(cx, new).await?;
             new.developer_portal_url = Some(settings.portal_url(&cx.name));
             new.portal_url = Some(format!("{}/publisher", settings.management_url));
             new.management_api_url = Some(settings.management_url.clone());
@@ -288,7 +321,10 @@ impl Resource for Service {
             .bind(cx.now)
             .execute(&mut *cx.conn)
             .await?;
-            let payload = Activation { service_id: cx.service.id, operation_id: operation };
+            let payload = Activation {
+                service_id: cx.service.id,
+                operation_id: operation,
+            };
             jobs::enqueue::<ActivateService>(cx.conn, &payload, jobs::Options::default())
                 .await
                 .map_err(Error::internal)?;
@@ -313,7 +349,7 @@ impl Resource for Service {
 /// Whether a deleted service of this name was brought back; without `restore` its name is refused.
 async fn restored(cx: &mut Cx<'_>, restore: bool) -> Result<bool> {
     let deleted: Option<(uuid::Uuid, bool)> = sqlx::query_as(
-        "SELECT id, lower($2) LIKE lower('%/subscriptions/' || subscription_id || '/resourceGroups/' || resource_group || '/%') \
+        "SELECT id, starts_with(lower($2), lower('/subscriptions/' || subscription_id || '/resourceGroups/' || resource_group || '/')) \
          FROM services WHERE lower(name) = lower($1) AND deleted_at IS NOT NULL FOR NO KEY UPDATE",
     )
     .bind(&cx.name)
@@ -323,13 +359,89 @@ async fn restored(cx: &mut Cx<'_>, restore: bool) -> Result<bool> {
     match deleted {
         None => Ok(false),
         Some((id, true)) if restore => {
-            sqlx::query("UPDATE services SET deleted_at = NULL WHERE id = $1").bind(id).execute(&mut *cx.conn).await?;
+            sqlx::query("UPDATE services SET deleted_at = NULL WHERE id = $1")
+                .bind(id)
+                .execute(&mut *cx.conn)
+                .await?;
             cx.service.id = id;
             cx.changed("services", id);
             Ok(true)
         }
         Some(_) => Err(Error::SoftDeleted(cx.name.clone())),
     }
+}
+
+/// A gateway host name leads to one service, so nobody can take another service's calls and keys.
+async fn own_hosts(cx: &mut Cx<'_>, new: &ServiceContract) -> Result<()> {
+    let hosts: Vec<String> = new
+        .hostname_configurations
+        .iter()
+        .flat_map(|Json(hosts)| hosts)
+        .filter(|host| host.r#type == "Proxy")
+        .map(|host| host.host_name.to_lowercase())
+        .collect();
+    // Two services that ask for one host name at a time: the second sees the first.
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('service host names', 0))")
+        .execute(&mut *cx.conn)
+        .await?;
+    let taken: Vec<String> = sqlx::query_scalar(
+        "SELECT DISTINCT host FROM unnest($2::text[]) host JOIN services s ON s.id <> $1 AND ( \
+           s.gateway_hostname = host OR lower(s.name) || '.localhost' = host OR EXISTS ( \
+             SELECT FROM jsonb_array_elements(s.hostname_configurations) c \
+             WHERE c->>'type' = 'Proxy' AND lower(c->>'hostName') = host)) ORDER BY host",
+    )
+    .bind(cx.service.id)
+    .bind(&hosts)
+    .fetch_all(&mut *cx.conn)
+    .await?;
+    let name = cx.name.to_lowercase();
+    let own = [
+        Some(new.gateway_hostname.clone()),
+        Some(format!("{name}.localhost")),
+        cx.engine
+            .settings()
+            .gateway_domain
+            .as_ref()
+            .map(|domain| format!("{name}.{}", domain.to_lowercase())),
+    ];
+    // Names that Portico gives out itself, also to services that are still to come.
+    let reserved = |host: &str| {
+        let domain = cx
+            .engine
+            .settings()
+            .gateway_domain
+            .as_deref()
+            .map(str::to_lowercase);
+        host == "localhost"
+            || host.ends_with(".localhost")
+            || host
+                .parse::<std::net::IpAddr>()
+                .is_ok_and(|address| address.is_loopback())
+            || domain.is_some_and(|domain| {
+                host.strip_suffix(&domain)
+                    .is_some_and(|rest| rest.ends_with('.'))
+            })
+    };
+    let mut violations = Violations::default();
+    for (at, host) in new
+        .hostname_configurations
+        .iter()
+        .flat_map(|Json(hosts)| hosts)
+        .enumerate()
+    {
+        let name = host.host_name.to_lowercase();
+        let is_own = own.iter().flatten().any(|own| *own == name);
+        if host.r#type == "Proxy" && (taken.contains(&name) || (!is_own && reserved(&name))) {
+            violations.add(
+                format!("hostnameConfigurations[{at}].hostName"),
+                format!(
+                    "names the gateway host '{}', which this service cannot have",
+                    host.host_name
+                ),
+            );
+        }
+    }
+    violations.into_result()
 }
 
 /// Loopback addresses that are tried before giving up; a collision needs another service with the same hash.
@@ -342,15 +454,18 @@ const PROBES: u32 = 64;
 async fn free_loopback(cx: &mut Cx<'_>) -> Result<String> {
     for probe in 0..PROBES {
         let address = loopback(&cx.name, probe);
-        let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM services WHERE gateway_hostname = $1)")
-            .bind(&address)
-            .fetch_one(&mut *cx.conn)
-            .await?;
+        let taken: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM services WHERE gateway_hostname = $1)")
+                .bind(&address)
+                .fetch_one(&mut *cx.conn)
+                .await?;
         if !taken {
             return Ok(address);
         }
     }
-    Err(Error::Conflict("No gateway address is free for this service name; choose another name.".into()))
+    Err(Error::Conflict(
+        "No gateway address is free for this service name; choose another name.".into(),
+    ))
 }
 
 /// `127.x.y.z` with x ≥ 1, so that 127.0.0.1 and its neighbours stay for other things.
@@ -358,7 +473,12 @@ fn loopback(name: &str, probe: u32) -> String {
     let text = format!("{}#{probe}", name.to_lowercase());
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, text.as_bytes());
     let bytes = digest.as_ref();
-    format!("127.{}.{}.{}", 1 + u16::from(bytes[0]) % 254, bytes[1], 1 + u16::from(bytes[2]) % 254)
+    format!(
+        "127.{}.{}.{}",
+        1 + u16::from(bytes[0]) % 254,
+        bytes[1],
+        1 + u16::from(bytes[2]) % 254
+    )
 }
 
 #[cfg(test)]
@@ -371,7 +491,10 @@ mod tests {
         assert_ne!(loopback("demo", 0), loopback("demo", 1));
         for name in ["a", "b", "demoazureml"] {
             let address: std::net::Ipv4Addr = loopback(name, 0).parse().expect("an address");
-            assert!(address.is_loopback() && address.octets()[1] >= 1, "{address}");
+            assert!(
+                address.is_loopback() && address.octets()[1] >= 1,
+                "{address}"
+            );
         }
     }
 }

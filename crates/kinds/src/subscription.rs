@@ -3,8 +3,8 @@
 use crate::{notify, service::Service};
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Error, Filter, NameRule, Ref, Reply, Resource, Result, Secret,
-    TextColumn, Value, Violations, arm_id, json, sqlx, strip_service, typed,
+    Access, Action, BoxFuture, Contract, Cx, Error, Filter, NameRule, Ref, Reply, Resource, Result,
+    Secret, TextColumn, Value, Violations, arm_id, json, sqlx, strip_service, typed,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -85,7 +85,9 @@ pub enum State {
 /// SHA-256 of a key.
 #[must_use]
 pub fn digest(key: &Secret) -> Vec<u8> {
-    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.expose().as_bytes()).as_ref().to_vec()
+    aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.expose().as_bytes())
+        .as_ref()
+        .to_vec()
 }
 
 /// A new key: 32 hexadecimal digits.
@@ -158,14 +160,21 @@ impl Resource for Subscription {
     }
 
     fn validate(subscription: &SubscriptionContract, violations: &mut Violations) {
-        for (field, key) in
-            [("primaryKey", &subscription.primary_key), ("secondaryKey", &subscription.secondary_key)]
-        {
+        for (field, key) in [
+            ("primaryKey", &subscription.primary_key),
+            ("secondaryKey", &subscription.secondary_key),
+        ] {
             if !key.expose().bytes().all(|b| b.is_ascii_graphic()) {
-                violations.add(field, "must be printable ASCII without spaces, because it travels in a header");
+                violations.add(
+                    field,
+                    "must be printable ASCII without spaces, because it travels in a header",
+                );
             }
         }
-        let (primary, secondary) = (subscription.primary_key.expose(), subscription.secondary_key.expose());
+        let (primary, secondary) = (
+            subscription.primary_key.expose(),
+            subscription.secondary_key.expose(),
+        );
         if !primary.is_empty() && primary == secondary {
             violations.add("secondaryKey", "must differ from primaryKey");
         }
@@ -184,8 +193,23 @@ impl Resource for Subscription {
                 }
                 new.created_date = cx.now;
             }
-            if new.state == State::Active && old.is_none_or(|old| old.state != State::Active) && new.start_date.is_none() {
+            if new.state == State::Active
+                && old.is_none_or(|old| old.state != State::Active)
+                && new.start_date.is_none()
+            {
                 new.start_date = Some(cx.now);
+            }
+            let chosen = |key: &Secret, stored: Option<&Secret>| {
+                !key.expose().is_empty() && stored != Some(key)
+            };
+            if chosen(&new.primary_key, old.map(|old| &old.primary_key))
+                || chosen(&new.secondary_key, old.map(|old| &old.secondary_key))
+            {
+                // No index compares a first key with second keys; generated keys cannot collide and need no lock.
+                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('subscription keys ' || $1::text, 0))")
+                    .bind(cx.service.id)
+                    .execute(&mut *cx.conn)
+                    .await?;
             }
             for key in [&mut new.primary_key, &mut new.secondary_key] {
                 if key.expose().is_empty() {
@@ -227,7 +251,12 @@ impl Resource for Subscription {
         Box::pin(async move {
             let before = old.map(|old| old.state);
             // `notify=false` silences the mails of one request (contract: parameter `notify`).
-            if before == Some(new.state) || cx.query.value("notify").is_some_and(|v| v.eq_ignore_ascii_case("false")) {
+            if before == Some(new.state)
+                || cx
+                    .query
+                    .value("notify")
+                    .is_some_and(|v| v.eq_ignore_ascii_case("false"))
+            {
                 return Ok(());
             }
             match new.state {
@@ -255,18 +284,22 @@ async fn resolve_scope(cx: &mut Cx<'_>, new: &mut SubscriptionContract) -> Resul
     match (path.pairs.as_slice(), path.tail.as_deref()) {
         ([], Some(tail)) if tail.eq_ignore_ascii_case("apis") => new.scope = "/apis".to_owned(),
         ([(kind, name)], None) if kind.eq_ignore_ascii_case("apis") => {
-            let (id, name) = cx
-                .find("apis", name)
-                .await?
-                .ok_or_else(|| Error::invalid("scope", format!("names the API {name}, which does not exist")))?;
+            let (id, name) = cx.find("apis", name).await?.ok_or_else(|| {
+                Error::invalid(
+                    "scope",
+                    format!("names the API {name}, which does not exist"),
+                )
+            })?;
             new.scope = format!("/apis/{name}");
             new.scope_api_id = Some(id);
         }
         ([(kind, name)], None) if kind.eq_ignore_ascii_case("products") => {
-            let (id, name) = cx
-                .find("products", name)
-                .await?
-                .ok_or_else(|| Error::invalid("scope", format!("names the product {name}, which does not exist")))?;
+            let (id, name) = cx.find("products", name).await?.ok_or_else(|| {
+                Error::invalid(
+                    "scope",
+                    format!("names the product {name}, which does not exist"),
+                )
+            })?;
             new.scope = format!("/products/{name}");
             new.scope_product_id = Some(id);
         }

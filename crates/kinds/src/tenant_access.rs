@@ -3,7 +3,8 @@
 use crate::service::Service;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use engine::{
-    Access, Action, Contract, Cx, NameRule, Reply, Resource, Result, Secret, Value, Verbs, json, sqlx, typed,
+    Access, Action, Contract, Cx, NameRule, Reply, Resource, Result, Secret, Value, Verbs, json,
+    sqlx, typed,
 };
 use utoipa::ToSchema;
 
@@ -40,7 +41,14 @@ impl Resource for TenantAccess {
     const PARAMETER: &'static str = "accessName";
     const TABLE: &'static str = "tenant_access";
     const NAME: NameRule = NameRule::Fixed(NAMES);
-    const VERBS: Verbs = Verbs { get: true, create: false, put: true, patch: true, delete: false, list: true };
+    const VERBS: Verbs = Verbs {
+        get: true,
+        create: false,
+        put: true,
+        patch: true,
+        delete: false,
+        list: true,
+    };
     const ACTIONS: &'static [Action] = &[
         Action {
             name: "listSecrets",
@@ -49,7 +57,10 @@ impl Resource for TenantAccess {
             access: Access::Secret,
             status: 200,
             run: |cx, access| {
-                let (id, name) = (format!("{}/tenant/{}", cx.service.path, cx.name), cx.name.clone());
+                let (id, name) = (
+                    format!("{}/tenant/{}", cx.service.path, cx.name),
+                    cx.name.clone(),
+                );
                 Box::pin(async move {
                     let access: &TenantAccessContract = typed(access)?;
                     Ok(Reply::ok(json!({
@@ -79,6 +90,22 @@ impl Resource for TenantAccess {
             status: 204,
             run: |cx, _| Box::pin(regenerate(cx, "secondary_key")),
         },
+        Action {
+            name: "git/regeneratePrimaryKey",
+            operation: "TenantAccessGit_RegeneratePrimaryKey",
+            summary: "Replaces the first key of access to the configuration's repository.",
+            access: Access::Secret,
+            status: 204,
+            run: |cx, _| Box::pin(regenerate(cx, "primary_key")),
+        },
+        Action {
+            name: "git/regenerateSecondaryKey",
+            operation: "TenantAccessGit_RegenerateSecondaryKey",
+            summary: "Replaces the second key of access to the configuration's repository.",
+            access: Access::Secret,
+            status: 204,
+            run: |cx, _| Box::pin(regenerate(cx, "secondary_key")),
+        },
     ];
 
     fn example() -> Value {
@@ -97,8 +124,15 @@ pub fn new_key(engine: &engine::Engine) -> Result<Secret> {
 async fn regenerate(cx: &mut Cx<'_>, column: &'static str) -> Result<Reply> {
     let sealed = cx.engine.codec.seal(&new_key(cx.engine)?)?;
     // `column` is one of two constants above.
-    let sql = format!("UPDATE tenant_access SET {column} = $2, rev = rev + 1, updated_at = $3 WHERE id = $1");
-    sqlx::query(sqlx::AssertSqlSafe(sql)).bind(cx.id).bind(sealed).bind(cx.now).execute(&mut *cx.conn).await?;
+    let sql = format!(
+        "UPDATE tenant_access SET {column} = $2, rev = rev + 1, updated_at = $3 WHERE id = $1"
+    );
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(cx.id)
+        .bind(sealed)
+        .bind(cx.now)
+        .execute(&mut *cx.conn)
+        .await?;
     let id = cx.id;
     cx.changed("tenant_access", id);
     Ok(Reply::empty(204))

@@ -1,11 +1,11 @@
 //! Users: developers of one service, with their account.
 
-use crate::{notify, service::Service};
+use crate::{notify, recipient, service::Service};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply, Resource, Result, Secret,
-    TextColumn, Value, Violations, json, sqlx, typed,
+    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply,
+    Resource, Result, Secret, TextColumn, Value, Violations, json, sqlx, typed,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -136,7 +136,7 @@ impl Resource for User {
     }
 
     fn validate(user: &UserContract, violations: &mut Violations) {
-        if let Err(why) = NameRule::Email.check(&user.email) {
+        if let Err(why) = notify::check_address(&user.email) {
             violations.add("email", why);
         }
         if let Some(password) = &user.password {
@@ -161,21 +161,38 @@ impl Resource for User {
             .fetch_optional(&mut *cx.conn)
             .await?;
             if taken.is_some() {
-                return Err(Error::invalid("email", "belongs to another user of this service"));
+                return Err(Error::invalid(
+                    "email",
+                    "belongs to another user of this service",
+                ));
             }
             if old.is_none() {
                 new.registration_date = cx.now;
             }
             if cx.name == "1" && new.state != State::Active {
-                return Err(Error::invalid("state", "must stay active for the service's administrator"));
+                return Err(Error::invalid(
+                    "state",
+                    "must stay active for the service's administrator",
+                ));
             }
             if let Some(password) = &new.password {
-                new.password_hash =
-                    Some(identity::password::hash(password.expose().to_owned()).await.map_err(Error::internal)?);
+                new.password_hash = Some(
+                    identity::password::hash(password.expose().to_owned())
+                        .await
+                        .map_err(Error::internal)?,
+                );
             }
             // The basic identity follows the address; those of identity providers stay.
-            let others = new.identities.0.iter().filter(|i| i.provider != "Basic").cloned();
-            let basic = Identity { provider: "Basic".into(), id: new.email.clone() };
+            let others = new
+                .identities
+                .0
+                .iter()
+                .filter(|i| i.provider != "Basic")
+                .cloned();
+            let basic = Identity {
+                provider: "Basic".into(),
+                id: new.email.clone(),
+            };
             new.identities = Json(match others.collect::<Vec<_>>() {
                 others if cx.name == "1" && !others.is_empty() => others,
                 others => std::iter::once(basic).chain(others).collect(),
@@ -201,17 +218,32 @@ impl Resource for User {
                 .await?;
                 let template = match new.confirmation {
                     Some(Confirmation::Invite) => Some("inviteUserNotificationMessage"),
-                    Some(Confirmation::Signup) if new.state == State::Pending => Some("confirmSignUpIdentityDefault"),
+                    Some(Confirmation::Signup) if new.state == State::Pending => {
+                        Some("confirmSignUpIdentityDefault")
+                    }
                     Some(Confirmation::Signup) => Some("newDeveloperNotificationMessage"),
-                    None => None,
+                    None => cx
+                        .query
+                        .switch("notify")?
+                        .then_some("newDeveloperNotificationMessage"),
                 };
-                if let Some(template) = template.filter(|_| cx.query.value("notify") != Some("false")) {
+                let silent = cx
+                    .query
+                    .value("notify")
+                    .is_some_and(|v| v.eq_ignore_ascii_case("false"));
+                if let Some(template) = template.filter(|_| !silent) {
                     notify::confirm(cx, template, &notify::Developer::of(new)).await?;
                 }
             } else if let Some(password) = &new.password {
                 let mut more = mail::Variables::new();
                 more.insert("DevPassword".into(), password.expose().into());
-                notify::developer(cx, "passwordResetByAdminNotificationMessage", &notify::Developer::of(new), more).await?;
+                notify::developer(
+                    cx,
+                    "passwordResetByAdminNotificationMessage",
+                    &notify::Developer::of(new),
+                    more,
+                )
+                .await?;
             }
             Ok(())
         })
@@ -221,7 +253,10 @@ impl Resource for User {
     fn deleting<'a>(cx: &'a mut Cx<'_>, old: &'a UserContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if cx.name == "1" {
-                return Err(Error::invalid("userId", "names the service's administrator, who cannot be deleted"));
+                return Err(Error::invalid(
+                    "userId",
+                    "names the service's administrator, who cannot be deleted",
+                ));
             }
             let subscriptions: Vec<(Uuid, String)> =
                 sqlx::query_as("DELETE FROM subscriptions WHERE owner_id = $1 RETURNING id, name")
@@ -229,18 +264,37 @@ impl Resource for User {
                     .fetch_all(&mut *cx.conn)
                     .await?;
             if !subscriptions.is_empty() && !cx.query.switch("deleteSubscriptions")? {
-                let names: Vec<&str> = subscriptions.iter().map(|(_, name)| name.as_str()).collect();
+                let names: Vec<&str> = subscriptions
+                    .iter()
+                    .map(|(_, name)| name.as_str())
+                    .collect();
                 return Err(Error::invalid(
                     "deleteSubscriptions",
-                    format!("must be true, because the user has the subscriptions {}", names.join(", ")),
+                    format!(
+                        "must be true, because the user has the subscriptions {}",
+                        names.join(", ")
+                    ),
                 ));
             }
             for (id, _) in subscriptions {
                 cx.changed("subscriptions", id);
             }
+            recipient::forget(cx, cx.id).await?;
             if cx.query.switch("notify")? {
-                notify::developer(cx, "accountClosedDeveloper", &notify::Developer::of(old), mail::Variables::new()).await?;
-                notify::publishers(cx, "AccountClosedPublisher", &notify::Developer::of(old), mail::Variables::new()).await?;
+                notify::developer(
+                    cx,
+                    "accountClosedDeveloper",
+                    &notify::Developer::of(old),
+                    mail::Variables::new(),
+                )
+                .await?;
+                notify::publishers(
+                    cx,
+                    "AccountClosedPublisher",
+                    &notify::Developer::of(old),
+                    mail::Variables::new(),
+                )
+                .await?;
             }
             Ok(())
         })
@@ -256,9 +310,17 @@ async fn generate_sso_url(cx: &mut Cx<'_>, _: &dyn Entity) -> Result<Reply> {
     let url: String = cx.engine.settings().portal_url(&cx.service.name);
     let token: String = token
         .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .map(|b| {
+            if b.is_ascii_alphanumeric() {
+                char::from(b).to_string()
+            } else {
+                format!("%{b:02X}")
+            }
+        })
         .collect();
-    Ok(Reply::ok(json!({"value": format!("{url}/signin-sso?token={token}")})))
+    Ok(Reply::ok(
+        json!({"value": format!("{url}/signin-sso?token={token}")}),
+    ))
 }
 
 #[derive(Deserialize)]
@@ -269,9 +331,12 @@ struct TokenParameters {
 }
 
 async fn shared_access_token(cx: &mut Cx<'_>, _: &dyn Entity) -> Result<Reply> {
-    let given = cx.body.remove("properties").unwrap_or_else(|| Value::Object(std::mem::take(&mut cx.body)));
-    let given: TokenParameters =
-        serde_json::from_value(given).map_err(|e| Error::invalid("properties", format!("is not valid: {e}")))?;
+    let given = cx
+        .body
+        .remove("properties")
+        .unwrap_or_else(|| Value::Object(std::mem::take(&mut cx.body)));
+    let given: TokenParameters = serde_json::from_value(given)
+        .map_err(|e| Error::invalid("properties", format!("is not valid: {e}")))?;
     let mut violations = Violations::default();
     let key = match given.key_type.as_deref() {
         None => "primary",
@@ -289,12 +354,17 @@ async fn shared_access_token(cx: &mut Cx<'_>, _: &dyn Entity) -> Result<Reply> {
         }
         Some(expiry) if expiry > cx.now && expiry <= cx.now + chrono::Duration::days(30) => expiry,
         Some(_) => {
-            violations.add("properties.expiry", "must be in the future and at most 30 days ahead");
+            violations.add(
+                "properties.expiry",
+                "must be in the future and at most 30 days ahead",
+            );
             cx.now
         }
     };
     violations.into_result()?;
-    Ok(Reply::ok(json!({"value": user_token(cx, key, expiry).await?})))
+    Ok(Reply::ok(
+        json!({"value": user_token(cx, key, expiry).await?}),
+    ))
 }
 
 /// `{user}&{yyyyMMddHHmm}&{signature}` under a key of the service's tenant access (contract rules §9).
@@ -312,7 +382,12 @@ async fn user_token(cx: &mut Cx<'_>, key: &str, expiry: DateTime<Utc>) -> Result
 
 async fn send_password_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply> {
     let user: &UserContract = typed(user)?;
-    notify::confirm(cx, "passwordResetIdentityDefault", &notify::Developer::of(user)).await?;
+    notify::confirm(
+        cx,
+        "passwordResetIdentityDefault",
+        &notify::Developer::of(user),
+    )
+    .await?;
     Ok(Reply::empty(204))
 }
 
@@ -321,7 +396,9 @@ async fn send_password_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply>
 /// # Errors
 /// When the system gives no randomness or the database fails.
 pub async fn ticket(cx: &mut Cx<'_>, purpose: &str, email: &str) -> Result<String> {
-    let ticket = BASE64_STANDARD.encode(cx.engine.random::<24>()?).replace(['+', '/'], "_");
+    let ticket = BASE64_STANDARD
+        .encode(cx.engine.random::<24>()?)
+        .replace(['+', '/'], "_");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, ticket.as_bytes());
     sqlx::query(
         "INSERT INTO user_tickets (digest, service_id, email, purpose, expires_at) VALUES ($1, $2, $3, $4, $5)",
