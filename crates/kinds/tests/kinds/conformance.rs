@@ -1,0 +1,230 @@
+//! What holds for every kind alike, driven by the kinds' own examples.
+
+use crate::world::{World, body};
+use engine::{FilterKind, Kind, Method, NameRule, Value, json, sqlx};
+
+/// Names that stand for the parents of nested kinds; all of them come with a service.
+fn parent_name(segment: &str) -> &'static str {
+    match segment {
+        "apis" => "echo-api",
+        "operations" => "retrieve-resource",
+        "products" => "unlimited",
+        "notifications" => "BCC",
+        other => panic!("name an existing parent among {other}"),
+    }
+}
+
+fn collection(kind: &dyn Kind) -> String {
+    let mut path = String::new();
+    for parent in kind.parents().iter().skip(1) {
+        let segment = parent.facts().segment;
+        path.push_str(&format!("/{segment}/{}", parent_name(segment)));
+    }
+    format!("{path}/{}", kind.facts().segment)
+}
+
+fn name(kind: &dyn Kind) -> &'static str {
+    match kind.facts().name {
+        // A recipient is named like the user that it is.
+        NameRule::Id { .. } if kind.facts().segment == "recipientUsers" => "1",
+        NameRule::Id { .. } => "sample",
+        NameRule::Fixed(names) => names[0],
+        NameRule::Email => "ops@example.org",
+        NameRule::ServiceName => "sample",
+    }
+}
+
+/// Every kind below a service, with the path of an item.
+fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
+    world
+        .engine
+        .registry
+        .kinds()
+        .iter()
+        .copied()
+        .filter(|kind| !kind.parents().is_empty())
+        .map(|kind| (kind, format!("{}/{}", collection(kind), name(kind))))
+        .collect()
+}
+
+#[tokio::test]
+async fn an_example_can_be_created_read_replaced_changed_and_deleted() {
+    let world = World::new().await;
+    for (kind, item) in below_services(&world) {
+        let facts = kind.facts();
+        let existed = world.head(&item).await.status != 404;
+        let put = world
+            .send(Method::Put, &item, Some("*"), body(kind.example()))
+            .await;
+        let etag = put.header("ETag").expect("an ETag").to_owned();
+        let created = put.expect(if existed { 200 } else { 201 });
+        if facts.verbs.get {
+            let got = world.get(&item).await;
+            assert_eq!(got.header("ETag"), Some(etag.as_str()), "{item}");
+            assert_eq!(got.expect(200), created, "{item}");
+            let head = world.head(&item).await;
+            assert_eq!(
+                (head.status, head.header("ETag")),
+                (200, Some(etag.as_str())),
+                "{item}"
+            );
+        } else {
+            world.head(&item).await.expect(204);
+        }
+        assert!(
+            world
+                .names(&collection(kind))
+                .await
+                .contains(&name(kind).to_owned()),
+            "{item}"
+        );
+
+        let again = world
+            .send(Method::Put, &item, Some("*"), body(kind.example()))
+            .await;
+        again.expect(200);
+        let stale = world
+            .send(
+                Method::Put,
+                &item,
+                Some("\"AAAAAAAAAAA=\""),
+                body(kind.example()),
+            )
+            .await;
+        stale.expect(412);
+
+        if facts.verbs.patch {
+            let none = world
+                .send(Method::Patch, &item, None, body(json!({})))
+                .await;
+            assert_eq!(
+                none.status,
+                if facts.if_match { 400 } else { 200 },
+                "{item}"
+            );
+            world
+                .send(Method::Patch, &item, Some(&etag), body(json!({})))
+                .await
+                .expect(412);
+            let before = world.get(&item).await.expect(200);
+            let patched = world.patch(&item, json!({})).await.expect(200);
+            assert_eq!(patched, before, "an empty PATCH changes nothing of {item}");
+        }
+        if facts.verbs.delete {
+            let none = world.send(Method::Delete, &item, None, Value::Null).await;
+            let deleted = if facts.long_delete { 204 } else { 200 };
+            assert_eq!(
+                none.status,
+                if facts.if_match { 400 } else { deleted },
+                "{item}"
+            );
+            if facts.if_match {
+                world.delete(&item).await.expect(deleted);
+            }
+            // A template goes back to its default and stays.
+            if facts.segment != "templates" {
+                world.delete(&item).await.expect(204);
+                world.head(&item).await.expect(404);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_property_is_refused_by_name() {
+    let world = World::new().await;
+    for (kind, item) in below_services(&world) {
+        let mut properties = kind.example();
+        properties["nonsense"] = json!(1);
+        let targets = world.put(&item, body(properties)).await.targets();
+        assert_eq!(targets, ["properties.nonsense"], "{item}");
+    }
+}
+
+#[tokio::test]
+async fn every_required_field_that_is_missing_is_named_at_once() {
+    let world = World::new().await;
+    for (kind, item) in below_services(&world) {
+        let required: Vec<&str> = kind
+            .facts()
+            .fields
+            .iter()
+            .filter(|field| field.required)
+            .map(|field| field.wire)
+            .collect();
+        if !required.is_empty() {
+            assert_eq!(
+                world.put(&item, json!({"properties": {}})).await.targets(),
+                required,
+                "{item}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn every_declared_filter_works_and_no_other() {
+    let world = World::new().await;
+    for (kind, _) in below_services(&world) {
+        let collection = collection(kind);
+        for filter in kind.facts().filters {
+            let condition = match filter.kind {
+                FilterKind::Text => {
+                    format!("contains(properties/{0}, 'a') and {0} ge 'a'", filter.field)
+                }
+                FilterKind::Equal => format!("{0} eq 'a' or {0} ne 'a'", filter.field),
+                FilterKind::Bool => format!("{} eq true", filter.field),
+                FilterKind::Number => format!("{} gt 1", filter.field),
+                FilterKind::Date => format!("{} ge 2020-01-01", filter.field),
+                FilterKind::Path => format!("{} eq '/apis'", filter.field),
+                FilterKind::Ref(_) => format!("{} eq '/users/1'", filter.field),
+                FilterKind::Texts => format!("{}/any(t: t eq 'a')", filter.field),
+            };
+            world
+                .get(&format!("{collection}?$filter={condition}"))
+                .await
+                .expect(200);
+        }
+        let unknown = world
+            .get(&format!("{collection}?$filter=nonsense eq 'a'"))
+            .await;
+        assert_eq!(unknown.targets(), ["$filter"], "{collection}");
+    }
+}
+
+#[tokio::test]
+async fn no_secret_is_in_a_reply_or_in_a_log() {
+    let world = World::new().await;
+    let key = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
+    let properties = json!({"scope": "/apis", "displayName": "Ann's key", "primaryKey": key});
+    let put = world
+        .put("/subscriptions/sample", body(properties))
+        .await
+        .expect(201);
+    let value = json!({"displayName": "token", "secret": true, "value": key});
+    let named = world
+        .put("/namedValues/sample", body(value))
+        .await
+        .expect(201);
+    let replies = [
+        put,
+        named,
+        world.get("/subscriptions").await.expect(200),
+        world.get("/subscriptions/sample").await.expect(200),
+        world.get("/namedValues").await.expect(200),
+        world.get("/namedValues/sample").await.expect(200),
+        world.get("/tenant/access").await.expect(200),
+    ];
+    for reply in replies {
+        assert!(!reply.to_string().contains(key), "{reply}");
+    }
+    for table in ["subscriptions", "named_values"] {
+        let sql = format!("SELECT to_jsonb(t)::text FROM {table} t WHERE name = 'sample'");
+        let row: String = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&world.pool)
+            .await
+            .expect("a row");
+        let hex: String = key.bytes().map(|b| format!("{b:02x}")).collect();
+        assert!(!row.contains(key) && !row.contains(&hex), "{row}");
+    }
+}

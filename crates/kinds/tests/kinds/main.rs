@@ -1,0 +1,18 @@
+//! The kinds through the engine, on a real Postgres with the real migrations: what a client sees,
+//! what mails go out, what the gateway hears of.
+
+mod api;
+mod conformance;
+mod email_template;
+mod group;
+mod named_value;
+mod notification;
+mod operation;
+mod policy;
+mod product;
+mod schema;
+mod service;
+mod subscription;
+mod tenant_access;
+mod user;
+mod world;
