@@ -41,6 +41,8 @@ pub struct Facts {
     pub filters: &'static [Filter],
     /// `POST …/{name}/{action}`
     pub actions: &'static [Action],
+    /// `GET …/{name}/{view}`
+    pub views: &'static [Action],
     /// Wire fields that LIST leaves out.
     pub omitted_in_list: &'static [&'static str],
     /// All fields.
@@ -135,6 +137,7 @@ impl<R: Resource> Kind for Of<R> {
             long_delete: R::LONG_DELETE,
             filters: R::FILTERS,
             actions: R::ACTIONS,
+            views: R::VIEWS,
             omitted_in_list: R::OMITTED_IN_LIST,
             fields: R::Contract::FIELDS,
             served: R::SERVED,

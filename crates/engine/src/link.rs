@@ -58,6 +58,8 @@ pub struct Link {
     pub join: Join,
     /// Whether PUT, DELETE and HEAD exist.
     pub writable: bool,
+    /// Whether GET of one target exists, besides the list.
+    pub readable: bool,
     /// What no caller may link or unlink.
     pub rule: fn(Edit<'_>) -> Result<()>,
 }
@@ -116,6 +118,37 @@ fn pairs(link: &Link) -> Result<(&'static str, &'static str, &'static str)> {
         Join::Table { table, parent, target } => Ok((table, parent, target)),
         Join::Column(_) => Err(Error::internal(format!("{} has no table of pairs", link.title))),
     }
+}
+
+/// GET: the target under its own id, if the two are linked.
+///
+/// # Errors
+/// Missing parent, target or link, missing role.
+pub async fn get(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+    let (names, wanted) = split(names)?;
+    let service_name = names.first().cloned().unwrap_or_default();
+    let mut conn = engine.pool.acquire().await?;
+    let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
+    let facts = link.target.facts();
+    let target = Target::new(link.target, request, vec![service_name, wanted])?;
+    let Some(linked) = engine.load(&mut conn, &target, &request.caller, false).await? else {
+        return Err(Error::not_found(facts.noun));
+    };
+    let sql = match link.join {
+        Join::Table { table, parent, target } => {
+            format!("SELECT EXISTS (SELECT FROM {table} WHERE {parent} = $1 AND {target} = $2)")
+        }
+        Join::Column(column) => {
+            format!("SELECT EXISTS (SELECT FROM {} WHERE {column} = $1 AND id = $2)", facts.table)
+        }
+    };
+    let is_linked: bool =
+        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(linked.id).fetch_one(&mut *conn).await?;
+    if !is_linked {
+        return Err(Error::not_found(facts.noun));
+    }
+    let body = verbs::envelope(link.target, &linked.at, &linked.name, linked.entity.as_ref());
+    Ok(Reply::ok(body).with("ETag", crate::etag(linked.rev)))
 }
 
 /// HEAD: 204 when the two are linked, 404 when not.

@@ -46,6 +46,8 @@ pub enum Place<'a> {
     Links(&'a Link, Vec<String>),
     /// An action on a resource; names down to the resource.
     Action(&'static dyn Kind, &'static Action, Vec<String>),
+    /// A view of a resource; names down to the resource.
+    View(&'static dyn Kind, &'static Action, Vec<String>),
 }
 
 impl Registry {
@@ -141,8 +143,14 @@ impl Registry {
             }
             rest.extend(path.tail.as_deref());
             let rest = rest.join("/");
-            let action = kind.facts().actions.iter().find(|a| a.name.eq_ignore_ascii_case(&rest))?;
-            Some(Place::Action(*kind, action, names[..depth].to_vec()))
+            let facts = kind.facts();
+            let named = |actions: &'static [Action]| actions.iter().find(|a| a.name.eq_ignore_ascii_case(&rest));
+            let names = || names[..depth].to_vec();
+            match (named(facts.actions), named(facts.views)) {
+                (Some(action), _) => Some(Place::Action(*kind, action, names())),
+                (None, Some(view)) => Some(Place::View(*kind, view, names())),
+                (None, None) => None,
+            }
         })
     }
 }
@@ -178,6 +186,9 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
         Place::Links(link, names) if request.method == Method::Get => {
             link::list(engine, request, link, names).await
         }
+        Place::Link(link, names) if link.readable && request.method == Method::Get => {
+            link::get(engine, request, link, names).await
+        }
         Place::Link(link, names) if link.writable => match request.method {
             Method::Head => link::exists(engine, request, link, names).await,
             Method::Put => link::put(engine, request, link, names).await,
@@ -188,6 +199,10 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
             let target = Target::new(kind, request, names)?;
             verbs::action::run(engine, request, &target, action).await
         }
-        Place::Collection(..) | Place::Links(..) | Place::Link(..) | Place::Action(..) => refused(),
+        Place::View(kind, view, names) if request.method == Method::Get => {
+            let target = Target::new(kind, request, names)?;
+            verbs::action::run(engine, request, &target, view).await
+        }
+        Place::Collection(..) | Place::Links(..) | Place::Link(..) | Place::Action(..) | Place::View(..) => refused(),
     }
 }

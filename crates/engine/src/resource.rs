@@ -153,7 +153,8 @@ pub trait Resource: Send + Sync + 'static {
     const VERBS: Verbs = Verbs::ALL;
     /// What DELETE does.
     const DELETE: Delete<Self::Contract> = Delete::Row;
-    /// Whether PATCH and DELETE demand `If-Match` (`if_match` column of the contract's operations).
+    /// Whether PATCH and DELETE, and a PUT that only replaces, demand `If-Match` (`if_match` column of the
+    /// contract's operations).
     const IF_MATCH: bool = true;
     /// Whether DELETE is a long-running operation of the contract (APIs and users).
     const LONG_DELETE: bool = false;
@@ -161,6 +162,8 @@ pub trait Resource: Send + Sync + 'static {
     const FILTERS: &'static [Filter] = &[];
     /// `POST …/{name}/{action}`.
     const ACTIONS: &'static [Action] = &[];
+    /// `GET …/{name}/{view}`: what is computed from a resource and is no resource itself.
+    const VIEWS: &'static [Action] = &[];
     /// Whether LIST shows reduced items: these wire fields are left out (contract rules §2).
     const OMITTED_IN_LIST: &'static [&'static str] = &[];
     /// Whether the gateway's configuration depends on this kind.
@@ -231,7 +234,7 @@ pub enum Access {
     Own,
 }
 
-/// `POST …/{name}/{action}` on an existing resource.
+/// `POST …/{name}/{action}` on an existing resource; as a view, `GET …/{name}/{view}` of it.
 pub struct Action {
     /// The segment or segments after the name: `listSecrets`, `confirmations/password/send`.
     pub name: &'static str,

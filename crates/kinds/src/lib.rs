@@ -54,6 +54,7 @@ pub fn registry() -> Registry {
                 target: "api_id",
             },
             writable: true,
+            readable: false,
             rule: link::any,
         })
         .link(Link {
@@ -68,6 +69,7 @@ pub fn registry() -> Registry {
                 target: "group_id",
             },
             writable: true,
+            readable: false,
             rule: link::any,
         })
         .link(Link {
@@ -78,6 +80,7 @@ pub fn registry() -> Registry {
             target: kind::<subscription::Subscription>(),
             join: Join::Column("scope_product_id"),
             writable: false,
+            readable: false,
             rule: link::any,
         })
         .link(Link {
@@ -92,6 +95,7 @@ pub fn registry() -> Registry {
                 target: "product_id",
             },
             writable: false,
+            readable: false,
             rule: link::any,
         })
         .link(Link {
@@ -106,6 +110,7 @@ pub fn registry() -> Registry {
                 target: "user_id",
             },
             writable: true,
+            readable: false,
             rule: group::membership,
         })
         .link(Link {
@@ -120,6 +125,7 @@ pub fn registry() -> Registry {
                 target: "group_id",
             },
             writable: false,
+            readable: false,
             rule: link::any,
         })
         .link(Link {
@@ -130,6 +136,7 @@ pub fn registry() -> Registry {
             target: kind::<subscription::Subscription>(),
             join: Join::Column("owner_id"),
             writable: false,
+            readable: true,
             rule: link::any,
         })
 }

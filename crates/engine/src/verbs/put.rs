@@ -32,7 +32,7 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     let mut tx = engine.pool.begin().await?;
     if let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? {
         authorise(&row.at, target, Access::Write, "write")?;
-        request.if_match.check(Some(row.rev), facts.if_match && !facts.verbs.create && facts.verbs.delete)?;
+        request.if_match.check(Some(row.rev), facts.if_match && !facts.verbs.create)?;
         let mut violations = Violations::default();
         let flat = flatten(kind, request, &mut violations)?;
         let given: Vec<String> = flat.keys().cloned().collect();
