@@ -131,6 +131,22 @@ impl Resource for User {
         },
     ];
 
+    const VIEWS: &'static [Action] = &[Action {
+        name: "identities",
+        operation: "UserIdentities_List",
+        summary: "Lists the ways in which the user can sign in.",
+        access: Access::Read,
+        status: 200,
+        run: |_, user| {
+            Box::pin(async move {
+                let identities = &typed::<UserContract>(user)?.identities.0;
+                Ok(Reply::ok(
+                    json!({"value": identities, "count": identities.len()}),
+                ))
+            })
+        },
+    }];
+
     fn example() -> Value {
         json!({"firstName": "Ann", "lastName": "Novak", "email": "ann@example.org", "state": "active", "note": "Met at the fair."})
     }

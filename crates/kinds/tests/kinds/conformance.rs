@@ -136,7 +136,10 @@ async fn an_unknown_property_is_refused_by_name() {
     for (kind, item) in below_services(&world) {
         let mut properties = kind.example();
         properties["nonsense"] = json!(1);
-        let targets = world.put(&item, body(properties)).await.targets();
+        let put = world
+            .send(Method::Put, &item, Some("*"), body(properties))
+            .await;
+        let targets = put.targets();
         assert_eq!(targets, ["properties.nonsense"], "{item}");
     }
 }

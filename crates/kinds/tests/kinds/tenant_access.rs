@@ -33,6 +33,11 @@ async fn access_is_off_until_it_is_switched_on_and_never_shows_its_keys() {
         (&put["name"], &put["properties"]["principalId"]),
         (&json!("gitAccess"), &json!("git"))
     );
+    let unconditional = world
+        .put("/tenant/access", body(json!({"enabled": false})))
+        .await
+        .expect(400);
+    assert_eq!(unconditional["error"]["code"], "PreconditionRequired");
     world.delete("/tenant/access").await.expect(405);
 }
 

@@ -195,6 +195,39 @@ async fn the_administrator_stays() {
 }
 
 #[tokio::test]
+async fn a_user_s_identities_and_subscriptions_are_read_below_the_user() {
+    let world = World::new().await;
+    world.put("/users/ann", ann()).await.expect(201);
+    let identities = world.get("/users/ann/identities").await.expect(200);
+    assert_eq!(
+        identities,
+        json!({"value": [{"provider": "Basic", "id": "ann@example.org"}], "count": 1})
+    );
+    world
+        .post("/users/ann/identities", Value::Null)
+        .await
+        .expect(405);
+
+    let own = json!({"scope": "/apis", "displayName": "Ann's key", "ownerId": "/users/ann"});
+    world
+        .put("/subscriptions/sample", body(own))
+        .await
+        .expect(201);
+    let read = world.get("/users/ann/subscriptions/sample").await;
+    assert!(read.header("ETag").is_some());
+    assert_eq!(
+        read.expect(200),
+        world.get("/subscriptions/sample").await.expect(200)
+    );
+    world
+        .get("/users/ann/subscriptions/master")
+        .await
+        .expect(404);
+    world.get("/users/1/subscriptions/sample").await.expect(404);
+    world.get("/users/ann/groups/developers").await.expect(405);
+}
+
+#[tokio::test]
 async fn tokens_of_a_user_end_within_thirty_days() {
     let world = World::new().await;
     let token = async |properties: Value| world.post("/users/1/token", body(properties)).await;
