@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Builds Portico and the sample web service and runs both until Ctrl-C. What `make run` does.
 #
-#   PROFILE=dev scripts/run.sh [flags of `portico serve`]
+#   PROFILE=release scripts/run.sh [flags of `portico serve`]
 #
 # Every variable of `portico serve` counts (README, Configuration). State lies in .portico: the data folder, a local
 # certificate authority with the management API's certificate, and the sample's generated key.
@@ -13,7 +13,7 @@ cd "$repository"
 . scripts/lib.sh
 
 scripts/prepare.sh run
-build "${PROFILE:-release}" portico azureml
+build "${PROFILE:-dev}" portico azureml
 
 export PORTICO_DATA_DIR=${PORTICO_DATA_DIR:-$(data_folder)}
 mkdir -p .portico
