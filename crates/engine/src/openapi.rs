@@ -288,10 +288,18 @@ impl Document {
     fn schemas(&mut self, kind: &'static dyn Kind) {
         let facts = kind.facts();
         let derived = kind.schema();
+        // Kinds name their types for themselves (`State`); in the document each name is the kind's own (`ProductState`).
+        let own = |name: &str| {
+            let plain = name.split('_').next().unwrap_or(name);
+            if plain.starts_with(facts.title) { plain.to_owned() } else { format!("{}{plain}", facts.title) }
+        };
         for (name, schema) in derived.named {
-            self.schemas.entry(name).or_insert_with(|| serde_json::to_value(schema).unwrap_or_default());
+            let mut schema = serde_json::to_value(schema).unwrap_or_default();
+            rename(&mut schema, &own);
+            self.schemas.insert(own(&name), schema);
         }
-        let derived = serde_json::to_value(derived.schema).unwrap_or_default();
+        let mut derived = serde_json::to_value(derived.schema).unwrap_or_default();
+        rename(&mut derived, &own);
         let mut outer = Map::new();
         outer.insert("id".into(), json!({"type": "string", "readOnly": true, "description": "Resource id."}));
         outer.insert("type".into(), json!({"type": "string", "readOnly": true, "description": "Resource type.", "examples": [type_name(kind)]}));
@@ -380,6 +388,22 @@ impl Document {
                     "target": {"type": "string", "description": "Wire name of the field."}}}}
             }}}
         }));
+    }
+}
+
+/// Rewrites the references to schemas.
+fn rename(schema: &mut Value, name: &impl Fn(&str) -> String) {
+    match schema {
+        Value::Object(map) => {
+            for (key, value) in map {
+                match value.as_str().and_then(|text| text.strip_prefix("#/components/schemas/")) {
+                    Some(old) if key == "$ref" => *value = format!("#/components/schemas/{}", name(old)).into(),
+                    _ => rename(value, name),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|value| rename(value, name)),
+        _ => {}
     }
 }
 

@@ -5,17 +5,28 @@
 
 pub mod activation;
 pub mod api;
+pub mod api_version_set;
+pub mod authorization_server;
+pub mod backend;
+pub mod cache;
 pub mod email_template;
 pub mod group;
+pub mod identity_provider;
+pub mod issue;
 pub mod named_value;
 pub mod notification;
 pub mod notify;
+pub mod openid_connect_provider;
 pub mod operation;
 pub mod policy;
+pub mod policy_fragment;
 pub mod product;
 pub mod recipient;
+pub mod schema;
 pub mod service;
 pub mod subscription;
+pub mod tag;
+pub mod tag_description;
 pub mod tenant_access;
 pub mod user;
 
@@ -42,6 +53,65 @@ pub fn registry() -> Registry {
         .with::<recipient::RecipientEmail>()
         .with::<email_template::EmailTemplate>()
         .with::<tenant_access::TenantAccess>()
+        .with::<tag::Tag>()
+        .with::<tag_description::TagDescription>()
+        .with::<api_version_set::ApiVersionSet>()
+        .with::<backend::Backend>()
+        .with::<policy_fragment::PolicyFragment>()
+        .with::<schema::GlobalSchema>()
+        .with::<schema::ApiSchema>()
+        .with::<cache::Cache>()
+        .with::<openid_connect_provider::OpenidConnectProvider>()
+        .with::<authorization_server::AuthorizationServer>()
+        .with::<identity_provider::IdentityProvider>()
+        .with::<issue::Issue>()
+        .with::<issue::Comment>()
+        .with::<issue::Attachment>()
+        .link(Link {
+            title: "ApiTag",
+            parent: kind::<api::Api>(),
+            segment: "tags",
+            parameter: "tagId",
+            target: kind::<tag::Tag>(),
+            join: Join::Table {
+                table: "api_tags",
+                parent: "api_id",
+                target: "tag_id",
+            },
+            writable: true,
+            readable: true,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "OperationTag",
+            parent: kind::<operation::Operation>(),
+            segment: "tags",
+            parameter: "tagId",
+            target: kind::<tag::Tag>(),
+            join: Join::Table {
+                table: "operation_tags",
+                parent: "operation_id",
+                target: "tag_id",
+            },
+            writable: true,
+            readable: true,
+            rule: link::any,
+        })
+        .link(Link {
+            title: "ProductTag",
+            parent: kind::<product::Product>(),
+            segment: "tags",
+            parameter: "tagId",
+            target: kind::<tag::Tag>(),
+            join: Join::Table {
+                table: "product_tags",
+                parent: "product_id",
+                target: "tag_id",
+            },
+            writable: true,
+            readable: true,
+            rule: link::any,
+        })
         .link(Link {
             title: "ProductApi",
             parent: kind::<product::Product>(),

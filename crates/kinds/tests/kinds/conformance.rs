@@ -1,7 +1,7 @@
 //! What holds for every kind alike, driven by the kinds' own examples.
 
 use crate::world::{World, body};
-use engine::{FilterKind, Kind, Method, NameRule, Value, json, sqlx};
+use engine::{FilterKind, Kind, Method, NameRule, Resource as _, Value, json, sqlx};
 
 /// Names that stand for the parents of nested kinds; all of them come with a service.
 fn parent_name(segment: &str) -> &'static str {
@@ -10,6 +10,7 @@ fn parent_name(segment: &str) -> &'static str {
         "operations" => "retrieve-resource",
         "products" => "unlimited",
         "notifications" => "BCC",
+        "issues" => "reported",
         other => panic!("name an existing parent among {other}"),
     }
 }
@@ -27,6 +28,8 @@ fn name(kind: &dyn Kind) -> &'static str {
     match kind.facts().name {
         // A recipient is named like the user that it is.
         NameRule::Id { .. } if kind.facts().segment == "recipientUsers" => "1",
+        // A description belongs to a tag of the same name.
+        NameRule::Id { .. } if kind.facts().segment == "tagDescriptions" => "labelled",
         NameRule::Id { .. } => "sample",
         NameRule::Fixed(names) => names[0],
         NameRule::Email => "ops@example.org",
@@ -34,8 +37,20 @@ fn name(kind: &dyn Kind) -> &'static str {
     }
 }
 
-/// Every kind below a service, with the path of an item.
-fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
+/// Every kind below a service, with the path of an item. Makes the parents that no new service has.
+async fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
+    for (path, example) in [
+        (
+            "/apis/echo-api/issues/reported",
+            kinds::issue::Issue::example(),
+        ),
+        ("/tags/labelled", kinds::tag::Tag::example()),
+    ] {
+        world
+            .send(Method::Put, path, None, body(example))
+            .await
+            .expect(201);
+    }
     world
         .engine
         .registry
@@ -50,7 +65,7 @@ fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
 #[tokio::test]
 async fn an_example_can_be_created_read_replaced_changed_and_deleted() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world) {
+    for (kind, item) in below_services(&world).await {
         let facts = kind.facts();
         let existed = world.head(&item).await.status != 404;
         let put = world
@@ -133,7 +148,7 @@ async fn an_example_can_be_created_read_replaced_changed_and_deleted() {
 #[tokio::test]
 async fn an_unknown_property_is_refused_by_name() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world) {
+    for (kind, item) in below_services(&world).await {
         let mut properties = kind.example();
         properties["nonsense"] = json!(1);
         let put = world
@@ -147,7 +162,7 @@ async fn an_unknown_property_is_refused_by_name() {
 #[tokio::test]
 async fn every_required_field_that_is_missing_is_named_at_once() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world) {
+    for (kind, item) in below_services(&world).await {
         let required: Vec<&str> = kind
             .facts()
             .fields
@@ -168,7 +183,7 @@ async fn every_required_field_that_is_missing_is_named_at_once() {
 #[tokio::test]
 async fn every_declared_filter_works_and_no_other() {
     let world = World::new().await;
-    for (kind, _) in below_services(&world) {
+    for (kind, _) in below_services(&world).await {
         let collection = collection(kind);
         for filter in kind.facts().filters {
             let condition = match filter.kind {
