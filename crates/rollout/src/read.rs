@@ -5,8 +5,9 @@ use engine::{Codec, PgConnection, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
-    Api, Entity, Group, KeyNames, Kind, NamedValue, Operation, Policy, PolicyScope, Product, Representation, Response,
-    Service, Subscription, SubscriptionScope, User,
+    Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Group, KeyNames, Kind, NamedValue, Operation, Policy,
+    PolicyScope, PoolMember, Product, Representation, Response, Service, Subscription, SubscriptionScope, User, Version,
+    VersionScheme,
 };
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -24,6 +25,8 @@ pub(crate) const TABLES: &[&str] = &[
     "api_policies",
     "operation_policies",
     "named_values",
+    "backends",
+    "policy_fragments",
 ];
 
 /// Which entity the rows of a table become.
@@ -36,6 +39,8 @@ pub(crate) fn kind(table: &str) -> Kind {
         "subscriptions" => Kind::Subscription,
         "users" => Kind::User,
         "named_values" => Kind::NamedValue,
+        "backends" => Kind::Backend,
+        "policy_fragments" => Kind::Fragment,
         _ => Kind::Policy,
     }
 }
@@ -74,7 +79,9 @@ impl Reader {
             }
             "apis" => {
                 "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \
-                 x.subscription_key_parameter_names, x.type, x.api_revision, x.is_current FROM apis x WHERE true"
+                 x.subscription_key_parameter_names, x.type, x.api_revision, x.is_current, x.api_version, v.versioning_scheme, \
+                 v.version_query_name, v.version_header_name FROM apis x LEFT JOIN api_version_sets v ON v.parent_id = x.parent_id \
+                 AND lower(v.name) = lower(regexp_replace(x.api_version_set_id, '^.*/', '')) WHERE true"
             }
             "api_operations" => {
                 "SELECT x.id, x.parent_id, a.parent_id AS service_id, x.name, x.display_name, x.method, x.url_template, x.request, x.responses \
@@ -107,6 +114,12 @@ impl Reader {
                  JOIN api_operations o ON o.id = x.parent_id JOIN apis a ON a.id = o.parent_id WHERE true"
             }
             "named_values" => "SELECT x.id, x.parent_id, x.display_name, x.value, x.secret, x.secret_value FROM named_values x WHERE true",
+            "backends" => {
+                "SELECT x.id, x.parent_id, x.name, x.url, x.credentials, x.tls, x.circuit_breaker, x.pool, x.type FROM backends x WHERE true"
+            }
+            "policy_fragments" => {
+                "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format, x.name FROM policy_fragments x WHERE true"
+            }
             other => return Err(Error::Row { what: other.to_owned(), problem: "not a table of the gateway".into() }),
         };
         let rows = match ids {
@@ -171,6 +184,11 @@ impl Reader {
                     secret,
                 })
             }
+            "backends" => Entity::Backend(backend(row)?),
+            "policy_fragments" => {
+                let Policy { id, service_id, xml, format, .. } = policy(table, row, &what)?;
+                Entity::Fragment(Fragment { id, service_id, name: row.try_get("name")?, xml, format })
+            }
             _ => Entity::Policy(policy(table, row, &what)?),
         })
     }
@@ -221,11 +239,107 @@ fn api(row: &PgRow, what: &str) -> Result<Api, Error> {
         subscription_required: row.try_get("subscription_required")?,
         key_names: spelled::<KeyNames>(what, row.try_get("subscription_key_parameter_names")?)?,
         api_type: spelled(what, Value::String(kind))?,
-        version: None,
+        version: version(row)?,
         revision: row.try_get("api_revision")?,
         is_current: row.try_get("is_current")?,
         timeout_ms: None,
     })
+}
+
+/// The version of an API that belongs to a version set.
+fn version(row: &PgRow) -> Result<Option<Version>, Error> {
+    let name: Option<String> = row.try_get("api_version")?;
+    let parameter = |column: &str| -> Result<String, Error> { Ok(row.try_get::<Option<String>, _>(column)?.unwrap_or_default()) };
+    let scheme = match row.try_get::<Option<String>, _>("versioning_scheme")?.as_deref() {
+        None => return Ok(None),
+        Some("Query") => VersionScheme::Query(parameter("version_query_name")?),
+        Some("Header") => VersionScheme::Header(parameter("version_header_name")?),
+        Some(_) => VersionScheme::Segment,
+    };
+    Ok(Some(Version { scheme, name: name.unwrap_or_default() }))
+}
+
+/// Names with lists of texts, as credentials hold them.
+fn lists(value: &Value) -> Vec<(String, Vec<String>)> {
+    let texts = |list: &Value| list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+    value.as_object().into_iter().flatten().map(|(name, list)| (name.clone(), texts(list))).collect()
+}
+
+fn backend(row: &PgRow) -> Result<Backend, Error> {
+    let json = |column: &str| -> Result<Value, Error> { Ok(row.try_get::<Option<Value>, _>(column)?.unwrap_or_default()) };
+    let (credentials, tls, breaker, pool) = (json("credentials")?, json("tls")?, json("circuit_breaker")?, json("pool")?);
+    let rule = &breaker["rules"][0];
+    let condition = &rule["failureCondition"];
+    let milliseconds = |value: &Value| value.as_str().and_then(duration_ms).unwrap_or_default();
+    let circuit_breaker = rule.is_object().then(|| CircuitBreaker {
+        failures: condition["count"].as_u64().unwrap_or(1),
+        interval_ms: milliseconds(&condition["interval"]),
+        trip_ms: milliseconds(&rule["tripDuration"]),
+        statuses: condition["statusCodeRanges"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|range| {
+                Some((u16::try_from(range["min"].as_u64()?).ok()?, u16::try_from(range["max"].as_u64()?).ok()?))
+            })
+            .collect(),
+        connection_errors: condition["errorReasons"].as_array().is_some_and(|reasons| !reasons.is_empty()),
+        accept_retry_after: rule["acceptRetryAfter"].as_bool().unwrap_or_default(),
+    });
+    let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    Ok(Backend {
+        id: row.try_get("id")?,
+        service_id: row.try_get("parent_id")?,
+        name: row.try_get("name")?,
+        url: row.try_get("url")?,
+        credentials: Credentials {
+            headers: lists(&credentials["header"]),
+            query: lists(&credentials["query"]),
+            authorization: credentials["authorization"]["scheme"].as_str().map(|scheme| {
+                (scheme.to_owned(), credentials["authorization"]["parameter"].as_str().unwrap_or_default().to_owned())
+            }),
+            certificate: credentials["certificate"][0].as_str().map(str::to_owned),
+        },
+        accept_any_chain: tls["validateCertificateChain"] == Value::Bool(false),
+        accept_any_name: tls["validateCertificateName"] == Value::Bool(false),
+        circuit_breaker,
+        pool: pool["services"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|member| {
+                Some(PoolMember {
+                    backend: member["id"].as_str()?.rsplit('/').next()?.to_owned(),
+                    priority: number(&member["priority"]),
+                    weight: number(&member["weight"]),
+                })
+            })
+            .collect(),
+    })
+}
+
+/// Milliseconds of an ISO 8601 duration of days, hours, minutes and seconds, such as `PT1M30S`.
+fn duration_ms(text: &str) -> Option<u64> {
+    let rest = text.strip_prefix('P')?;
+    let (days, time) = rest.split_once('T').unwrap_or((rest, ""));
+    let mut total = 0.0;
+    for (part, units) in [(days, [('W', 604_800.0), ('D', 86_400.0)].as_slice()), (time, &[('H', 3600.0), ('M', 60.0), ('S', 1.0)])] {
+        let mut digits = String::new();
+        for c in part.chars() {
+            if c.is_ascii_digit() || c == '.' {
+                digits.push(c);
+                continue;
+            }
+            let (_, seconds) = units.iter().find(|(unit, _)| *unit == c)?;
+            total += digits.parse::<f64>().ok()? * seconds;
+            digits.clear();
+        }
+        if !digits.is_empty() {
+            return None;
+        }
+    }
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no sign is read, and no interval is that long")]
+    Some((total * 1000.0) as u64)
 }
 
 fn operation(row: &PgRow) -> Result<Operation, Error> {
@@ -332,4 +446,24 @@ fn policy(table: &str, row: &PgRow, what: &str) -> Result<Policy, Error> {
         xml: row.value,
         format,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::duration_ms;
+
+    #[test]
+    fn iso_durations_are_read_in_milliseconds() {
+        for (text, expected) in [
+            ("PT1M", Some(60_000)),
+            ("PT1M30S", Some(90_000)),
+            ("P1DT2H", Some(93_600_000)),
+            ("PT0.5S", Some(500)),
+            ("1M", None),
+            ("PT5", None),
+            ("PT5X", None),
+        ] {
+            assert_eq!(duration_ms(text), expected, "{text}");
+        }
+    }
 }
