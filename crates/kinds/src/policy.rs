@@ -57,20 +57,46 @@ fn validate(contract: &PolicyContract, scope: Scope, violations: &mut Violations
         );
         return;
     };
-    // There are no fragments yet, so an `include-fragment` names one that does not exist.
-    let checked = policy::parse(&contract.value, format, scope)
-        .and_then(|document| document.resolve_fragments(&|_| None));
-    if let Err(problems) = checked {
-        for problem in problems {
-            violations.add(
-                "value",
-                format!(
-                    "is wrong at line {}, column {}: {}",
-                    problem.line, problem.column, problem.message
-                ),
-            );
-        }
+    if let Err(problems) = policy::parse(&contract.value, format, scope) {
+        report(&problems, violations);
     }
+}
+
+/// The problems of a policy text as violations of its field.
+pub(crate) fn report(problems: &[policy::Problem], violations: &mut Violations) {
+    for problem in problems {
+        violations.add(
+            "value",
+            format!("is wrong at line {}, column {}: {}", problem.line, problem.column, problem.message),
+        );
+    }
+}
+
+/// Every fragment that the document includes must exist and fit where it is included.
+async fn check_fragments(cx: &mut Cx<'_>, new: &PolicyContract, scope: Scope) -> Result<()> {
+    if !new.value.contains("include-fragment") {
+        return Ok(());
+    }
+    let stored: Vec<(String, String, String)> =
+        sqlx::query_as("SELECT lower(name), value, format FROM policy_fragments WHERE parent_id = $1")
+            .bind(cx.service.id)
+            .fetch_all(&mut *cx.conn)
+            .await?;
+    let mut fragments = std::collections::HashMap::new();
+    for (name, value, format) in stored {
+        let format = if format == "rawxml" { TextFormat::RawXml } else { TextFormat::Xml };
+        let fragment = policy::parse(&value, format, Scope::Fragment)
+            .map_err(|_| Error::internal(format!("the stored fragment {name} cannot be read")))?;
+        fragments.insert(name, fragment);
+    }
+    let Some(format) = new.format.text() else { return Ok(()) };
+    let mut violations = Violations::default();
+    let resolved = policy::parse(&new.value, format, scope)
+        .and_then(|document| document.resolve_fragments(&|name| fragments.get(&name.to_lowercase()).cloned()));
+    if let Err(problems) = resolved {
+        report(&problems, &mut violations);
+    }
+    violations.into_result()
 }
 
 /// Every named value that the document uses must exist.
@@ -167,6 +193,7 @@ macro_rules! policy_kind {
             ) -> BoxFuture<'a, Result<()>> {
                 Box::pin(async move {
                     check_named_values(cx, new).await?;
+                    check_fragments(cx, new, $scope).await?;
                     normalise(new)
                 })
             }

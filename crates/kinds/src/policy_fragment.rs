@@ -66,15 +66,7 @@ impl Resource for PolicyFragment {
             return;
         };
         if let Err(problems) = policy::parse(&fragment.value, format, Scope::Fragment) {
-            for problem in problems {
-                violations.add(
-                    "value",
-                    format!(
-                        "is wrong at line {}, column {}: {}",
-                        problem.line, problem.column, problem.message
-                    ),
-                );
-            }
+            crate::policy::report(&problems, violations);
         }
     }
 

@@ -8,8 +8,9 @@ use crate::{Error, one_line};
 /// Values of a template's variables, by name (`DevFirstName`).
 pub type Variables = serde_json::Map<String, serde_json::Value>;
 
-/// Columns of the text part.
-const TEXT_WIDTH: usize = 78;
+/// Columns of the text part: so many that links are never cut, because they must survive being copied.
+/// Readers wrap lines themselves, and the transfer encoding keeps them short on the way.
+const TEXT_WIDTH: usize = 4000;
 
 /// Where in a template something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -115,7 +116,7 @@ pub fn render(subject: &str, body: &str, variables: &Variables) -> Result<Render
     let subject = one_line(&fill(Part::Subject, subject, Output::Text)?);
     let html = fill(Part::Body, body, Output::Html)?;
     let text =
-        html2text::from_read(html.as_bytes(), TEXT_WIDTH).map_err(|error| Error::Render {
+        html2text::config::plain().no_link_wrapping().string_from_read(html.as_bytes(), TEXT_WIDTH).map_err(|error| Error::Render {
             part: Part::Body,
             problem: error.to_string(),
         })?;
@@ -144,6 +145,15 @@ mod tests {
             serde_json::Value::Object(map) => map,
             _ => Variables::new(),
         }
+    }
+
+    #[test]
+    fn a_link_is_whole_in_the_text_part() {
+        let url = format!("https://portal.example.com/confirm?ticket={}", "a".repeat(120));
+        let values = variables(json!({"ConfirmUrl": url}));
+        let body = "<p>Follow <a href=\"$ConfirmUrl\">this link</a> or copy it: $ConfirmUrl</p>";
+        let rendered = render("Hello", body, &values).expect("a correct template");
+        assert_eq!(rendered.text.matches(&url).count(), 2, "{}", rendered.text);
     }
 
     #[test]
