@@ -30,7 +30,6 @@ fi
 processes=()
 stop() {
     trap - INT TERM EXIT
-    # Ctrl-C has already told both, as members of the terminal's group; a second SIGTERM changes nothing.
     kill -TERM "${processes[@]}" 2>/dev/null || true
     wait "${processes[@]}" 2>/dev/null || true
 }
@@ -38,11 +37,12 @@ trap 'stop; exit 130' INT
 trap 'stop; exit 143' TERM
 trap stop EXIT
 
+# setsid: Ctrl-C reaches this script only, not also the Postgres that Portico must be the one to stop.
 # setpriv: if this script is killed without a chance to clean up, the kernel ends both.
-AZUREML_API_KEY=$(cat "$key_file") setpriv --pdeathsig TERM "$(program azureml)" \
+AZUREML_API_KEY=$(cat "$key_file") setsid setpriv --pdeathsig TERM "$(program azureml)" \
     --listen "${AZUREML_LISTEN:-127.0.0.1:8090}" --workspace demo --service hashing --state-dir .portico/azureml &
 processes+=($!)
-setpriv --pdeathsig TERM "$(program portico)" serve "$@" &
+setsid setpriv --pdeathsig TERM "$(program portico)" serve "$@" &
 processes+=($!)
 echo "The sample web service's workspace is 'demo', its service 'hashing', its key in $key_file."
 if [ -f .portico/tls/ca.pem ]; then
