@@ -33,6 +33,7 @@ pub fn document(registry: &Registry, version: &str, extra: Vec<Extra>) -> Value 
     let mut out = Document::default();
     for kind in registry.kinds() {
         out.kind(*kind);
+        out.views(*kind);
     }
     for link in registry.links() {
         out.link(link);
@@ -210,7 +211,7 @@ impl Document {
                 responses["201"] = described_with("The created entity.", item.clone(), example.clone());
             }
             let mut operation = self.operation(
-                format!("{title}_CreateOrUpdate"), title, format!("Creates or replaces the {noun}."), Access::Write, with(vec![if_match(false)]), responses,
+                format!("{title}_CreateOrUpdate"), title, format!("Creates or replaces the {noun}."), Access::Write, with(vec![if_match(facts.if_match && !verbs.create)]), responses,
             );
             if kind.facts().fields.iter().any(|f| f.access == FieldAccess::ReadWrite) {
                 operation["requestBody"] = body.clone();
@@ -244,6 +245,21 @@ impl Document {
         }
     }
 
+    /// `GET …/{name}/{view}`
+    fn views(&mut self, kind: &'static dyn Kind) {
+        let facts = kind.facts();
+        let mut chain = kind.parents();
+        chain.push(kind);
+        let parameters = self.path_parameters(&chain);
+        for view in facts.views {
+            let operation = self.operation(
+                view.operation.to_owned(), facts.title, view.summary.to_owned(), view.access, parameters.clone(),
+                json!({view.status.to_string(): described("The view.", Some(json!({"type": "object"})), false)}),
+            );
+            self.add(&format!("{}/{}", item_path(kind), view.name), "get", operation);
+        }
+    }
+
     fn link(&mut self, link: &Link) {
         let mut chain = link.parent.parents();
         chain.push(link.parent);
@@ -259,7 +275,7 @@ impl Document {
         );
         self.tags.push(json!({"name": link.title, "description": format!("`{}/{}`", type_name(link.parent), link.segment)}));
         self.add(&collection, "get", operation);
-        if !link.writable {
+        if !link.writable && !link.readable {
             return;
         }
         self.parameters.entry(link.parameter.to_owned()).or_insert_with(|| {
@@ -270,6 +286,16 @@ impl Document {
         parameters.insert(parameters.len() - 1, reference("parameters", link.parameter));
         let path = format!("{collection}/{{{}}}", link.parameter);
         let item = reference("schemas", &format!("{title}Contract"));
+        if link.readable {
+            let operation = self.operation(
+                format!("{}_Get", link.title), link.title, format!("Gets the {to} of the {from}."), Access::Read, parameters.clone(),
+                json!({"200": described("The entity.", Some(item.clone()), true)}),
+            );
+            self.add(&path, "get", operation);
+        }
+        if !link.writable {
+            return;
+        }
         let summaries = [
             ("head", "CheckEntityExists", Access::Read, format!("Tells whether the {to} belongs to the {from}."),
              json!({"204": described("It does.", None, false)})),
@@ -278,6 +304,11 @@ impl Document {
             ("delete", "Delete", Access::Write, format!("Removes the {to} from the {from}."),
              json!({"200": described("Removed.", None, false), "204": described("It did not belong to it.", None, false)})),
         ];
+        let mut summaries = summaries;
+        if link.readable {
+            summaries[0].1 = "GetEntityState";
+            summaries[0].4 = json!({"200": described("It does.", None, true)});
+        }
         for (method, id, access, summary, responses) in summaries {
             let operation = self.operation(format!("{}_{id}", link.title), link.title, summary, access, parameters.clone(), responses);
             self.add(&path, method, operation);

@@ -189,6 +189,12 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
         Place::Link(link, names) if link.readable && request.method == Method::Get => {
             link::get(engine, request, link, names).await
         }
+        // The contract's HEAD of a link that can be read is that of an entity (`Tag_GetEntityStateByApi`).
+        Place::Link(link, names) if link.readable && request.method == Method::Head => {
+            let mut reply = link::get(engine, request, link, names).await?;
+            reply.body = None;
+            Ok(reply)
+        }
         Place::Link(link, names) if link.writable => match request.method {
             Method::Head => link::exists(engine, request, link, names).await,
             Method::Put => link::put(engine, request, link, names).await,

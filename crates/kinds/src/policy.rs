@@ -67,7 +67,10 @@ pub(crate) fn report(problems: &[policy::Problem], violations: &mut Violations) 
     for problem in problems {
         violations.add(
             "value",
-            format!("is wrong at line {}, column {}: {}", problem.line, problem.column, problem.message),
+            format!(
+                "is wrong at line {}, column {}: {}",
+                problem.line, problem.column, problem.message
+            ),
         );
     }
 }
@@ -77,22 +80,30 @@ async fn check_fragments(cx: &mut Cx<'_>, new: &PolicyContract, scope: Scope) ->
     if !new.value.contains("include-fragment") {
         return Ok(());
     }
-    let stored: Vec<(String, String, String)> =
-        sqlx::query_as("SELECT lower(name), value, format FROM policy_fragments WHERE parent_id = $1")
-            .bind(cx.service.id)
-            .fetch_all(&mut *cx.conn)
-            .await?;
+    let stored: Vec<(String, String, String)> = sqlx::query_as(
+        "SELECT lower(name), value, format FROM policy_fragments WHERE parent_id = $1",
+    )
+    .bind(cx.service.id)
+    .fetch_all(&mut *cx.conn)
+    .await?;
     let mut fragments = std::collections::HashMap::new();
     for (name, value, format) in stored {
-        let format = if format == "rawxml" { TextFormat::RawXml } else { TextFormat::Xml };
+        let format = if format == "rawxml" {
+            TextFormat::RawXml
+        } else {
+            TextFormat::Xml
+        };
         let fragment = policy::parse(&value, format, Scope::Fragment)
             .map_err(|_| Error::internal(format!("the stored fragment {name} cannot be read")))?;
         fragments.insert(name, fragment);
     }
-    let Some(format) = new.format.text() else { return Ok(()) };
+    let Some(format) = new.format.text() else {
+        return Ok(());
+    };
     let mut violations = Violations::default();
-    let resolved = policy::parse(&new.value, format, scope)
-        .and_then(|document| document.resolve_fragments(&|name| fragments.get(&name.to_lowercase()).cloned()));
+    let resolved = policy::parse(&new.value, format, scope).and_then(|document| {
+        document.resolve_fragments(&|name| fragments.get(&name.to_lowercase()).cloned())
+    });
     if let Err(problems) = resolved {
         report(&problems, &mut violations);
     }

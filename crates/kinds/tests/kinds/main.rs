@@ -2,6 +2,7 @@
 //! what mails go out, what the gateway hears of.
 
 mod api;
+mod api_version_set;
 mod conformance;
 mod email_template;
 mod group;
@@ -13,6 +14,7 @@ mod product;
 mod schema;
 mod service;
 mod subscription;
+mod tag;
 mod tenant_access;
 mod user;
 mod world;

@@ -58,12 +58,20 @@ async fn a_fragment_that_does_not_exist_is_refused() {
         .await
         .expect(201);
     world
-        .put("/apis/echo-api/policies/policy", body(json!({"value": value})))
+        .put(
+            "/apis/echo-api/policies/policy",
+            body(json!({"value": value})),
+        )
         .await
         .expect(200);
     let used = world.delete("/policyFragments/common").await.expect(400);
-    let message = used["error"]["details"][0]["message"].as_str().expect("a message");
-    assert!(message.contains("/apis/echo-api/policies/policy"), "{message}");
+    let message = used["error"]["details"][0]["message"]
+        .as_str()
+        .expect("a message");
+    assert!(
+        message.contains("/apis/echo-api/policies/policy"),
+        "{message}"
+    );
 }
 
 #[tokio::test]
