@@ -1,1 +1,38 @@
-//! gateway
+//! The data plane: takes calls, finds their service, API and operation, checks who calls, applies policies, and passes them on.
+//!
+//! The life of a request, in the order of the files: [`listen`] accepts connections and refuses malformed heads; `pipeline` finds
+//! the way through the snapshot and runs the sections inbound, backend, outbound and, after an error, on-error; each step is one
+//! file in `policies`; `upstream` holds the pooled connections to backends; `telemetry` takes the record of the call when its last
+//! byte is gone. Everything of one call is in an `Exchange`, which expressions see through `context`.
+//!
+//! Configuration comes as a [`snapshot::Snapshot`], swapped whole by [`Gateway::publish`]: a call keeps the one it began with. The
+//! gateway knows no database; what must outlive the process, the counters of quotas, is handed out by [`Counters`].
+//!
+//! Bodies are streamed unless a policy reads them. Failures are a [`Fault`] with the published source and reason, which `on-error`
+//! sees as `context.LastError`.
+//!
+//! To add a policy: the step comes from the policy crate; the `match` in `policies` then does not compile until a file applies it.
+
+mod body;
+mod cache;
+mod circuit;
+mod clock;
+mod context;
+mod counter;
+mod exchange;
+mod fault;
+mod listen;
+mod options;
+mod pipeline;
+mod policies;
+mod rate;
+mod telemetry;
+mod upstream;
+mod uri;
+
+pub use clock::{Clock, Random, SystemClock, SystemRandom};
+pub use counter::{CounterDelta, CounterKey, CounterTotal, Counters};
+pub use fault::Fault;
+pub use listen::{Gateway, ServeError};
+pub use options::{Identity, Limits, Options, Timeouts};
+pub use telemetry::{CacheOutcome, Metric, NoTelemetry, Record, Telemetry, TraceEntry};

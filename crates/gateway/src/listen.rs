@@ -1,0 +1,202 @@
+//! Connections from clients.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+
+use arc_swap::ArcSwap;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use rustls::ServerConfig;
+use snapshot::Snapshot;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+
+use crate::cache::Cache;
+use crate::circuit::Circuits;
+use crate::options::Options;
+use crate::pipeline;
+use crate::policies::limit_concurrency::Concurrency;
+use crate::policies::rate_limit::RateKey;
+use crate::policies::validate_jwt::Issuers;
+use crate::rate::Rates;
+use crate::upstream::Upstreams;
+
+/// Why a gateway cannot be made or does not accept connections.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The trust anchors or the TLS provider cannot be used.
+    #[error("the gateway cannot be set up: {0}")]
+    Setup(String),
+    /// The listener failed.
+    #[error("the gateway's listener failed: {0}")]
+    Listener(#[from] std::io::Error),
+}
+
+/// What all calls share.
+pub(crate) struct Inner {
+    pub(crate) options: Options,
+    pub(crate) snapshot: ArcSwap<Snapshot>,
+    pub(crate) upstreams: Upstreams,
+    pub(crate) rates: Rates<RateKey>,
+    pub(crate) cache: Cache,
+    pub(crate) circuits: Circuits,
+    pub(crate) concurrency: Concurrency,
+    pub(crate) issuers: Issuers,
+    pub(crate) calls: AtomicUsize,
+}
+
+/// A gateway. Clones are handles of the same one.
+#[derive(Clone)]
+pub struct Gateway {
+    inner: Arc<Inner>,
+}
+
+impl std::fmt::Debug for Gateway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Gateway")
+            .field("revision", &self.revision())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Gateway {
+    /// A gateway with nothing to serve yet.
+    ///
+    /// # Errors
+    /// When the trust anchors cannot be used.
+    pub fn new(options: Options) -> Result<Self, ServeError> {
+        let upstreams =
+            Upstreams::new(&options).map_err(|error| ServeError::Setup(error.to_string()))?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                upstreams,
+                snapshot: ArcSwap::default(),
+                rates: Rates::default(),
+                cache: Cache::new(options.limits.cache_bytes),
+                circuits: Circuits::default(),
+                concurrency: Concurrency::default(),
+                issuers: Issuers::default(),
+                calls: AtomicUsize::new(0),
+                options,
+            }),
+        })
+    }
+
+    /// Serves another configuration from the next call on. Calls in progress keep theirs.
+    pub fn publish(&self, snapshot: Snapshot) {
+        self.inner.snapshot.store(Arc::new(snapshot));
+    }
+
+    /// The configuration that is served.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.snapshot.load_full()
+    }
+
+    /// Revision of the configuration that is served.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.inner.snapshot.load().revision()
+    }
+
+    /// Accepts connections until `shutdown` is ready, then ends idle ones and waits for calls in progress, as long as
+    /// [`Timeouts::shutdown`](crate::Timeouts::shutdown) says. `tls` should offer `h2` and `http/1.1` by ALPN.
+    ///
+    /// # Errors
+    /// When the listener has no address any more.
+    pub async fn serve(
+        &self,
+        listener: TcpListener,
+        tls: Option<Arc<ServerConfig>>,
+        shutdown: impl Future<Output = ()>,
+    ) -> Result<(), ServeError> {
+        listener.local_addr()?;
+        let acceptor = tls.map(TlsAcceptor::from);
+        let graceful = GracefulShutdown::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                () = &mut shutdown => break,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, or a client that is gone already. Waiting lets others finish.
+                    tracing::warn!(%error, "connection not accepted");
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    continue;
+                }
+            };
+            if let Err(error) = stream.set_nodelay(true) {
+                tracing::debug!(%error, "TCP_NODELAY not set");
+            }
+            let inner = Arc::clone(&self.inner);
+            let watcher = graceful.watcher();
+            match acceptor.clone() {
+                None => {
+                    tokio::spawn(connection(inner, stream, peer, false, watcher));
+                }
+                Some(acceptor) => {
+                    tokio::spawn(async move {
+                        let limit = inner.options.timeouts.head;
+                        match tokio::time::timeout(limit, acceptor.accept(stream)).await {
+                            Ok(Ok(stream)) => connection(inner, stream, peer, true, watcher).await,
+                            Ok(Err(error)) => {
+                                tracing::debug!(%error, %peer, "TLS handshake failed")
+                            }
+                            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+                        }
+                    });
+                }
+            }
+        }
+        drop(listener);
+        let limit = self.inner.options.timeouts.shutdown;
+        if tokio::time::timeout(limit, graceful.shutdown())
+            .await
+            .is_err()
+        {
+            tracing::warn!("calls in progress were cut off by the shutdown");
+        }
+        Ok(())
+    }
+}
+
+async fn connection<I>(inner: Arc<Inner>, stream: I, peer: SocketAddr, tls: bool, watcher: Watcher)
+where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let limits = inner.options.limits;
+    let mut builder = auto::Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(inner.options.timeouts.head)
+        .max_headers(limits.headers)
+        // hyper wants room for at least 8 KiB.
+        .max_buf_size(limits.head_bytes.max(8192));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(limits.streams)
+        .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
+        .keep_alive_interval(inner.options.timeouts.head);
+    let service = service_fn(move |request: http::Request<Incoming>| {
+        let inner = Arc::clone(&inner);
+        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, peer, tls).await) }
+    });
+    let served = builder
+        .serve_connection_with_upgrades(TokioIo::new(stream), service)
+        .into_owned();
+    if let Err(error) = watcher.watch(served).await {
+        tracing::debug!(%error, %peer, "connection ended");
+    }
+}

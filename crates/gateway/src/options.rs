@@ -1,0 +1,139 @@
+//! How a gateway is set up.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use rustls::RootCertStore;
+
+use crate::clock::{Clock, Random, SystemClock, SystemRandom};
+use crate::counter::Counters;
+use crate::telemetry::{NoTelemetry, Telemetry};
+
+/// Sizes and numbers that the gateway accepts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Bytes of a request's head; more is 431.
+    pub head_bytes: usize,
+    /// Headers of a request; more is 431.
+    pub headers: usize,
+    /// Bytes of a request's path and query; more is 414.
+    pub uri_bytes: usize,
+    /// Bytes of a request's body, if limited; more is 413.
+    pub request_body_bytes: Option<u64>,
+    /// Bytes of a body that a policy may have read whole; more is 413 for requests, 500 for responses.
+    pub buffered_body_bytes: usize,
+    /// Calls at one time; more is 503.
+    pub calls: usize,
+    /// Streams of one HTTP/2 connection.
+    pub streams: u32,
+    /// Bytes of the response cache.
+    pub cache_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head_bytes: 64 * 1024,
+            headers: 100,
+            uri_bytes: 16 * 1024,
+            request_body_bytes: None,
+            buffered_body_bytes: 16 * 1024 * 1024,
+            calls: 100_000,
+            streams: 256,
+            cache_bytes: 64 * 1024 * 1024,
+        }
+    }
+}
+
+/// How long the gateway waits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// For the head of a request, and for a TLS handshake.
+    pub head: Duration,
+    /// For a connection to a backend.
+    pub connect: Duration,
+    /// For an idle connection to a backend to be of use again.
+    pub idle: Duration,
+    /// For calls in progress when the gateway stops.
+    pub shutdown: Duration,
+}
+
+impl Default for Timeouts {
+    fn default() -> Self {
+        Self {
+            head: Duration::from_secs(30),
+            connect: Duration::from_secs(20),
+            idle: Duration::from_secs(60),
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}
+
+/// Tokens for the services' own identities: `authentication-managed-identity`.
+pub trait Identity: Send + Sync {
+    /// A bearer token for an audience; the error is a sentence for the log.
+    fn token(
+        &self,
+        service: &str,
+        resource: &str,
+        client_id: Option<&str>,
+    ) -> BoxFuture<'static, Result<String, String>>;
+}
+
+/// Everything a gateway needs from outside.
+#[derive(Clone)]
+pub struct Options {
+    /// Sizes and numbers.
+    pub limits: Limits,
+    /// Waiting times.
+    pub timeouts: Timeouts,
+    /// Whether an API that names only `https` refuses calls over plain HTTP with 404. Off where TLS ends in front of the gateway.
+    pub require_scheme: bool,
+    /// How many proxies in front are trusted to have appended to `X-Forwarded-For` and to have set `X-Forwarded-Proto`.
+    pub trusted_proxies: usize,
+    /// Trust anchors for backends; `None` means those of the web.
+    pub roots: Option<RootCertStore>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Random bits.
+    pub random: Arc<dyn Random>,
+    /// Counters of quotas.
+    pub counters: Arc<Counters>,
+    /// Where records of calls go.
+    pub telemetry: Arc<dyn Telemetry>,
+    /// Tokens for the services' identities, if there are such.
+    pub identity: Option<Arc<dyn Identity>>,
+    /// `context.Deployment.GatewayId`.
+    pub gateway_id: String,
+}
+
+impl Default for Options {
+    /// The machine's clock, no telemetry, published limits.
+    fn default() -> Self {
+        Self {
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            require_scheme: false,
+            trusted_proxies: 0,
+            roots: None,
+            clock: Arc::new(SystemClock::default()),
+            random: Arc::new(SystemRandom::default()),
+            counters: Arc::new(Counters::default()),
+            telemetry: Arc::new(NoTelemetry),
+            identity: None,
+            gateway_id: "managed".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Options {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Options")
+            .field("limits", &self.limits)
+            .field("timeouts", &self.timeouts)
+            .field("require_scheme", &self.require_scheme)
+            .field("trusted_proxies", &self.trusted_proxies)
+            .finish_non_exhaustive()
+    }
+}

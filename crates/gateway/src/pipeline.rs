@@ -1,0 +1,719 @@
+//! One call from its head to the last byte of its response.
+
+use std::cell::Cell;
+use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+use policy::Section;
+use snapshot::entity::{Api, ApiType, Protocol, VersionScheme};
+use snapshot::{Access, ApiState, Denied, OperationState, Snapshot};
+use uuid::Uuid;
+
+use crate::body::{Body, Payload};
+use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Response};
+use crate::fault::{Fault, error_body};
+use crate::listen::Inner;
+use crate::policies;
+use crate::telemetry::{CacheOutcome, Record};
+use crate::uri;
+
+pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+/// A path that load balancers ask, as the published gateway has it.
+const STATUS_PATH: &str = "/status-0123456789abcdef";
+
+/// Counts a call while it lives.
+struct Call(Arc<Inner>);
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer that no service is responsible for.
+fn plain(status: StatusCode, message: &str) -> http::Response<Body> {
+    let mut response = http::Response::new(Body::full(error_body(status, message, None)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, JSON);
+    response
+}
+
+/// Answers one request.
+pub(crate) async fn handle(
+    inner: Arc<Inner>,
+    request: http::Request<Incoming>,
+    peer: SocketAddr,
+    tls: bool,
+) -> http::Response<Body> {
+    let running = inner.calls.fetch_add(1, Ordering::Relaxed);
+    let call = Call(Arc::clone(&inner));
+    if running >= inner.options.limits.calls {
+        metrics::counter!("gateway_overload_total").increment(1);
+        return plain(StatusCode::SERVICE_UNAVAILABLE, "The gateway is busy.");
+    }
+    if let Err(refusal) = check_head(&inner, &request) {
+        return *refusal;
+    }
+    let Some(authority) = authority(&request) else {
+        return plain(
+            StatusCode::BAD_REQUEST,
+            "The Host header is missing or ambiguous.",
+        );
+    };
+    if request.uri().path() == STATUS_PATH {
+        return http::Response::new(Body::full("Service Operational"));
+    }
+    let snapshot = inner.snapshot.load_full();
+    let Some(service) = snapshot.service(&authority) else {
+        return plain(StatusCode::NOT_FOUND, "Resource not found");
+    };
+    let Some(service_id) = service.service().map(|service| service.id) else {
+        return plain(StatusCode::NOT_FOUND, "Resource not found");
+    };
+    let service = Arc::clone(service);
+    let mut x = exchange(
+        &inner, &snapshot, service, service_id, request, peer, tls, authority,
+    );
+    drop(snapshot);
+    if let Err(fault) = process(&mut x).await {
+        on_error(&mut x, fault).await;
+    }
+    settle_after(&mut x).await;
+    finish(x, call)
+}
+
+/// Refuses heads that other servers may read in another way, or that are too large.
+fn check_head(
+    inner: &Inner,
+    request: &http::Request<Incoming>,
+) -> Result<(), Box<http::Response<Body>>> {
+    let refuse = |status, message| Err(Box::new(plain(status, message)));
+    if request.method() == Method::CONNECT {
+        return refuse(StatusCode::NOT_FOUND, "Resource not found");
+    }
+    let headers = request.headers();
+    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+    // hyper ignores Content-Length beside Transfer-Encoding, as RFC 9112 section 6.3 says, and frames anew towards the backend. Any
+    // other coding than one `chunked` would be passed on undecoded.
+    if let Some(coding) = codings.next()
+        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked")
+            || codings.next().is_some()
+            || headers.contains_key(header::CONTENT_LENGTH))
+    {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "The framing of the request body is ambiguous.",
+        );
+    }
+    if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+        return refuse(
+            StatusCode::BAD_REQUEST,
+            "The framing of the request body is ambiguous.",
+        );
+    }
+    let limits = &inner.options.limits;
+    let uri_bytes = request
+        .uri()
+        .path_and_query()
+        .map_or(0, |uri| uri.as_str().len());
+    if uri_bytes > limits.uri_bytes {
+        return refuse(StatusCode::URI_TOO_LONG, "The path and query are too long.");
+    }
+    // HTTP/2 has no limit of its own in number.
+    if headers.len() > limits.headers {
+        return refuse(
+            StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "The request has too many headers.",
+        );
+    }
+    let length = headers
+        .get(header::CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
+    if let (Some(length), Some(limit)) = (length, limits.request_body_bytes)
+        && length > limit
+    {
+        return refuse(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "The request body is too long.",
+        );
+    }
+    Ok(())
+}
+
+/// Host and port that the request is for. An absolute URI counts before the header, as RFC 9112 section 3.2.2 says.
+fn authority(request: &http::Request<Incoming>) -> Option<String> {
+    let mut hosts = request.headers().get_all(header::HOST).iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return None;
+    }
+    if let Some(authority) = request.uri().authority() {
+        let authority = authority.as_str();
+        let host = authority
+            .rsplit_once('@')
+            .map_or(authority, |(_, host)| host);
+        return Some(host.to_owned());
+    }
+    let host = host?.to_str().ok()?;
+    (!host.is_empty()).then(|| host.to_owned())
+}
+
+/// Address of the client: the peer, or what trusted proxies say.
+fn client_ip(headers: &HeaderMap, peer: SocketAddr, trusted_proxies: usize) -> IpAddr {
+    let peer = peer.ip().to_canonical();
+    if trusted_proxies == 0 {
+        return peer;
+    }
+    let said: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .map(str::trim)
+        .collect();
+    said.len()
+        .checked_sub(trusted_proxies)
+        .and_then(|at| said[at].parse().ok())
+        .unwrap_or(peer)
+}
+
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the only place that puts a call together"
+)]
+fn exchange(
+    inner: &Arc<Inner>,
+    snapshot: &Snapshot,
+    service: Arc<snapshot::ServiceState>,
+    service_id: Uuid,
+    mut request: http::Request<Incoming>,
+    peer: SocketAddr,
+    tls: bool,
+    authority: String,
+) -> Exchange {
+    let options = &inner.options;
+    let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let (parts, incoming) = request.into_parts();
+    let mut headers = parts.headers;
+    let forwarded_https = options.trusted_proxies > 0
+        && headers
+            .get(FORWARDED_PROTO)
+            .is_some_and(|proto| proto.as_bytes().eq_ignore_ascii_case(b"https"));
+    let scheme = if tls || forwarded_https {
+        "https"
+    } else {
+        "http"
+    };
+    // HTTP/2 has `:authority`; policies look for the header.
+    if !headers.contains_key(header::HOST)
+        && let Ok(host) = HeaderValue::try_from(&authority)
+    {
+        headers.insert(header::HOST, host);
+    }
+    let client_ip = client_ip(&headers, peer, options.trusted_proxies);
+    let random = (u128::from(options.random.bits()) << 64) | u128::from(options.random.bits());
+    let path = uri::without_dot_segments(parts.uri.path()).into_owned();
+    let query = parts.uri.query().unwrap_or_default().to_owned();
+    let body = if http_body::Body::is_end_stream(&incoming) {
+        Payload::Empty
+    } else {
+        Payload::Stream(incoming)
+    };
+    Exchange {
+        gateway: Arc::clone(inner),
+        service,
+        service_id,
+        revision: snapshot.revision(),
+        api: None,
+        api_state: None,
+        operation: None,
+        parameters: Vec::new(),
+        access: Access::default(),
+        key: None,
+        effective: None,
+        original: Original {
+            method: parts.method.clone(),
+            scheme,
+            authority,
+            path,
+            query: query.clone(),
+        },
+        request: Request {
+            method: parts.method,
+            headers,
+            body,
+            host_is_set: false,
+            base: String::new(),
+            path: String::new(),
+            query,
+        },
+        response: Response::default(),
+        has_response: false,
+        request_consumed: Cell::new(false),
+        response_consumed: Cell::new(false),
+        variables: HashMap::new(),
+        failing: None,
+        last_error: None,
+        section: Section::Inbound,
+        request_id: uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid(),
+        started_at: options.clock.now(),
+        started_ms: options.clock.monotonic_ms(),
+        backend_ms: 0,
+        client_ip,
+        peer_ip: peer.ip().to_canonical(),
+        request_bytes: Arc::new(AtomicU64::new(0)),
+        cache: CacheOutcome::None,
+        cache_plan: None,
+        cors: None,
+        owed: Vec::new(),
+        limit_headers: Vec::new(),
+        after: Vec::new(),
+        chosen: None,
+        client_certificate: None,
+        proxy: None,
+        upgrade,
+        upgraded: None,
+    }
+}
+
+/// Whether the client asks for a WebSocket.
+pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+async fn process(x: &mut Exchange) -> Result<(), Fault> {
+    if let Some(preflight) = route(x)? {
+        return answer_preflight(x, preflight).await;
+    }
+    authorize(x)?;
+    take_effective(x)?;
+    let Some(effective) = x.effective.clone() else {
+        return Err(Fault::internal(
+            "configuration",
+            "PolicyConfiguration",
+            "No policies.",
+        ));
+    };
+    for section in [Section::Inbound, Section::Backend, Section::Outbound] {
+        x.section = section;
+        if policies::run(x, effective.section(section)).await? == Flow::Respond {
+            break;
+        }
+    }
+    Ok(())
+}
+
+/// Finds API and operation. A preflight request for an operation of another method is told apart.
+fn route(x: &mut Exchange) -> Result<Option<Method>, Fault> {
+    let service = Arc::clone(&x.service);
+    let headers = &x.request.headers;
+    let query = &x.original.query;
+    let mut said = |scheme: &VersionScheme| match scheme {
+        VersionScheme::Segment => None,
+        VersionScheme::Header(name) => headers.get(name)?.to_str().ok().map(str::to_owned),
+        VersionScheme::Query(name) => uri::query_value(query, name),
+    };
+    let Some(found) = service.api(&x.original.path, &mut said) else {
+        return Err(Fault::not_found(
+            "ApiNotFound",
+            "Unable to match incoming request to an API.",
+        ));
+    };
+    let api = Arc::clone(found.api);
+    let prefix_bytes = found.prefix_bytes;
+    let state = Arc::clone(found.state);
+    let plain_http = x.original.scheme == "http";
+    let offers_plain = |api: &Api| {
+        api.protocols
+            .iter()
+            .any(|protocol| matches!(protocol, Protocol::Http | Protocol::Ws))
+    };
+    if x.gateway.options.require_scheme && plain_http && !offers_plain(&api) {
+        return Err(Fault::not_found(
+            "ApiNotFound",
+            "Unable to match incoming request to an API.",
+        ));
+    }
+    let path = x.original.path[prefix_bytes..].to_owned();
+    x.request.base = api.service_url.clone().unwrap_or_default();
+    let asked = x
+        .request
+        .headers
+        .get(header::ACCESS_CONTROL_REQUEST_METHOD)
+        .filter(|_| {
+            x.request.method == Method::OPTIONS && x.request.headers.contains_key(header::ORIGIN)
+        })
+        .and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let api_type = api.api_type;
+    x.api = Some(api);
+    let mut preflight = None;
+    let found = match locate(x, &state, x.request.method.as_str(), &path) {
+        None if asked.is_some() => {
+            preflight = asked;
+            let method = preflight.as_ref().map_or("", Method::as_str);
+            locate(x, &state, method, &path)
+        }
+        found => found,
+    };
+    x.api_state = Some(state);
+    x.request.path = path;
+    match found {
+        Some((operation, parameters)) => {
+            x.operation = Some(operation);
+            x.parameters = parameters;
+        }
+        // The handshake of a WebSocket API has no template of its own.
+        None if api_type == ApiType::WebSocket && x.upgrade.is_some() => {}
+        None if preflight.is_some() => {}
+        None => {
+            return Err(Fault::not_found(
+                "OperationNotFound",
+                "Unable to match incoming request to an operation.",
+            ));
+        }
+    }
+    Ok(preflight)
+}
+
+type Located = (Arc<OperationState>, Vec<(String, String)>);
+
+fn locate(x: &Exchange, state: &ApiState, method: &str, path: &str) -> Option<Located> {
+    let found = state.operation(method, path, &x.request.query)?;
+    let parameters = found
+        .parameters()
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .collect();
+    Some((Arc::clone(found.value), parameters))
+}
+
+fn denied(x: &Exchange, api: &Api, denied: Denied) -> Fault {
+    let (reason, message) = match denied {
+        Denied::Missing => (
+            "SubscriptionKeyNotFound",
+            "Access denied due to missing subscription key. Make sure to include subscription key when making requests to an API.",
+        ),
+        Denied::Invalid => (
+            "SubscriptionKeyInvalid",
+            "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.",
+        ),
+    };
+    let challenge = format!(
+        "AzureApiManagementKey realm=\"https://{}/{}\",name=\"{}\",type=\"header\"",
+        x.original.authority, api.path, api.key_names.header
+    );
+    let fault = Fault::new(StatusCode::UNAUTHORIZED, "authorization", reason, message);
+    match HeaderValue::try_from(challenge) {
+        Ok(challenge) => fault.with_header(header::WWW_AUTHENTICATE, challenge),
+        Err(_) => fault,
+    }
+}
+
+/// Decides on access, and takes the key away so that the backend does not see it.
+fn authorize(x: &mut Exchange) -> Result<(), Fault> {
+    let Some(api) = x.api.clone() else {
+        return Ok(());
+    };
+    let names = &api.key_names;
+    let from_header = x
+        .request
+        .headers
+        .remove(&names.header)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .filter(|key| !key.is_empty());
+    let mut from_query = None;
+    if !x.request.query.is_empty()
+        && let Some(key) = uri::query_value(&x.request.query, &names.query)
+    {
+        x.request.query = uri::without_parameter(&x.request.query, &names.query);
+        from_query = Some(key).filter(|key| !key.is_empty());
+    }
+    x.key = from_header.or(from_query);
+    let digest = x.key.as_ref().map(|key| {
+        let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+        let mut bytes = snapshot::entity::Digest::default();
+        bytes.copy_from_slice(digest.as_ref());
+        bytes
+    });
+    match x.service.access(&api, digest.as_ref()) {
+        Ok(access) => {
+            x.access = access;
+            Ok(())
+        }
+        Err(reason) => Err(denied(x, &api, reason)),
+    }
+}
+
+/// Gets the policies of the call's scopes.
+fn take_effective(x: &mut Exchange) -> Result<(), Fault> {
+    let product = x.access.product.as_ref().map(|product| product.id);
+    let api = x.api.as_ref().map_or(Uuid::nil(), |api| api.id);
+    let operation = x
+        .operation
+        .as_ref()
+        .map_or(Uuid::nil(), |state| state.operation.id);
+    match x.service.effective(product, api, operation) {
+        Ok(effective) => {
+            x.effective = Some(effective);
+            Ok(())
+        }
+        Err(configuration) => Err(Fault::internal(
+            "configuration",
+            "PolicyConfiguration",
+            configuration.message,
+        )),
+    }
+}
+
+/// Answers a preflight request by the `cors` policy of the operation that it asks for. Browsers send no key with it.
+async fn answer_preflight(x: &mut Exchange, method: Method) -> Result<(), Fault> {
+    take_effective(x)?;
+    let effective = x.effective.clone();
+    let steps = effective
+        .as_deref()
+        .map_or(&[][..], |effective| effective.section(Section::Inbound));
+    policies::cors::preflight(x, steps, &method).await
+}
+
+/// Makes the fault the response, then lets `on-error` change it.
+async fn on_error(x: &mut Exchange, fault: Fault) {
+    let error = x.failing.take().unwrap_or_else(|| LastError {
+        fault: fault.clone(),
+        section: x.section,
+        scope: None,
+        policy_id: None,
+    });
+    let product = x.access.product.as_ref().map(|product| product.id);
+    if x.effective.is_none() && x.api.is_some() && fault.reason != "PolicyConfiguration" {
+        // Who was refused has no product yet.
+        let api = x.api.as_ref().map_or(Uuid::nil(), |api| api.id);
+        let operation = x
+            .operation
+            .as_ref()
+            .map_or(Uuid::nil(), |state| state.operation.id);
+        x.effective = x.service.effective(product, api, operation).ok();
+    }
+    if fault.status.is_server_error() {
+        tracing::warn!(request_id = %x.request_id, %fault, "call failed");
+    }
+    x.last_error = Some(error);
+    set_default(x, &fault);
+    let Some(effective) = x.effective.clone() else {
+        return;
+    };
+    x.section = Section::OnError;
+    if let Err(second) = policies::run(x, effective.section(Section::OnError)).await {
+        tracing::warn!(request_id = %x.request_id, fault = %second, "on-error failed");
+        set_default(x, &second);
+    }
+}
+
+fn set_default(x: &mut Exchange, fault: &Fault) {
+    if fault.keeps_response {
+        return;
+    }
+    let activity = x.request_id.to_string();
+    let (message, activity) = match fault.shown {
+        Some(shown) if fault.status.is_server_error() => (shown, Some(&*activity)),
+        Some(shown) => (shown, None),
+        None => (&*fault.message, None),
+    };
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, JSON);
+    for (name, value) in &fault.headers {
+        headers.append(name.clone(), value.clone());
+    }
+    x.respond(Response {
+        status: fault.status,
+        reason: None,
+        headers,
+        body: Payload::Bytes(error_body(fault.status, message, activity).into()),
+    });
+}
+
+/// Counts calls for limits whose condition needed the response.
+async fn settle_after(x: &mut Exchange) {
+    for after in std::mem::take(&mut x.after) {
+        let (condition, count) = match &after {
+            After::Rate {
+                condition, count, ..
+            }
+            | After::Quota {
+                condition, count, ..
+            } => (condition, count),
+        };
+        let outcome = async {
+            let counts = match condition {
+                Some(condition) => *x.value(condition, "rate-limit-by-key").await?,
+                None => true,
+            };
+            let count = *x.value(count, "rate-limit-by-key").await?;
+            Ok::<_, Fault>(if counts { count } else { 0 })
+        };
+        match outcome.await {
+            Ok(0) => {}
+            Ok(count) => match after {
+                After::Rate {
+                    key,
+                    limit,
+                    period_ms,
+                    ..
+                } => {
+                    let now_ms = x.gateway.options.clock.monotonic_ms();
+                    x.gateway.rates.count(key, now_ms, limit, period_ms, count);
+                }
+                After::Quota { key, period, .. } => {
+                    x.gateway.options.counters.add(&key, period, count, 0)
+                }
+            },
+            // The response is decided: the call stays uncounted, as the condition did not hold.
+            Err(fault) => {
+                tracing::warn!(request_id = %x.request_id, %fault, "increment condition failed")
+            }
+        }
+    }
+}
+
+/// Headers that belong to one connection, RFC 9110 section 7.6.1.
+const HOP_BY_HOP: [HeaderName; 8] = [
+    header::CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    header::PROXY_AUTHENTICATE,
+    header::TE,
+    header::TRAILER,
+    header::TRANSFER_ENCODING,
+    header::UPGRADE,
+];
+
+/// Removes what is meant for one connection only, also what `Connection` names.
+pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .collect();
+    for name in named {
+        headers.remove(name);
+    }
+    for name in &HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
+    let switching = x.response.status == StatusCode::SWITCHING_PROTOCOLS && x.upgraded.is_some();
+    let mut response = std::mem::take(&mut x.response);
+    let websocket = response.headers.get(header::UPGRADE).cloned();
+    strip_hop_by_hop(&mut response.headers);
+    if let Some(cors) = &x.cors {
+        cors.write(&mut response.headers);
+    }
+    for (name, value) in x.limit_headers.drain(..) {
+        response.headers.insert(name, value);
+    }
+    let body = response.body.take();
+    let response_bytes = Arc::new(AtomicU64::new(0));
+    let status = response.status;
+    if switching {
+        response
+            .headers
+            .insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        if let Some(websocket) = websocket {
+            response.headers.insert(header::UPGRADE, websocket);
+        }
+        join_upgrades(&mut x, Arc::clone(&response_bytes));
+    }
+    let mut built = http::Response::new(body);
+    *built.status_mut() = status;
+    *built.headers_mut() = response.headers;
+    if let Some(reason) = response.reason
+        && let Ok(reason) = hyper::ext::ReasonPhrase::try_from(reason.into_bytes())
+    {
+        built.extensions_mut().insert(reason);
+    }
+    let counter = Arc::clone(&response_bytes);
+    let finish = Box::new(move || over(x, status, response_bytes.load(Ordering::Relaxed), call));
+    built.map(|body| body.counted(counter).finally(finish))
+}
+
+/// Joins the two connections of a WebSocket when both have switched.
+fn join_upgrades(x: &mut Exchange, response_bytes: Arc<AtomicU64>) {
+    let (Some(client), Some(backend)) = (x.upgrade.take(), x.upgraded.take()) else {
+        return;
+    };
+    let request_bytes = Arc::clone(&x.request_bytes);
+    let request_id = x.request_id;
+    tokio::spawn(async move {
+        let joined = async {
+            let (client, backend) = tokio::try_join!(client, backend)?;
+            let mut client = hyper_util::rt::TokioIo::new(client);
+            let mut backend = hyper_util::rt::TokioIo::new(backend);
+            tokio::io::copy_bidirectional(&mut client, &mut backend)
+                .await
+                .map_err(crate::body::BoxError::from)
+        };
+        match joined.await {
+            Ok((up, down)) => {
+                request_bytes.fetch_add(up, Ordering::Relaxed);
+                response_bytes.fetch_add(down, Ordering::Relaxed);
+            }
+            Err(error) => tracing::debug!(%request_id, %error, "WebSocket ended"),
+        }
+    });
+}
+
+/// The last byte is gone, or the client is.
+fn over(x: Exchange, status: StatusCode, response_bytes: u64, call: Call) {
+    let options = &x.gateway.options;
+    let request_bytes = x.request_bytes.load(Ordering::Relaxed);
+    for owed in &x.owed {
+        options.counters.add(
+            &owed.key,
+            owed.period,
+            owed.calls,
+            request_bytes + response_bytes,
+        );
+    }
+    let total_ms = options.clock.monotonic_ms().saturating_sub(x.started_ms);
+    options.telemetry.record(Record {
+        request_id: x.request_id,
+        service_id: x.service_id,
+        api_id: x.api.as_ref().map(|api| api.id),
+        operation_id: x.operation.as_ref().map(|state| state.operation.id),
+        product_id: x.access.product.as_ref().map(|product| product.id),
+        subscription_id: x
+            .access
+            .subscription
+            .as_ref()
+            .map(|subscription| subscription.id),
+        user_id: x.access.user.as_ref().map(|user| user.id),
+        method: x.original.method,
+        path: x.original.path,
+        status: status.as_u16(),
+        cache: x.cache,
+        started_at: x.started_at,
+        total: Duration::from_millis(total_ms),
+        backend: Duration::from_millis(x.backend_ms),
+        request_bytes,
+        response_bytes,
+        client_ip: x.client_ip,
+        error: x
+            .last_error
+            .map(|error| (error.fault.source.to_owned(), error.fault.reason.to_owned())),
+        revision: x.revision,
+    });
+    drop(call);
+}

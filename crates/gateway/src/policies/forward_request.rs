@@ -1,0 +1,395 @@
+//! `<forward-request>`: the call of the backend.
+
+use std::error::Error;
+use std::time::Duration;
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
+use hyper::body::Incoming;
+use policy::Value;
+use policy::elements::forward_request::ForwardRequest;
+use policy::expression::Side;
+use snapshot::entity::{ApiType, Protocol};
+
+use crate::body::{Body, Payload, TooLong};
+use crate::circuit::{Outcome, Trial};
+use crate::context::base_parts;
+use crate::exchange::{Exchange, Flow, Response};
+use crate::fault::Fault;
+use crate::pipeline::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, strip_hop_by_hop};
+use crate::upstream::{Http2, Route, SendError, identity};
+use crate::uri;
+
+const SOURCE: &str = "forward-request";
+/// The policy's own default, for which an API may have another.
+const DEFAULT: Duration = Duration::from_secs(300);
+const REDIRECTS: usize = 10;
+
+pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<Flow, Fault> {
+    let mut timeout = *x.value(&policy.timeout, SOURCE).await?;
+    if policy.timeout == Value::Literal(DEFAULT)
+        && let Some(own) = x.api.as_ref().and_then(|api| api.timeout_ms)
+    {
+        timeout = Duration::from_millis(own);
+    }
+    let follow = *x.value(&policy.follow_redirects, SOURCE).await?;
+    if policy.buffer_request_body || follow {
+        x.buffer(Side::Request, SOURCE).await?;
+    }
+    let mut route = Route {
+        http2: policy.http_version.into(),
+        certificate: x.client_certificate.clone(),
+        proxy: x.proxy.clone(),
+        ..Route::default()
+    };
+    let trial = enter_backend(x, &mut route)?;
+    let mut target = target(x)?;
+    let websocket = takes_websocket(x);
+    if websocket {
+        route.http2 = Http2::Never;
+    }
+    let mut method = x.request.method.clone();
+    let mut body = outgoing_body(x);
+    let began = x.gateway.options.clock.monotonic_ms();
+    for _ in 0..=REDIRECTS {
+        let request = request(x, &method, &target, websocket, body)?;
+        let sent = tokio::time::timeout(timeout, x.gateway.upstreams.send(&route, request)).await;
+        let now = x.gateway.options.clock.monotonic_ms();
+        x.backend_ms += now.saturating_sub(began);
+        let failed = |x: &Exchange| {
+            if let Some(trial) = &trial {
+                x.gateway.circuits.report(trial, Outcome::Failed, now);
+            }
+        };
+        let response = match sent {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                let fault = send_fault(SOURCE, &error);
+                if fault.status.is_server_error() {
+                    failed(x);
+                }
+                return Err(fault);
+            }
+            Err(_) => {
+                failed(x);
+                return Err(Fault {
+                    shown: Some("Gateway timeout"),
+                    ..Fault::new(
+                        StatusCode::GATEWAY_TIMEOUT,
+                        SOURCE,
+                        "Timeout",
+                        format!(
+                            "The backend did not answer within {} s.",
+                            timeout.as_secs_f64()
+                        ),
+                    )
+                });
+            }
+        };
+        if let Some(trial) = &trial {
+            let retry_after = response
+                .headers()
+                .get(header::RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse().ok());
+            let outcome = Outcome::Status(response.status().as_u16(), retry_after);
+            x.gateway.circuits.report(trial, outcome, now);
+        }
+        if follow && let Some(next) = redirect(&response, &target) {
+            if response.status() == StatusCode::SEE_OTHER
+                || (method == Method::POST
+                    && matches!(
+                        response.status(),
+                        StatusCode::MOVED_PERMANENTLY | StatusCode::FOUND
+                    ))
+            {
+                method = Method::GET;
+                x.request.body = Payload::Empty;
+                x.request.headers.remove(header::CONTENT_LENGTH);
+            }
+            target = next;
+            body = outgoing_body(x);
+            continue;
+        }
+        take_response(x, response, websocket);
+        let status = x.response.status;
+        if policy.fail_on_error_status_code
+            && (status.is_client_error() || status.is_server_error())
+        {
+            return Err(Fault {
+                keeps_response: true,
+                ..Fault::new(
+                    status,
+                    SOURCE,
+                    "BackendErrorStatusCode",
+                    format!("The backend answered with status {}.", status.as_u16()),
+                )
+            });
+        }
+        return Ok(Flow::Next);
+    }
+    Err(Fault::internal(
+        SOURCE,
+        "BackendConnectionFailure",
+        "The backend redirects without end.",
+    ))
+}
+
+/// Chooses among the backend's pool and takes over what the backend resource says.
+fn enter_backend(x: &mut Exchange, route: &mut Route) -> Result<Option<Trial>, Fault> {
+    let Some(backend) = x.chosen.clone() else {
+        return Ok(None);
+    };
+    let now = x.gateway.options.clock.monotonic_ms();
+    let Some(member) = x.gateway.circuits.choose(&x.service, &backend, now) else {
+        return Err(Fault {
+            shown: Some("Service unavailable"),
+            ..Fault::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                SOURCE,
+                "BackendCircuitOpen",
+                format!(
+                    "No member of backend '{}' takes calls at present.",
+                    backend.name
+                ),
+            )
+        });
+    };
+    x.request.base.clone_from(&member.url);
+    route.accept_any_chain = member.accept_any_chain;
+    route.accept_any_name = member.accept_any_name;
+    let credentials = &member.credentials;
+    for (name, values) in &credentials.headers {
+        let name = HeaderName::try_from(name).map_err(|_| {
+            Fault::internal(
+                SOURCE,
+                "BackendConnectionFailure",
+                format!("'{name}' is not a header."),
+            )
+        })?;
+        x.request.headers.remove(&name);
+        for value in values {
+            x.request
+                .headers
+                .append(name.clone(), header_value(SOURCE, value)?);
+        }
+    }
+    for (name, values) in &credentials.query {
+        x.request.query = uri::without_parameter(&x.request.query, name);
+        for value in values {
+            uri::push_parameter(&mut x.request.query, name, value);
+        }
+    }
+    if let Some((scheme, parameter)) = &credentials.authorization {
+        let value = header_value(SOURCE, format!("{scheme} {parameter}").trim_end())?;
+        x.request.headers.insert(header::AUTHORIZATION, value);
+    }
+    if let Some(name) = &credentials.certificate {
+        let certificate = x
+            .service
+            .certificate(name)
+            .or_else(|| x.service.certificate_by_thumbprint(name));
+        let Some(identity) = certificate.and_then(|certificate| identity(certificate)) else {
+            return Err(Fault::internal(
+                SOURCE,
+                "BackendConnectionFailure",
+                format!(
+                    "Certificate '{name}' of backend '{}' could not be found.",
+                    member.name
+                ),
+            ));
+        };
+        route.certificate = Some(identity);
+    }
+    Ok(member.circuit_breaker.clone().map(|rule| Trial {
+        backend: member.id,
+        rule,
+    }))
+}
+
+pub(super) fn header_value(source: &'static str, text: &str) -> Result<HeaderValue, Fault> {
+    HeaderValue::from_bytes(text.as_bytes()).map_err(|_| {
+        Fault::internal(
+            source,
+            "ExpressionValueEvaluationFailure",
+            "A header value holds characters that a header cannot.",
+        )
+    })
+}
+
+/// Address of the request at the backend.
+fn target(x: &Exchange) -> Result<String, Fault> {
+    let (scheme, authority, base_path) = base_parts(&x.request.base);
+    if authority.is_empty() {
+        return Err(Fault::internal(
+            SOURCE,
+            "BackendConnectionFailure",
+            "The API has no web service URL.",
+        ));
+    }
+    let scheme = if matches!(scheme, "https" | "wss") {
+        "https"
+    } else {
+        "http"
+    };
+    let path = &x.request.path;
+    let slash = if path.is_empty() && base_path.is_empty() {
+        "/"
+    } else {
+        ""
+    };
+    let question = if x.request.query.is_empty() { "" } else { "?" };
+    Ok(format!(
+        "{scheme}://{authority}{base_path}{path}{slash}{question}{}",
+        x.request.query
+    ))
+}
+
+/// The body to send; one that was read whole stays for another attempt.
+fn outgoing_body(x: &mut Exchange) -> Body {
+    match &x.request.body {
+        Payload::Bytes(bytes) => Body::full(bytes.clone()),
+        Payload::Empty | Payload::Stream(_) => x
+            .request
+            .body
+            .take()
+            .counted(std::sync::Arc::clone(&x.request_bytes))
+            .limited(x.gateway.options.limits.request_body_bytes),
+    }
+}
+
+fn takes_websocket(x: &Exchange) -> bool {
+    x.upgrade.is_some()
+        && x.api.as_ref().is_some_and(|api| {
+            api.api_type == ApiType::WebSocket
+                || api
+                    .protocols
+                    .iter()
+                    .any(|protocol| matches!(protocol, Protocol::Ws | Protocol::Wss))
+        })
+}
+
+fn request(
+    x: &Exchange,
+    method: &Method,
+    target: &str,
+    websocket: bool,
+    body: Body,
+) -> Result<http::Request<Body>, Fault> {
+    let mut headers = x.request.headers.clone();
+    let trailers = headers
+        .get(header::TE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    strip_hop_by_hop(&mut headers);
+    headers.remove(header::EXPECT);
+    if !x.request.host_is_set {
+        headers.remove(header::HOST);
+    }
+    if matches!(x.request.body, Payload::Bytes(_)) {
+        headers.remove(header::CONTENT_LENGTH);
+    }
+    forwarded(x, &mut headers);
+    if websocket {
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+    }
+    if trailers {
+        // gRPC servers demand it.
+        headers.insert(header::TE, HeaderValue::from_static("trailers"));
+    }
+    let mut request = http::Request::new(body);
+    *request.method_mut() = method.clone();
+    *request.uri_mut() = target.parse().map_err(|error| {
+        Fault::internal(
+            SOURCE,
+            "BackendConnectionFailure",
+            format!("'{target}' is not a URL: {error}"),
+        )
+    })?;
+    *request.headers_mut() = headers;
+    Ok(request)
+}
+
+/// Tells the backend who calls and how.
+fn forwarded(x: &Exchange, headers: &mut HeaderMap) {
+    let known: Vec<&str> = headers
+        .get_all(FORWARDED_FOR)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .collect();
+    let chain = if known.is_empty() {
+        x.peer_ip.to_string()
+    } else {
+        format!("{}, {}", known.join(", "), x.peer_ip)
+    };
+    if let Ok(chain) = HeaderValue::try_from(chain) {
+        headers.insert(FORWARDED_FOR, chain);
+    }
+    headers.insert(FORWARDED_PROTO, HeaderValue::from_static(x.original.scheme));
+    if let Ok(host) = HeaderValue::try_from(&x.original.authority) {
+        headers.insert(FORWARDED_HOST, host);
+    }
+}
+
+fn redirect(response: &http::Response<Incoming>, from: &str) -> Option<String> {
+    if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
+        return None;
+    }
+    let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
+    let next = url::Url::parse(from).ok()?.join(location).ok()?;
+    matches!(next.scheme(), "http" | "https").then(|| next.to_string())
+}
+
+fn take_response(x: &mut Exchange, mut response: http::Response<Incoming>, websocket: bool) {
+    if websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        x.upgraded = Some(hyper::upgrade::on(&mut response));
+    }
+    let (parts, incoming) = response.into_parts();
+    let reason = parts
+        .extensions
+        .get::<hyper::ext::ReasonPhrase>()
+        .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
+    let body = if http_body::Body::is_end_stream(&incoming) {
+        Payload::Empty
+    } else {
+        Payload::Stream(incoming)
+    };
+    x.respond(Response {
+        status: parts.status,
+        reason,
+        headers: parts.headers,
+        body,
+    });
+}
+
+/// Who is to blame for a call without a response: the error's causes tell.
+pub(super) fn send_fault(source: &'static str, error: &SendError) -> Fault {
+    let mut cause: Option<&(dyn Error + 'static)> = Some(error);
+    let mut text = error.to_string();
+    while let Some(inner) = cause {
+        if let Some(too_long) = inner.downcast_ref::<TooLong>() {
+            return Fault::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                source,
+                "BodyTooLarge",
+                format!("The request body is longer than {} bytes.", too_long.0),
+            );
+        }
+        if inner
+            .downcast_ref::<hyper::Error>()
+            .is_some_and(hyper::Error::is_user)
+        {
+            return Fault::new(
+                StatusCode::BAD_REQUEST,
+                source,
+                "ClientConnectionFailure",
+                "The request body ended before its time.",
+            );
+        }
+        text = inner.to_string();
+        cause = inner.source();
+    }
+    Fault::internal(
+        source,
+        "BackendConnectionFailure",
+        format!("{error}: {text}"),
+    )
+}

@@ -1,0 +1,205 @@
+//! `<rate-limit>` and `<rate-limit-by-key>`.
+
+use http::{HeaderName, HeaderValue, StatusCode, header};
+use policy::elements::quota::Target;
+use policy::elements::rate_limit::{Outputs, Rate, RateLimit};
+use policy::elements::rate_limit_by_key::RateLimitByKey;
+use policy::expression::Data;
+use policy::{Scope, Step};
+use snapshot::Position;
+use uuid::Uuid;
+
+use crate::exchange::{After, Exchange, Flow};
+use crate::fault::Fault;
+use crate::rate::Verdict;
+
+/// What is counted together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum RateKey {
+    /// Calls of a subscription under one limit; nil stands for all calls without one.
+    Subscription {
+        service: Uuid,
+        subscription: Uuid,
+        /// Entity that the policy is attached to.
+        place: Uuid,
+        /// Tells limits of one document apart.
+        ordinal: u32,
+        /// API or operation that has a rate of its own in it.
+        part: Uuid,
+    },
+    /// Calls with one value of `counter-key`, wherever the policy stands.
+    Key { service: Uuid, key: String },
+}
+
+/// Id of the entity that the step's document is attached to.
+fn place(x: &Exchange, scope: Scope) -> Uuid {
+    match scope {
+        Scope::Global | Scope::Fragment => x.service_id,
+        Scope::Product => x
+            .access
+            .product
+            .as_ref()
+            .map_or(Uuid::nil(), |product| product.id),
+        Scope::Api => x.api.as_ref().map_or(Uuid::nil(), |api| api.id),
+        Scope::Operation => x
+            .operation
+            .as_ref()
+            .map_or(Uuid::nil(), |state| state.operation.id),
+    }
+}
+
+/// Whether a limit's child is for the call's API.
+pub(super) fn is_api(x: &Exchange, target: &Target) -> bool {
+    x.api.as_ref().is_some_and(|api| match target {
+        Target::Id(id) => api.name.eq_ignore_ascii_case(id),
+        Target::Name(name) => api.display_name == *name,
+    })
+}
+
+/// Whether a limit's grandchild is for the call's operation.
+pub(super) fn is_operation(x: &Exchange, target: &Target) -> bool {
+    x.operation.as_ref().is_some_and(|state| match target {
+        Target::Id(id) => state.operation.name.eq_ignore_ascii_case(id),
+        Target::Name(name) => state.operation.display_name == *name,
+    })
+}
+
+pub(super) fn apply(x: &mut Exchange, step: &Step, policy: &RateLimit) -> Result<Flow, Fault> {
+    let position = Position::of(step);
+    let place = place(x, position.scope);
+    ask(
+        x,
+        &policy.outputs,
+        policy.rate,
+        place,
+        position.ordinal,
+        Uuid::nil(),
+    )?;
+    for api in &policy.apis {
+        if !is_api(x, &api.api) {
+            continue;
+        }
+        let id = x.api.as_ref().map_or(Uuid::nil(), |api| api.id);
+        ask(
+            x,
+            &Outputs::default(),
+            api.rate,
+            place,
+            position.ordinal,
+            id,
+        )?;
+        for (operation, rate) in &api.operations {
+            if !is_operation(x, operation) {
+                continue;
+            }
+            let id = x
+                .operation
+                .as_ref()
+                .map_or(Uuid::nil(), |state| state.operation.id);
+            ask(x, &Outputs::default(), *rate, place, position.ordinal, id)?;
+        }
+    }
+    Ok(Flow::Next)
+}
+
+fn ask(
+    x: &mut Exchange,
+    outputs: &Outputs,
+    rate: Rate,
+    place: Uuid,
+    ordinal: u32,
+    part: Uuid,
+) -> Result<(), Fault> {
+    let key = RateKey::Subscription {
+        service: x.service_id,
+        subscription: x.subscription_id(),
+        place,
+        ordinal,
+        part,
+    };
+    let period_ms = milliseconds(rate.renewal_period);
+    let now_ms = x.gateway.options.clock.monotonic_ms();
+    let verdict = x.gateway.rates.ask(key, now_ms, rate.calls, period_ms, 1);
+    tell(x, "rate-limit", outputs, verdict, rate.calls)
+}
+
+pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+pub(super) async fn by_key(x: &mut Exchange, policy: &RateLimitByKey) -> Result<Flow, Fault> {
+    const SOURCE: &str = "rate-limit-by-key";
+    let limit = *x.value(&policy.calls, SOURCE).await?;
+    let period_ms = milliseconds(*x.value(&policy.renewal_period, SOURCE).await?).max(1);
+    let key = RateKey::Key {
+        service: x.service_id,
+        key: x.value(&policy.counter_key, SOURCE).await?.into_owned(),
+    };
+    let now_ms = x.gateway.options.clock.monotonic_ms();
+    let is_late =
+        policy.increment_condition.is_some() || policy.increment_count.expression().is_some();
+    let count = match policy.increment_count.literal() {
+        Some(count) if !is_late => *count,
+        _ => 0,
+    };
+    let verdict = x
+        .gateway
+        .rates
+        .ask(key.clone(), now_ms, limit, period_ms, count);
+    tell(x, SOURCE, &policy.outputs, verdict, limit)?;
+    if is_late {
+        x.after.push(After::Rate {
+            key,
+            limit,
+            period_ms,
+            condition: policy.increment_condition.clone(),
+            count: policy.increment_count.clone(),
+        });
+    }
+    Ok(Flow::Next)
+}
+
+fn tell(
+    x: &mut Exchange,
+    source: &'static str,
+    outputs: &Outputs,
+    verdict: Verdict,
+    limit: u64,
+) -> Result<(), Fault> {
+    let (remaining, wait_s) = match verdict {
+        Verdict::Admitted { remaining } => (remaining, None),
+        Verdict::Refused { wait_ms } => (0, Some(wait_ms.div_ceil(1000))),
+    };
+    let mut header = |name: &Option<String>, value: u64| {
+        if let Some(name) = name
+            .as_deref()
+            .and_then(|name| HeaderName::try_from(name).ok())
+        {
+            x.limit_headers.push((name, HeaderValue::from(value)));
+        }
+    };
+    header(&outputs.remaining_calls_header_name, remaining);
+    header(&outputs.total_calls_header_name, limit);
+    if let (Some(name), Some(wait_s)) = (&outputs.retry_after_header_name, wait_s) {
+        header(&Some(name.clone()), wait_s);
+    }
+    let number = |value: u64| Data::Int(i64::try_from(value).unwrap_or(i64::MAX));
+    if let Some(name) = &outputs.remaining_calls_variable_name {
+        x.variables.insert(name.clone(), number(remaining));
+    }
+    let Some(wait_s) = wait_s else { return Ok(()) };
+    if let Some(name) = &outputs.retry_after_variable_name {
+        x.variables.insert(name.clone(), number(wait_s));
+    }
+    let message = format!("Rate limit is exceeded. Try again in {wait_s} seconds.");
+    let fault = Fault::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        source,
+        "RateLimitExceeded",
+        message,
+    );
+    Err(match outputs.retry_after_header_name {
+        Some(_) => fault,
+        None => fault.with_header(header::RETRY_AFTER, HeaderValue::from(wait_s)),
+    })
+}

@@ -1,0 +1,225 @@
+//! Rates: at most so many calls in any window of a length.
+//!
+//! The window slides, as published. Up to [`EXACT`] calls each call's time is kept. Above that, calls are counted in slices of a
+//! 64th of the window and a slice leaves as a whole, so that a limit is never exceeded in any window, and a call may be refused for
+//! at most a 64th of the window longer than the log would.
+
+use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasher, Hash, RandomState};
+use std::sync::{Mutex, PoisonError};
+
+/// Up to this limit, times are kept exactly.
+const EXACT: u64 = 64;
+const SLICES: u64 = 64;
+const SHARDS: usize = 64;
+/// A shard is cleaned of ended windows when it has grown by this many entries.
+const SWEEP: usize = 4096;
+
+#[derive(Debug, Default)]
+struct Window {
+    period_ms: u64,
+    /// Length of a slice; zero while times are kept exactly.
+    slice_ms: u64,
+    /// Beginning of a slice and its calls.
+    slices: VecDeque<(u64, u64)>,
+    calls: u64,
+}
+
+/// What a limit says to a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Verdict {
+    /// It may pass; so many more may.
+    Admitted { remaining: u64 },
+    /// It may not; something is free after so many milliseconds.
+    Refused { wait_ms: u64 },
+}
+
+impl Window {
+    /// Begins anew when the policy has changed its period or the way of counting.
+    fn adopt(&mut self, limit: u64, period_ms: u64) {
+        let slice_ms = if limit > EXACT { period_ms / SLICES } else { 0 };
+        if (self.period_ms, self.slice_ms) != (period_ms, slice_ms) {
+            *self = Self {
+                period_ms,
+                slice_ms,
+                ..Self::default()
+            };
+        }
+    }
+
+    fn end_of(&self, began: u64) -> u64 {
+        began + self.slice_ms + self.period_ms
+    }
+
+    fn expire(&mut self, now_ms: u64) {
+        while let Some((began, calls)) = self.slices.front().copied()
+            && self.end_of(began) <= now_ms
+        {
+            self.calls -= calls;
+            self.slices.pop_front();
+        }
+    }
+
+    fn add(&mut self, now_ms: u64, count: u64) {
+        self.calls += count;
+        match self.slices.back_mut() {
+            Some((began, calls)) if now_ms < *began + self.slice_ms.max(1) => *calls += count,
+            _ => self.slices.push_back((now_ms, count)),
+        }
+    }
+
+    /// When enough calls leave for `count` to fit under `limit`.
+    fn wait_ms(&self, now_ms: u64, limit: u64, count: u64) -> u64 {
+        let mut calls = self.calls;
+        for (began, leaving) in &self.slices {
+            calls -= leaving;
+            if calls + count <= limit {
+                return self.end_of(*began).saturating_sub(now_ms).max(1);
+            }
+        }
+        self.period_ms
+    }
+}
+
+#[derive(Debug)]
+struct Shard<K> {
+    windows: HashMap<K, Window>,
+    sweep_at: usize,
+}
+
+/// Windows by key.
+#[derive(Debug)]
+pub(crate) struct Rates<K> {
+    shards: Vec<Mutex<Shard<K>>>,
+    hasher: RandomState,
+}
+
+impl<K> Default for Rates<K> {
+    fn default() -> Self {
+        let shard = || {
+            Mutex::new(Shard {
+                windows: HashMap::new(),
+                sweep_at: SWEEP,
+            })
+        };
+        Self {
+            shards: (0..SHARDS).map(|_| shard()).collect(),
+            hasher: RandomState::new(),
+        }
+    }
+}
+
+impl<K: Hash + Eq> Rates<K> {
+    /// Asks for `count` calls and counts them if they fit. A `count` of zero asks only whether there is room for one.
+    pub(crate) fn ask(
+        &self,
+        key: K,
+        now_ms: u64,
+        limit: u64,
+        period_ms: u64,
+        count: u64,
+    ) -> Verdict {
+        let at = self.hasher.hash_one(&key) as usize % SHARDS;
+        let mut shard = self.shards[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        if shard.windows.len() >= shard.sweep_at {
+            shard.windows.retain(|_, window| {
+                window.expire(now_ms);
+                window.calls > 0
+            });
+            shard.sweep_at = shard.windows.len() * 2 + SWEEP;
+        }
+        let window = shard.windows.entry(key).or_default();
+        window.adopt(limit, period_ms);
+        window.expire(now_ms);
+        if window.calls + count.max(1) > limit {
+            return Verdict::Refused {
+                wait_ms: window.wait_ms(now_ms, limit, count.max(1)),
+            };
+        }
+        if count > 0 {
+            window.add(now_ms, count);
+        }
+        Verdict::Admitted {
+            remaining: limit - window.calls,
+        }
+    }
+
+    /// Counts calls that have been admitted before, whatever the limit.
+    pub(crate) fn count(&self, key: K, now_ms: u64, limit: u64, period_ms: u64, count: u64) {
+        let at = self.hasher.hash_one(&key) as usize % SHARDS;
+        let mut shard = self.shards[at]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let window = shard.windows.entry(key).or_default();
+        window.adopt(limit, period_ms);
+        window.expire(now_ms);
+        window.add(now_ms, count);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Rates, Verdict};
+
+    #[test]
+    fn the_sixth_call_in_a_minute_is_refused_until_the_first_leaves_the_window() {
+        let rates = Rates::default();
+        for call in 0..5 {
+            assert_eq!(
+                rates.ask("a", call * 1000, 5, 60_000, 1),
+                Verdict::Admitted {
+                    remaining: 4 - call
+                }
+            );
+        }
+        assert_eq!(
+            rates.ask("a", 10_000, 5, 60_000, 1),
+            Verdict::Refused { wait_ms: 50_000 }
+        );
+        assert_eq!(
+            rates.ask("b", 10_000, 5, 60_000, 1),
+            Verdict::Admitted { remaining: 4 }
+        );
+        assert_eq!(
+            rates.ask("a", 59_999, 5, 60_000, 1),
+            Verdict::Refused { wait_ms: 1 }
+        );
+        assert_eq!(
+            rates.ask("a", 60_000, 5, 60_000, 1),
+            Verdict::Admitted { remaining: 0 }
+        );
+        assert_eq!(
+            rates.ask("a", 60_500, 5, 60_000, 1),
+            Verdict::Refused { wait_ms: 500 }
+        );
+    }
+
+    #[test]
+    fn no_window_ever_holds_more_than_the_limit() {
+        let rates = Rates::default();
+        let (limit, period) = (1000, 10_000);
+        let mut admitted = Vec::new();
+        for now in (0..40_000).step_by(3) {
+            if matches!(
+                rates.ask((), now, limit, period, 1),
+                Verdict::Admitted { .. }
+            ) {
+                admitted.push(now);
+            }
+        }
+        let most = admitted
+            .iter()
+            .map(|first| {
+                admitted
+                    .iter()
+                    .filter(|time| (*first..first + period).contains(time))
+                    .count()
+            })
+            .max();
+        assert_eq!(most, Some(1000));
+        // 40 s hold four windows; the slices cost at most a 64th of each.
+        assert!(admitted.len() >= 3900, "{}", admitted.len());
+    }
+}

@@ -1,0 +1,119 @@
+//! What is told about calls.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use http::Method;
+use uuid::Uuid;
+
+/// What the response cache did for a call.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum CacheOutcome {
+    /// It was not asked.
+    #[default]
+    None,
+    /// It answered.
+    Hit,
+    /// It had nothing.
+    Miss,
+}
+
+/// One call, told when its last byte is sent or its client is gone.
+#[derive(Clone, Debug)]
+pub struct Record {
+    /// Id of the call.
+    pub request_id: Uuid,
+    /// Service.
+    pub service_id: Uuid,
+    /// API, if one was found.
+    pub api_id: Option<Uuid>,
+    /// Operation, if one was found.
+    pub operation_id: Option<Uuid>,
+    /// Product, if the call was in the context of one.
+    pub product_id: Option<Uuid>,
+    /// Subscription of the key.
+    pub subscription_id: Option<Uuid>,
+    /// Owner of the subscription.
+    pub user_id: Option<Uuid>,
+    /// Method as the client sent it.
+    pub method: Method,
+    /// Path as the client sent it, without the query, which may hold keys.
+    pub path: String,
+    /// Status that the client got.
+    pub status: u16,
+    /// What the response cache did.
+    pub cache: CacheOutcome,
+    /// When the head of the request was there.
+    pub started_at: DateTime<Utc>,
+    /// From then until the last byte.
+    pub total: Duration,
+    /// Time that backends took to answer.
+    pub backend: Duration,
+    /// Bytes of the request's body.
+    pub request_bytes: u64,
+    /// Bytes of the response's body.
+    pub response_bytes: u64,
+    /// Address of the client.
+    pub client_ip: IpAddr,
+    /// `LastError.Source` and `LastError.Reason`, if there was an error.
+    pub error: Option<(String, String)>,
+    /// Revision of the snapshot that served the call.
+    pub revision: u64,
+}
+
+/// What an `emit-metric` step adds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Metric {
+    /// Service.
+    pub service_id: Uuid,
+    /// Namespace, if the policy names one.
+    pub namespace: Option<String>,
+    /// Name.
+    pub name: String,
+    /// What is added.
+    pub value: f64,
+    /// Labels.
+    pub dimensions: Vec<(String, String)>,
+}
+
+/// What a `trace` step says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TraceEntry {
+    /// Service.
+    pub service_id: Uuid,
+    /// Id of the call.
+    pub request_id: Uuid,
+    /// What the author calls the source.
+    pub source: String,
+    /// `verbose`, `information` or `error`.
+    pub severity: &'static str,
+    /// The message.
+    pub message: String,
+    /// Names and values to keep with it.
+    pub metadata: Vec<(String, String)>,
+}
+
+/// Takes what the gateway tells. Implementations must not block: a full queue drops, and counts what it drops.
+pub trait Telemetry: Send + Sync {
+    /// A call is over.
+    fn record(&self, record: Record);
+
+    /// A policy emitted a metric.
+    fn metric(&self, metric: Metric) {
+        drop(metric);
+    }
+
+    /// A policy wrote to the trace.
+    fn trace(&self, entry: TraceEntry) {
+        drop(entry);
+    }
+}
+
+/// Forgets everything.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct NoTelemetry;
+
+impl Telemetry for NoTelemetry {
+    fn record(&self, _: Record) {}
+}

@@ -1,0 +1,313 @@
+//! Pooled connections to backends.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use http::{HeaderValue, Request, Response, Uri};
+use hyper::body::Incoming;
+use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::Client;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use policy::elements::forward_request::HttpVersion;
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
+use snapshot::entity::Certificate;
+
+use crate::body::Body;
+use crate::options::Options;
+
+/// A proxy in front of backends.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Proxy {
+    pub(crate) url: String,
+    /// Value of `Proxy-Authorization`.
+    pub(crate) authorization: Option<String>,
+}
+
+/// How a backend is reached. Connections are shared among calls that reach it in the same way.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Route {
+    pub(crate) http2: Http2,
+    pub(crate) accept_any_chain: bool,
+    pub(crate) accept_any_name: bool,
+    /// Chain and key in PEM.
+    pub(crate) certificate: Option<(String, String)>,
+    pub(crate) proxy: Option<Proxy>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) enum Http2 {
+    #[default]
+    Never,
+    Offered,
+    Only,
+}
+
+impl From<HttpVersion> for Http2 {
+    fn from(version: HttpVersion) -> Self {
+        match version {
+            HttpVersion::One => Self::Never,
+            HttpVersion::Two => Self::Only,
+            HttpVersion::TwoOrOne => Self::Offered,
+        }
+    }
+}
+
+#[derive(Clone)]
+enum Pool {
+    Direct(Client<HttpsConnector<HttpConnector>, Body>),
+    Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Body>),
+}
+
+/// Why a backend cannot be reached in the wanted way: a certificate that is none, an address that is none.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub(crate) struct Unreachable(String);
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SendError {
+    #[error(transparent)]
+    Unreachable(#[from] Unreachable),
+    #[error(transparent)]
+    Client(#[from] hyper_util::client::legacy::Error),
+}
+
+pub(crate) struct Upstreams {
+    provider: Arc<CryptoProvider>,
+    roots: Option<Arc<RootCertStore>>,
+    connect: std::time::Duration,
+    idle: std::time::Duration,
+    default: Pool,
+    others: Mutex<HashMap<Route, Pool>>,
+}
+
+impl Upstreams {
+    pub(crate) fn new(options: &Options) -> Result<Self, Unreachable> {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let roots = options.roots.clone().map(Arc::new);
+        let (connect, idle) = (options.timeouts.connect, options.timeouts.idle);
+        let default = pool(&provider, roots.as_ref(), connect, idle, &Route::default())?;
+        Ok(Self {
+            provider,
+            roots,
+            connect,
+            idle,
+            default,
+            others: Mutex::default(),
+        })
+    }
+
+    /// Sends a request; its URI must be absolute. Dropping the future ends the call at the backend too.
+    pub(crate) async fn send(
+        &self,
+        route: &Route,
+        request: Request<Body>,
+    ) -> Result<Response<Incoming>, SendError> {
+        let pool = if *route == Route::default() {
+            self.default.clone()
+        } else {
+            let known = self
+                .others
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .get(route)
+                .cloned();
+            match known {
+                Some(pool) => pool,
+                None => {
+                    let made = pool(
+                        &self.provider,
+                        self.roots.as_ref(),
+                        self.connect,
+                        self.idle,
+                        route,
+                    )?;
+                    let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+                    // Certificates come and go; pools of old ones must not pile up.
+                    if others.len() >= 256 {
+                        others.clear();
+                    }
+                    others.entry(route.clone()).or_insert(made).clone()
+                }
+            }
+        };
+        let response = match pool {
+            Pool::Direct(client) => client.request(request).await?,
+            Pool::Proxied(client) => client.request(request).await?,
+        };
+        Ok(response)
+    }
+}
+
+fn unreachable(error: impl std::fmt::Display) -> Unreachable {
+    Unreachable(error.to_string())
+}
+
+fn tls(
+    provider: &Arc<CryptoProvider>,
+    roots: Option<&Arc<RootCertStore>>,
+    route: &Route,
+) -> Result<ClientConfig, Unreachable> {
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(unreachable)?;
+    let builder = if route.accept_any_chain || route.accept_any_name {
+        let known = match roots {
+            Some(roots) => Some(
+                WebPkiServerVerifier::builder_with_provider(
+                    Arc::clone(roots),
+                    Arc::clone(provider),
+                )
+                .build()
+                .map_err(unreachable)?,
+            ),
+            None => None,
+        };
+        let lenient = Lenient {
+            provider: Arc::clone(provider),
+            known: known.filter(|_| !route.accept_any_chain),
+        };
+        builder
+            .dangerous()
+            .with_custom_certificate_verifier(Arc::new(lenient))
+    } else {
+        match roots {
+            Some(roots) => builder.with_root_certificates(Arc::clone(roots)),
+            None => builder.with_webpki_roots(),
+        }
+    };
+    match &route.certificate {
+        None => Ok(builder.with_no_client_auth()),
+        Some((chain, key)) => {
+            let chain: Vec<CertificateDer<'static>> =
+                CertificateDer::pem_slice_iter(chain.as_bytes())
+                    .collect::<Result<_, _>>()
+                    .map_err(unreachable)?;
+            let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).map_err(unreachable)?;
+            builder
+                .with_client_auth_cert(chain, key)
+                .map_err(unreachable)
+        }
+    }
+}
+
+fn pool(
+    provider: &Arc<CryptoProvider>,
+    roots: Option<&Arc<RootCertStore>>,
+    connect: std::time::Duration,
+    idle: std::time::Duration,
+    route: &Route,
+) -> Result<Pool, Unreachable> {
+    let mut http = HttpConnector::new();
+    http.enforce_http(false);
+    http.set_nodelay(true);
+    http.set_connect_timeout(Some(connect));
+    let tls = tls(provider, roots, route)?;
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .pool_idle_timeout(idle)
+        .pool_timer(TokioTimer::new())
+        .timer(TokioTimer::new())
+        .pool_max_idle_per_host(256)
+        .http2_only(route.http2 == Http2::Only);
+    Ok(match &route.proxy {
+        None => Pool::Direct(builder.build(connector(tls, route.http2, http))),
+        Some(proxy) => {
+            let address: Uri = proxy.url.parse().map_err(unreachable)?;
+            let mut tunnel = Tunnel::new(address, http);
+            if let Some(authorization) = &proxy.authorization {
+                tunnel =
+                    tunnel.with_auth(HeaderValue::try_from(authorization).map_err(unreachable)?);
+            }
+            Pool::Proxied(builder.build(connector(tls, route.http2, tunnel)))
+        }
+    })
+}
+
+fn connector<C>(tls: ClientConfig, http2: Http2, tcp: C) -> HttpsConnector<C> {
+    let builder = HttpsConnectorBuilder::new()
+        .with_tls_config(tls)
+        .https_or_http();
+    match http2 {
+        Http2::Never => builder.enable_http1().wrap_connector(tcp),
+        // The client decides whether it speaks HTTP/1 at all, also without TLS.
+        Http2::Offered | Http2::Only => builder.enable_all_versions().wrap_connector(tcp),
+    }
+}
+
+/// A verifier for backends whose owner has switched checks off.
+#[derive(Debug)]
+struct Lenient {
+    provider: Arc<CryptoProvider>,
+    /// Checks the chain; without it any is accepted.
+    known: Option<Arc<WebPkiServerVerifier>>,
+}
+
+impl ServerCertVerifier for Lenient {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let Some(known) = &self.known else {
+            return Ok(ServerCertVerified::assertion());
+        };
+        match known.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now) {
+            Err(rustls::Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            result => result,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls12_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        rustls::crypto::verify_tls13_signature(
+            message,
+            cert,
+            dss,
+            &self.provider.signature_verification_algorithms,
+        )
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.provider
+            .signature_verification_algorithms
+            .supported_schemes()
+    }
+}
+
+/// Chain and key of a certificate resource that can authenticate.
+pub(crate) fn identity(certificate: &Certificate) -> Option<(String, String)> {
+    Some((certificate.chain_pem.clone(), certificate.key_pem.clone()?))
+}

@@ -1,0 +1,10 @@
+//! A gateway on a loopback port, with real backends and real clients.
+#![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
+
+mod content;
+mod harness;
+mod journey;
+mod limits;
+mod policies;
+mod proxying;
+mod routing;
