@@ -57,7 +57,10 @@ UNNAMED = {
 
 def main():
     command = ["cargo", "metadata", "--format-version", "1", "--locked", "--all-features"]
-    metadata = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
+    answer = subprocess.run(command, stdout=subprocess.PIPE)
+    if answer.returncode:
+        return answer.returncode
+    metadata = json.loads(answer.stdout)
     names = {package["id"]: package["name"] for package in metadata["packages"]}
     members = {names[member]: member for member in metadata["workspace_members"]}
     # Normal and build dependencies; a kind of null is a normal one.

@@ -11,7 +11,7 @@ cd "$repository"
 . scripts/lib.sh
 
 scripts/prepare.sh test
-build "${PROFILE:-dev}" portico azureml
+build "${PROFILE:-dev}"
 python=$(scripts/python-clients.sh)
 scripts/azurite.sh --install >/dev/null
 exec "$python" -u scripts/demo.py --portico "$(program portico)" --azureml "$(program azureml)" "$@"

@@ -11,7 +11,7 @@ cd "$repository"
 . scripts/lib.sh
 golden=openapi/management.json
 
-build dev portico
+build dev
 generated=$(mktemp)
 trap 'rm -f "$generated"' EXIT
 "$(program portico)" openapi >"$generated"

@@ -1,21 +1,18 @@
 # Functions that several scripts share; sourced from the repository's root.
 # shellcheck shell=bash
 
-# build PROFILE BINARY..: builds binaries of the workspace; `portico` is of the crate `server`.
+# build PROFILE: builds `portico` and the sample web service, always both: cargo chooses the features of dependencies for all
+# that is built together, so building one alone would compile many of them a second time.
+# With PORTICO_BUILT=1 it takes what `make test` has built just before.
 build() {
     profile=$1
-    shift
-    local packages=() binary
-    for binary in "$@"; do
-        case $binary in
-        portico) packages+=(-p server) ;;
-        *) packages+=(-p "$binary") ;;
-        esac
-    done
-    cargo build --locked --profile "$profile" "${packages[@]}" --bins
+    if [ "${PORTICO_BUILT:-}" = 1 ] && [ -x "$(program portico)" ] && [ -x "$(program azureml)" ]; then
+        return
+    fi
+    cargo build --locked --profile "$profile" -p server -p azureml --bins
 }
 
-# program BINARY: where `build` put it.
+# program portico|azureml: where `build` put it.
 program() {
     local folder=$profile
     if [ "$profile" = dev ]; then

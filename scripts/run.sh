@@ -13,7 +13,7 @@ cd "$repository"
 . scripts/lib.sh
 
 scripts/prepare.sh run
-build "${PROFILE:-dev}" portico azureml
+build "${PROFILE:-dev}"
 
 export PORTICO_DATA_DIR=${PORTICO_DATA_DIR:-$(data_folder)}
 mkdir -p .portico

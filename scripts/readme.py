@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Runs the README's journey exactly as printed, against a Portico and a sample web service of its own.
 
-    scripts/readme-test.py --portico target/debug/portico --azureml target/debug/azureml [curl|python|az ..]
+    scripts/readme.sh [curl|python|az ..]
 
 Only addresses and places are put in: the README names those of `make run`, here ports are free and folders temporary.
 Each part sees what `common` has set. A part fails when its shell or its program does, or when it does not print what the
