@@ -21,8 +21,17 @@ pub const MAX_PATH_BYTES: usize = 8192;
 
 /// Characters escaped when an id is printed into a URL. Ids in bodies are printed raw.
 const SEGMENT: &AsciiSet = &CONTROLS
-    .add(b' ').add(b'"').add(b'#').add(b'<').add(b'>').add(b'?').add(b'`').add(b'{').add(b'}')
-    .add(b'/').add(b'%');
+    .add(b' ')
+    .add(b'"')
+    .add(b'#')
+    .add(b'<')
+    .add(b'>')
+    .add(b'?')
+    .add(b'`')
+    .add(b'{')
+    .add(b'}')
+    .add(b'/')
+    .add(b'%');
 
 /// What stands before the first type segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,7 +124,9 @@ impl ResourcePath {
 
     fn from_segments(segments: Vec<String>) -> Result<Self, PathError> {
         let is = |at: usize, word: &str| {
-            segments.get(at).is_some_and(|s| s.eq_ignore_ascii_case(word))
+            segments
+                .get(at)
+                .is_some_and(|s| s.eq_ignore_ascii_case(word))
         };
         let provider_at = |at: usize| -> Result<bool, PathError> {
             if !is(at, "providers") {
@@ -134,7 +145,12 @@ impl ResourcePath {
             };
             (root, 6)
         } else if is(0, "subscriptions") && provider_at(2)? {
-            (Root::Subscription { subscription: segments[1].clone() }, 4)
+            (
+                Root::Subscription {
+                    subscription: segments[1].clone(),
+                },
+                4,
+            )
         } else if provider_at(0)? {
             (Root::Tenant, 2)
         } else {
@@ -165,7 +181,10 @@ impl ResourcePath {
 impl fmt::Display for Root {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Group { subscription, group } => write!(
+            Self::Group {
+                subscription,
+                group,
+            } => write!(
                 f,
                 "/subscriptions/{subscription}/resourceGroups/{group}/providers/{PROVIDER}"
             ),
@@ -245,7 +264,10 @@ impl NameRule {
             Self::ServiceName => {
                 let inner = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
                 let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
-                let last = name.chars().last().is_some_and(|c| c.is_ascii_alphanumeric());
+                let last = name
+                    .chars()
+                    .last()
+                    .is_some_and(|c| c.is_ascii_alphanumeric());
                 if (1..=50).contains(&name.len()) && inner && first && last {
                     Ok(name.to_owned())
                 } else {
@@ -262,8 +284,14 @@ impl NameRule {
                     && name.split_once('@').is_some_and(|(local, host)| {
                         !local.is_empty() && host.contains('.') && !host.contains('@')
                     })
-                    && !name.chars().any(|c| c.is_whitespace() || c.is_control() || "<>,;\"".contains(c));
-                if sound { Ok(name.to_owned()) } else { Err("must be an e-mail address".into()) }
+                    && !name
+                        .chars()
+                        .any(|c| c.is_whitespace() || c.is_control() || "<>,;\"".contains(c));
+                if sound {
+                    Ok(name.to_owned())
+                } else {
+                    Err("must be an e-mail address".into())
+                }
             }
         }
     }
@@ -271,7 +299,10 @@ impl NameRule {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a failed parse is the failure of the test")]
+    #![expect(
+        clippy::unwrap_used,
+        reason = "a failed parse is the failure of the test"
+    )]
     use super::*;
 
     const SERVICE: &str =
@@ -279,7 +310,13 @@ mod tests {
 
     #[test]
     fn an_id_is_parsed_and_printed_back() {
-        for tail in ["", "/apis/echo", "/apis/echo;rev=2/operations/get", "/apis", "/users/1/token"] {
+        for tail in [
+            "",
+            "/apis/echo",
+            "/apis/echo;rev=2/operations/get",
+            "/apis",
+            "/users/1/token",
+        ] {
             let id = format!("{SERVICE}{tail}");
             assert_eq!(ResourcePath::parse(&id).unwrap().to_string(), id);
         }
@@ -287,16 +324,27 @@ mod tests {
 
     #[test]
     fn type_segments_match_in_any_case_and_names_keep_theirs() {
-        let id = SERVICE.replace("resourceGroups", "RESOURCEGROUPS").replace("demo", "DeMo");
+        let id = SERVICE
+            .replace("resourceGroups", "RESOURCEGROUPS")
+            .replace("demo", "DeMo");
         let path = ResourcePath::parse(&id).unwrap();
         assert_eq!(path.name_of("SERVICE"), Some("DeMo"));
-        assert_eq!(path.root, Root::Group { subscription: "s1".into(), group: "rg".into() });
+        assert_eq!(
+            path.root,
+            Root::Group {
+                subscription: "s1".into(),
+                group: "rg".into()
+            }
+        );
     }
 
     #[test]
     fn percent_escapes_are_decoded_once() {
         let path = ResourcePath::parse("/recipientEmails/ops%40example.org").unwrap();
-        assert_eq!(path.pairs, [("recipientEmails".into(), "ops@example.org".into())]);
+        assert_eq!(
+            path.pairs,
+            [("recipientEmails".into(), "ops@example.org".into())]
+        );
         assert_eq!(ResourcePath::parse("/a/%2541").unwrap().pairs[0].1, "%41");
     }
 
@@ -309,9 +357,18 @@ mod tests {
     #[test]
     fn bad_paths_say_where() {
         assert_eq!(ResourcePath::parse("apis/x"), Err(PathError::NotRooted));
-        assert_eq!(ResourcePath::parse("/apis//x"), Err(PathError::EmptySegment { index: 2 }));
-        assert_eq!(ResourcePath::parse("/apis/%ff"), Err(PathError::BadText { index: 2 }));
-        assert_eq!(ResourcePath::parse("/apis/%00"), Err(PathError::BadText { index: 2 }));
+        assert_eq!(
+            ResourcePath::parse("/apis//x"),
+            Err(PathError::EmptySegment { index: 2 })
+        );
+        assert_eq!(
+            ResourcePath::parse("/apis/%ff"),
+            Err(PathError::BadText { index: 2 })
+        );
+        assert_eq!(
+            ResourcePath::parse("/apis/%00"),
+            Err(PathError::BadText { index: 2 })
+        );
         assert_eq!(
             ResourcePath::parse("/providers/Microsoft.Compute/vms/x"),
             Err(PathError::UnknownProvider("Microsoft.Compute".into()))
@@ -321,15 +378,24 @@ mod tests {
     #[test]
     fn name_rules_say_what_is_wrong() {
         assert_eq!(NameRule::id(3).check("ab"), Ok("ab".into()));
-        assert_eq!(NameRule::id(3).check("abcd"), Err("must be 1 to 3 characters long".into()));
-        assert_eq!(NameRule::id(3).check("a+"), Err("must not contain any of * # & + : < > ?".into()));
+        assert_eq!(
+            NameRule::id(3).check("abcd"),
+            Err("must be 1 to 3 characters long".into())
+        );
+        assert_eq!(
+            NameRule::id(3).check("a+"),
+            Err("must not contain any of * # & + : < > ?".into())
+        );
         for good in ["a", "demo-1", "Demo"] {
             assert_eq!(NameRule::ServiceName.check(good), Ok(good.to_owned()));
         }
         for bad in ["", "1a", "a-", "-a", "a_b", &"a".repeat(51)] {
             assert!(NameRule::ServiceName.check(bad).is_err(), "{bad}");
         }
-        assert_eq!(NameRule::Fixed(&["policy"]).check("POLICY"), Ok("policy".into()));
+        assert_eq!(
+            NameRule::Fixed(&["policy"]).check("POLICY"),
+            Ok("policy".into())
+        );
         assert!(NameRule::Email.check("a@b.example").is_ok());
         assert!(NameRule::Email.check("a b@c.example").is_err());
     }

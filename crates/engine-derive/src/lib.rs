@@ -45,7 +45,11 @@ fn marks(field: &Field) -> syn::Result<Marks> {
     let mut marks = Marks::default();
     for attribute in field.attrs.iter().filter(|a| a.path().is_ident("contract")) {
         attribute.parse_nested_meta(|meta| {
-            let flag = meta.path.get_ident().map(ToString::to_string).unwrap_or_default();
+            let flag = meta
+                .path
+                .get_ident()
+                .map(ToString::to_string)
+                .unwrap_or_default();
             match flag.as_str() {
                 "default" => marks.default = Some(meta.value()?.parse()?),
                 "read_only" => marks.read_only = true,
@@ -67,7 +71,11 @@ fn marks(field: &Field) -> syn::Result<Marks> {
                         _ => return Err(meta.error("expected a closed range such as 1..=300")),
                     }
                 }
-                _ => return Err(meta.error("unknown mark; see the table in the docs of engine-derive")),
+                _ => {
+                    return Err(
+                        meta.error("unknown mark; see the table in the docs of engine-derive")
+                    );
+                }
             }
             Ok(())
         })?;
@@ -102,15 +110,23 @@ fn is_option(ty: &Type) -> bool {
 #[proc_macro_derive(Contract, attributes(contract))]
 pub fn contract(input: TokenStream) -> TokenStream {
     let input = parse_macro_input!(input as DeriveInput);
-    expand_contract(&input).unwrap_or_else(syn::Error::into_compile_error).into()
+    expand_contract(&input)
+        .unwrap_or_else(syn::Error::into_compile_error)
+        .into()
 }
 
 fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
     let Data::Struct(data) = &input.data else {
-        return Err(syn::Error::new(input.span(), "a contract is a struct with named fields"));
+        return Err(syn::Error::new(
+            input.span(),
+            "a contract is a struct with named fields",
+        ));
     };
     let Fields::Named(fields) = &data.fields else {
-        return Err(syn::Error::new(input.span(), "a contract is a struct with named fields"));
+        return Err(syn::Error::new(
+            input.span(),
+            "a contract is a struct with named fields",
+        ));
     };
     let name = &input.ident;
     let mut table = Vec::new();
@@ -126,7 +142,10 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
         let marks = marks(field)?;
         let Some(ident) = &field.ident else { continue };
         let ty = &field.ty;
-        let wire = marks.wire.as_ref().map_or_else(|| camel(ident), LitStr::value);
+        let wire = marks
+            .wire
+            .as_ref()
+            .map_or_else(|| camel(ident), LitStr::value);
         let text = ident.to_string();
         let column = text.strip_prefix("r#").unwrap_or(&text).to_owned();
         let optional = is_option(ty);
@@ -143,7 +162,10 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
         };
         let required = !optional && marks.default.is_none() && !marks.read_only && !marks.internal;
         let top_level = marks.top_level;
-        let reference = marks.reference.as_ref().map_or_else(|| quote!(None), |r| quote!(Some(#r)));
+        let reference = marks
+            .reference
+            .as_ref()
+            .map_or_else(|| quote!(None), |r| quote!(Some(#r)));
         let sql = if marks.write_only {
             quote!(None)
         } else {
@@ -153,10 +175,10 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
                 nullable: <#ty as ::engine::ColumnValue>::NULLABLE,
             }))
         };
-        let length = marks.length.as_ref().map_or_else(
-            || quote!(None),
-            |(min, max)| quote!(Some((#min, #max))),
-        );
+        let length = marks
+            .length
+            .as_ref()
+            .map_or_else(|| quote!(None), |(min, max)| quote!(Some((#min, #max))));
         table.push(quote!(::engine::Field {
             wire: #wire,
             access: ::engine::FieldAccess::#access,
@@ -196,7 +218,8 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
             build.push(quote!(#ident: #holder?));
         }
         if !(marks.internal || marks.write_only || marks.secret) {
-            encode.push(quote!(::engine::encode_value(out, #wire, &self.#ident, #reference, place);));
+            encode
+                .push(quote!(::engine::encode_value(out, #wire, &self.#ident, #reference, place);));
         }
         if !marks.write_only {
             bind.push(quote!(::engine::ColumnValue::bind(&self.#ident, args, codec)?;));
@@ -210,7 +233,9 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
             carry.push(quote!(if !given(#wire) { self.#ident = stored.#ident.clone(); }));
         }
         if marks.reference.is_some() {
-            references.push(quote!(::engine::Reference::refs(&mut self.#ident, #wire, #reference, &mut out);));
+            references.push(
+                quote!(::engine::Reference::refs(&mut self.#ident, #wire, #reference, &mut out);),
+            );
         }
     }
 

@@ -124,7 +124,11 @@ impl<T: utoipa::ToSchema + utoipa::__dev::ComposeSchema> utoipa::ToSchema for Js
         let name = std::any::type_name::<T>();
         match name.split_once('<') {
             Some((outer, inner)) if outer.ends_with("Vec") => {
-                let inner = inner.trim_end_matches('>').rsplit("::").next().unwrap_or_default();
+                let inner = inner
+                    .trim_end_matches('>')
+                    .rsplit("::")
+                    .next()
+                    .unwrap_or_default();
                 format!("{inner}List").into()
             }
             _ => T::name(),
@@ -157,7 +161,9 @@ impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
     }
     fn read_option(row: &PgRow, column: &str, _: &Codec) -> Result<Option<Self>> {
         let value: Option<sqlx::types::Json<Value>> = row.try_get(column)?;
-        value.map(|value| decode_stored(column, value.0)).transpose()
+        value
+            .map(|value| decode_stored(column, value.0))
+            .transpose()
     }
 }
 
@@ -226,7 +232,10 @@ impl ColumnValue for Secret {
     const SQL: &'static str = "bytea";
     const NULLABLE: bool = false;
     fn bind(&self, args: &mut PgArguments, codec: &Codec) -> Result<()> {
-        let sealed = codec.secrets.seal(SEALED_COLUMN, self.0.as_bytes()).map_err(Error::internal)?;
+        let sealed = codec
+            .secrets
+            .seal(SEALED_COLUMN, self.0.as_bytes())
+            .map_err(Error::internal)?;
         add(args, sealed)
     }
     fn bind_null(args: &mut PgArguments) -> Result<()> {
@@ -237,7 +246,9 @@ impl ColumnValue for Secret {
     }
     fn read_option(row: &PgRow, column: &str, codec: &Codec) -> Result<Option<Self>> {
         let sealed: Option<Vec<u8>> = row.try_get(column)?;
-        sealed.map(|sealed| open(column, &sealed, codec)).transpose()
+        sealed
+            .map(|sealed| open(column, &sealed, codec))
+            .transpose()
     }
 }
 
@@ -253,7 +264,9 @@ impl Codec {
     /// # Errors
     /// When sealing fails, which is ours.
     pub fn seal(&self, secret: &Secret) -> Result<Vec<u8>> {
-        self.secrets.seal(SEALED_COLUMN, secret.0.as_bytes()).map_err(Error::internal)
+        self.secrets
+            .seal(SEALED_COLUMN, secret.0.as_bytes())
+            .map_err(Error::internal)
     }
 
     /// Opens a sealed column.
@@ -261,8 +274,13 @@ impl Codec {
     /// # Errors
     /// When the bytes were sealed under another key or were changed.
     pub fn open(&self, sealed: &[u8]) -> Result<Secret> {
-        let plain = self.secrets.open(SEALED_COLUMN, sealed).map_err(Error::internal)?;
-        String::from_utf8(plain.to_vec()).map(Secret).map_err(Error::internal)
+        let plain = self
+            .secrets
+            .open(SEALED_COLUMN, sealed)
+            .map_err(Error::internal)?;
+        String::from_utf8(plain.to_vec())
+            .map(Secret)
+            .map_err(Error::internal)
     }
 }
 
@@ -286,14 +304,19 @@ impl Serialize for Ref {
 impl<'de> Deserialize<'de> for Ref {
     /// Keeps the text as given; [`Reference::refs`] hands it to the engine, which reads it as an id.
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(Self { id: None, name: String::deserialize(deserializer)? })
+        Ok(Self {
+            id: None,
+            name: String::deserialize(deserializer)?,
+        })
     }
 }
 
 impl utoipa::ToSchema for Ref {}
 impl utoipa::__dev::ComposeSchema for Ref {
     fn compose(_: Vec<Composed>) -> Composed {
-        utoipa::openapi::ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String).into()
+        utoipa::openapi::ObjectBuilder::new()
+            .schema_type(utoipa::openapi::schema::Type::String)
+            .into()
     }
 }
 
@@ -301,7 +324,9 @@ impl ColumnValue for Ref {
     const SQL: &'static str = "uuid";
     const NULLABLE: bool = false;
     fn bind(&self, args: &mut PgArguments, _: &Codec) -> Result<()> {
-        let id = self.id.ok_or_else(|| Error::internal("an unresolved reference was bound"))?;
+        let id = self
+            .id
+            .ok_or_else(|| Error::internal("an unresolved reference was bound"))?;
         add(args, id)
     }
     fn bind_null(args: &mut PgArguments) -> Result<()> {
@@ -364,7 +389,11 @@ pub struct Place<'a> {
 }
 
 /// Decodes one field and records what is wrong with it under its wire name and the path inside it.
-pub fn decode_value<T: DeserializeOwned>(wire: &str, value: Value, violations: &mut Violations) -> Option<T> {
+pub fn decode_value<T: DeserializeOwned>(
+    wire: &str,
+    value: Value,
+    violations: &mut Violations,
+) -> Option<T> {
     match serde_path_to_error::deserialize::<_, T>(&value) {
         Ok(value) => Some(value),
         Err(error) => {
@@ -429,7 +458,13 @@ impl<T: Length> Length for Option<T> {
 }
 
 /// Checks the `length` mark of a field.
-pub fn check_length<T: Length>(wire: &str, value: &T, min: usize, max: usize, violations: &mut Violations) {
+pub fn check_length<T: Length>(
+    wire: &str,
+    value: &T,
+    min: usize,
+    max: usize,
+    violations: &mut Violations,
+) {
     if let Some(text) = value.text() {
         violations.length(wire, text, min..=max);
     }

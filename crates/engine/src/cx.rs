@@ -70,14 +70,23 @@ impl Cx<'_> {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn find(&mut self, table: &'static str, name: &str) -> Result<Option<(Uuid, String)>> {
+    pub async fn find(
+        &mut self,
+        table: &'static str,
+        name: &str,
+    ) -> Result<Option<(Uuid, String)>> {
         find_sibling(self.conn, table, self.service.id, name).await
     }
 
     /// Encodes an entity as the envelope shows it, for mails and actions.
     pub fn properties<C: Contract>(&self, contract: &C) -> serde_json::Map<String, Value> {
         let mut out = serde_json::Map::new();
-        contract.encode(&mut out, &crate::Place { service: &self.service.path });
+        contract.encode(
+            &mut out,
+            &crate::Place {
+                service: &self.service.path,
+            },
+        );
         out
     }
 }
@@ -90,9 +99,15 @@ pub(crate) async fn find_sibling(
     name: &str,
 ) -> Result<Option<(Uuid, String)>> {
     // `table` is one of the kinds' constants, never a text of a caller.
-    let sql = format!("SELECT id, name FROM {table} WHERE parent_id = $1 AND lower(name) = lower($2)");
-    let row = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(service).bind(name).fetch_optional(conn).await?;
-    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?))).transpose()
+    let sql =
+        format!("SELECT id, name FROM {table} WHERE parent_id = $1 AND lower(name) = lower($2)");
+    let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(service)
+        .bind(name)
+        .fetch_optional(conn)
+        .await?;
+    row.map(|row| Ok((row.try_get(0)?, row.try_get(1)?)))
+        .transpose()
 }
 
 /// Resolves the references of an entity; an unknown one is a violation of its field.
@@ -113,10 +128,15 @@ pub(crate) async fn resolve_references(
             .find(|(facts, depth)| *depth == 1 && facts.segment == segment)
             .map(|(facts, _)| facts.table)
         else {
-            return Err(Error::internal(format!("{wire} refers to the unknown kind {segment}")));
+            return Err(Error::internal(format!(
+                "{wire} refers to the unknown kind {segment}"
+            )));
         };
         let Some(name) = tail_name(&reference.name, segment, &service_path) else {
-            violations.add(wire, format!("must be a resource id that ends in /{segment}/{{name}}"));
+            violations.add(
+                wire,
+                format!("must be a resource id that ends in /{segment}/{{name}}"),
+            );
             continue;
         };
         match find_sibling(cx.conn, table, cx.service.id, &name).await? {
@@ -124,7 +144,10 @@ pub(crate) async fn resolve_references(
                 reference.id = Some(id);
                 reference.name = name;
             }
-            None => violations.add(wire, format!("names {segment}/{name}, which does not exist")),
+            None => violations.add(
+                wire,
+                format!("names {segment}/{name}, which does not exist"),
+            ),
         }
     }
     violations.into_result()
@@ -151,27 +174,50 @@ pub fn strip_service(text: &str, service_path: &str) -> Option<String> {
     if rest.to_ascii_lowercase().starts_with("/subscriptions/") && rest.matches('/').count() > 2 {
         return None;
     }
-    if rest.is_empty() || rest.starts_with('/') { Some(rest.to_owned()) } else { Some(format!("/{rest}")) }
+    if rest.is_empty() || rest.starts_with('/') {
+        Some(rest.to_owned())
+    } else {
+        Some(format!("/{rest}"))
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const SERVICE: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.ApiManagement/service/demo";
+    const SERVICE: &str =
+        "/subscriptions/s/resourceGroups/g/providers/Microsoft.ApiManagement/service/demo";
 
     #[test]
     fn references_are_read_in_every_form_that_clients_send() {
-        for text in ["/users/1", "users/1", &format!("{SERVICE}/users/1"), &format!("{}/users/1/", SERVICE.to_uppercase())] {
-            assert_eq!(tail_name(text, "users", SERVICE).as_deref(), Some("1"), "{text}");
+        for text in [
+            "/users/1",
+            "users/1",
+            &format!("{SERVICE}/users/1"),
+            &format!("{}/users/1/", SERVICE.to_uppercase()),
+        ] {
+            assert_eq!(
+                tail_name(text, "users", SERVICE).as_deref(),
+                Some("1"),
+                "{text}"
+            );
         }
-        for text in ["/products/1", "1", "", &format!("{}x/users/1", SERVICE), "/users/1/groups/2"] {
+        for text in [
+            "/products/1",
+            "1",
+            "",
+            &format!("{}x/users/1", SERVICE),
+            "/users/1/groups/2",
+        ] {
             assert_eq!(tail_name(text, "users", SERVICE), None, "{text}");
         }
     }
 
     #[test]
     fn a_subscription_named_in_short_form_is_not_taken_for_a_full_id() {
-        assert_eq!(strip_service("/subscriptions/sid", SERVICE).as_deref(), Some("/subscriptions/sid"));
+        assert_eq!(
+            strip_service("/subscriptions/sid", SERVICE).as_deref(),
+            Some("/subscriptions/sid")
+        );
     }
 }

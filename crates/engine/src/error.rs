@@ -43,19 +43,25 @@ pub enum Error {
     #[error("The api-version query parameter (?api-version=) is required for all requests.")]
     MissingApiVersion,
     /// `api-version` is not one of the contract's.
-    #[error("The api-version '{0}' is not supported. Supported are 2021-08-01 to 2024-06-01-preview; this service speaks 2022-08-01 and 2024-05-01.")]
+    #[error(
+        "The api-version '{0}' is not supported. Supported are 2021-08-01 to 2024-06-01-preview; this service speaks 2022-08-01 and 2024-05-01."
+    )]
     UnsupportedApiVersion(String),
     /// The write contradicts what exists.
     #[error("{0}")]
     Conflict(String),
     /// A service of that name was deleted and not purged yet.
-    #[error("Api service {0} was soft-deleted. In order to create the new service with the same name, you have to either undelete the service or purge it.")]
+    #[error(
+        "Api service {0} was soft-deleted. In order to create the new service with the same name, you have to either undelete the service or purge it."
+    )]
     SoftDeleted(String),
     /// `If-Match` names another revision.
     #[error("Resource was modified since last retrieval.")]
     PreconditionFailed,
     /// The operation needs `If-Match`.
-    #[error("The If-Match header is required for this operation. Send the ETag of the entity, or * to write unconditionally.")]
+    #[error(
+        "The If-Match header is required for this operation. Send the ETag of the entity, or * to write unconditionally."
+    )]
     PreconditionRequired,
     /// No valid credentials.
     #[error("{0}")]

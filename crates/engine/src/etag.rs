@@ -29,7 +29,12 @@ impl IfMatch {
             Some("*" | "\"*\"") => Self::Any,
             Some(tags) => Self::Tags(
                 tags.split(',')
-                    .map(|t| t.trim().trim_start_matches("W/").trim_matches('"').to_owned())
+                    .map(|t| {
+                        t.trim()
+                            .trim_start_matches("W/")
+                            .trim_matches('"')
+                            .to_owned()
+                    })
                     .collect(),
             ),
         }
@@ -49,7 +54,11 @@ impl IfMatch {
             (Self::Tags(_), None) => Err(Error::PreconditionFailed),
             (Self::Tags(tags), Some(rev)) => {
                 let stored = BASE64_STANDARD.encode(rev.to_be_bytes());
-                if tags.contains(&stored) { Ok(()) } else { Err(Error::PreconditionFailed) }
+                if tags.contains(&stored) {
+                    Ok(())
+                } else {
+                    Err(Error::PreconditionFailed)
+                }
             }
         }
     }
@@ -80,6 +89,9 @@ mod tests {
     #[test]
     fn absence_matters_only_where_required() {
         assert!(IfMatch::parse(None).check(Some(1), false).is_ok());
-        assert!(matches!(IfMatch::parse(None).check(Some(1), true), Err(Error::PreconditionRequired)));
+        assert!(matches!(
+            IfMatch::parse(None).check(Some(1), true),
+            Err(Error::PreconditionRequired)
+        ));
     }
 }

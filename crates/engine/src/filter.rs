@@ -41,7 +41,11 @@ pub enum FilterKind {
 
 impl Filter {
     const fn new(field: &'static str, column: &'static str, kind: FilterKind) -> Self {
-        Self { field, column, kind }
+        Self {
+            field,
+            column,
+            kind,
+        }
     }
     /// The resource's name.
     #[must_use]
@@ -114,9 +118,17 @@ impl Bound<'_> {
 /// # Errors
 /// A violation of `$filter` that says where and what, and which fields may be named.
 pub(crate) fn condition(text: &str, filters: &[Filter], bound: &mut Bound<'_>) -> Result<String> {
-    let expr = odata::parse_filter(text)
-        .map_err(|e| Error::invalid("$filter", format!("cannot be read at character {}: {}", e.position, e.message)))?;
-    Compiler { filters, variable: None }.expr(&expr, bound)
+    let expr = odata::parse_filter(text).map_err(|e| {
+        Error::invalid(
+            "$filter",
+            format!("cannot be read at character {}: {}", e.position, e.message),
+        )
+    })?;
+    Compiler {
+        filters,
+        variable: None,
+    }
+    .expr(&expr, bound)
 }
 
 struct Compiler<'a> {
@@ -134,8 +146,13 @@ impl Compiler<'_> {
         let path: Vec<&str> = field.path.iter().map(String::as_str).collect();
         if let Some(variable) = self.variable {
             return match path.as_slice() {
-                [name] if name.eq_ignore_ascii_case(variable) => Ok(("e".to_owned(), FilterKind::Text)),
-                _ => Err(wrong(format!("names '{}' where only '{variable}' is known", path.join("/")))),
+                [name] if name.eq_ignore_ascii_case(variable) => {
+                    Ok(("e".to_owned(), FilterKind::Text))
+                }
+                _ => Err(wrong(format!(
+                    "names '{}' where only '{variable}' is known",
+                    path.join("/")
+                ))),
             };
         }
         let name = match path.as_slice() {
@@ -143,7 +160,11 @@ impl Compiler<'_> {
             [head, name] if head.eq_ignore_ascii_case("properties") => *name,
             _ => "",
         };
-        match self.filters.iter().find(|f| f.field.eq_ignore_ascii_case(name)) {
+        match self
+            .filters
+            .iter()
+            .find(|f| f.field.eq_ignore_ascii_case(name))
+        {
             Some(filter) => Ok((format!("t.{}", filter.column), filter.kind)),
             None => Err(wrong(format!(
                 "names the field '{}' at character {}; this list can be filtered by {}",
@@ -163,24 +184,49 @@ impl Compiler<'_> {
             Expr::Or(a, b) => format!("({} OR {})", self.expr(a, bound)?, self.expr(b, bound)?),
             Expr::Not(a) => format!("(NOT coalesce({}, false))", self.expr(a, bound)?),
             Expr::Compare { field, op, value } => self.compare(field, *op, value, bound)?,
-            Expr::Call { function, field, value } => self.call(field, *function, value, bound)?,
+            Expr::Call {
+                function,
+                field,
+                value,
+            } => self.call(field, *function, value, bound)?,
             Expr::Bare(field) => match self.field(field)? {
                 (column, FilterKind::Bool) => column,
-                _ => return Err(wrong(format!("uses '{}' as a condition, which is not a boolean", field.path.join("/")))),
+                _ => {
+                    return Err(wrong(format!(
+                        "uses '{}' as a condition, which is not a boolean",
+                        field.path.join("/")
+                    )));
+                }
             },
-            Expr::Any { field, variable, body } => {
+            Expr::Any {
+                field,
+                variable,
+                body,
+            } => {
                 let column = self.texts(field)?;
                 match body {
                     None => format!("cardinality({column}) > 0"),
                     Some(body) => {
-                        let inner = Compiler { filters: &[], variable: Some(variable) }.expr(body, bound)?;
+                        let inner = Compiler {
+                            filters: &[],
+                            variable: Some(variable),
+                        }
+                        .expr(body, bound)?;
                         format!("EXISTS (SELECT FROM unnest({column}) AS e WHERE {inner})")
                     }
                 }
             }
-            Expr::All { field, variable, body } => {
+            Expr::All {
+                field,
+                variable,
+                body,
+            } => {
                 let column = self.texts(field)?;
-                let inner = Compiler { filters: &[], variable: Some(variable) }.expr(body, bound)?;
+                let inner = Compiler {
+                    filters: &[],
+                    variable: Some(variable),
+                }
+                .expr(body, bound)?;
                 format!("NOT EXISTS (SELECT FROM unnest({column}) AS e WHERE NOT ({inner}))")
             }
         })
@@ -189,11 +235,20 @@ impl Compiler<'_> {
     fn texts(&self, field: &Field) -> Result<String> {
         match self.field(field)? {
             (column, FilterKind::Texts) => Ok(column),
-            _ => Err(wrong(format!("uses any or all on '{}', which is not a collection", field.path.join("/")))),
+            _ => Err(wrong(format!(
+                "uses any or all on '{}', which is not a collection",
+                field.path.join("/")
+            ))),
         }
     }
 
-    fn compare(&self, field: &Field, op: Op, value: &Literal, bound: &mut Bound<'_>) -> Result<String> {
+    fn compare(
+        &self,
+        field: &Field,
+        op: Op,
+        value: &Literal,
+        bound: &mut Bound<'_>,
+    ) -> Result<String> {
         let (column, kind) = self.field(field)?;
         let name = field.path.join("/");
         let sign = match op {
@@ -212,36 +267,75 @@ impl Compiler<'_> {
                 _ => Err(wrong(format!("compares '{name}' with null by {sign}"))),
             };
         }
-        let mismatch = |wanted: &str| Err(wrong(format!("compares '{name}' with something that is not {wanted}")));
-        let unordered = || Err(wrong(format!("compares '{name}' by an operator other than eq and ne")));
+        let mismatch = |wanted: &str| {
+            Err(wrong(format!(
+                "compares '{name}' with something that is not {wanted}"
+            )))
+        };
+        let unordered = || {
+            Err(wrong(format!(
+                "compares '{name}' by an operator other than eq and ne"
+            )))
+        };
         let (left, right) = match (kind, value) {
-            (FilterKind::Text, Literal::Text(text)) => (format!("lower({column})"), format!("lower({})", bound.add(text.clone())?)),
-            (FilterKind::Equal, Literal::Text(text)) if equality => {
-                (format!("lower({column})"), format!("lower({})", bound.add(text.clone())?))
-            }
+            (FilterKind::Text, Literal::Text(text)) => (
+                format!("lower({column})"),
+                format!("lower({})", bound.add(text.clone())?),
+            ),
+            (FilterKind::Equal, Literal::Text(text)) if equality => (
+                format!("lower({column})"),
+                format!("lower({})", bound.add(text.clone())?),
+            ),
             (FilterKind::Path, Literal::Text(text)) if equality => {
-                let path = strip_service(text, bound.service_path)
-                    .ok_or_else(|| wrong(format!("compares '{name}' with a resource id outside this service")))?;
-                let path = if path.is_empty() { "/".to_owned() } else { path };
-                (format!("lower({column})"), format!("lower({})", bound.add(path)?))
+                let path = strip_service(text, bound.service_path).ok_or_else(|| {
+                    wrong(format!(
+                        "compares '{name}' with a resource id outside this service"
+                    ))
+                })?;
+                let path = if path.is_empty() {
+                    "/".to_owned()
+                } else {
+                    path
+                };
+                (
+                    format!("lower({column})"),
+                    format!("lower({})", bound.add(path)?),
+                )
             }
             (FilterKind::Ref(table), Literal::Text(text)) if equality => {
-                let last = text.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned();
+                let last = text
+                    .trim_end_matches('/')
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned();
                 (
                     format!("(SELECT lower(r.name) FROM {table} r WHERE r.id = {column})"),
                     format!("lower({})", bound.add(last)?),
                 )
             }
-            (FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), Literal::Text(_)) => return unordered(),
-            (FilterKind::Text | FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), _) => return mismatch("a text"),
-            (FilterKind::Bool, Literal::Bool(value)) if equality => (column.clone(), bound.add(*value)?),
+            (FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), Literal::Text(_)) => {
+                return unordered();
+            }
+            (FilterKind::Text | FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), _) => {
+                return mismatch("a text");
+            }
+            (FilterKind::Bool, Literal::Bool(value)) if equality => {
+                (column.clone(), bound.add(*value)?)
+            }
             (FilterKind::Bool, Literal::Bool(_)) => return unordered(),
             (FilterKind::Bool, _) => return mismatch("true or false"),
-            (FilterKind::Number, Literal::Number(value)) => (format!("{column}::float8"), bound.add(*value)?),
+            (FilterKind::Number, Literal::Number(value)) => {
+                (format!("{column}::float8"), bound.add(*value)?)
+            }
             (FilterKind::Number, _) => return mismatch("a number"),
             (FilterKind::Date, Literal::DateTime(at)) => (column.clone(), bound.add(*at)?),
             (FilterKind::Date, _) => return mismatch("a time"),
-            (FilterKind::Texts, _) => return Err(wrong(format!("compares the collection '{name}'; use any or all"))),
+            (FilterKind::Texts, _) => {
+                return Err(wrong(format!(
+                    "compares the collection '{name}'; use any or all"
+                )));
+            }
         };
         // An unset value differs from every value.
         Ok(match op {
@@ -250,22 +344,45 @@ impl Compiler<'_> {
         })
     }
 
-    fn call(&self, field: &Field, function: Function, value: &str, bound: &mut Bound<'_>) -> Result<String> {
+    fn call(
+        &self,
+        field: &Field,
+        function: Function,
+        value: &str,
+        bound: &mut Bound<'_>,
+    ) -> Result<String> {
         let (column, kind) = self.field(field)?;
         let (column, value) = match kind {
             FilterKind::Text => (column, value.to_owned()),
-            FilterKind::Path => (column, strip_service(value, bound.service_path).unwrap_or_else(|| value.to_owned())),
+            FilterKind::Path => (
+                column,
+                strip_service(value, bound.service_path).unwrap_or_else(|| value.to_owned()),
+            ),
             FilterKind::Ref(table) => (
                 format!("(SELECT r.name FROM {table} r WHERE r.id = {column})"),
-                value.trim_end_matches('/').rsplit('/').next().unwrap_or_default().to_owned(),
+                value
+                    .trim_end_matches('/')
+                    .rsplit('/')
+                    .next()
+                    .unwrap_or_default()
+                    .to_owned(),
             ),
-            _ => return Err(wrong(format!("calls a text function on '{}'", field.path.join("/")))),
+            _ => {
+                return Err(wrong(format!(
+                    "calls a text function on '{}'",
+                    field.path.join("/")
+                )));
+            }
         };
         let value = bound.add(value)?;
         Ok(match function {
-            Function::Contains | Function::SubstringOf => format!("strpos(lower({column}), lower({value})) > 0"),
+            Function::Contains | Function::SubstringOf => {
+                format!("strpos(lower({column}), lower({value})) > 0")
+            }
             Function::StartsWith => format!("starts_with(lower({column}), lower({value}))"),
-            Function::EndsWith => format!("right(lower({column}), length({value})) = lower({value})"),
+            Function::EndsWith => {
+                format!("right(lower({column}), length({value})) = lower({value})")
+            }
         })
     }
 }

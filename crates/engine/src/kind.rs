@@ -5,7 +5,9 @@ use crate::{
     column::Codec,
     cx::Cx,
     filter::Filter,
-    resource::{Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Verbs, typed},
+    resource::{
+        Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Verbs, typed,
+    },
 };
 use arm_id::NameRule;
 use serde_json::{Map, Value};
@@ -76,7 +78,11 @@ pub trait Kind: Send + Sync {
     /// The kinds above, outermost first.
     fn parents(&self) -> Chain;
     /// Decodes the body of a write; every violation is recorded.
-    fn decode(&self, body: &mut Map<String, Value>, violations: &mut Violations) -> Option<Box<dyn Entity>>;
+    fn decode(
+        &self,
+        body: &mut Map<String, Value>,
+        violations: &mut Violations,
+    ) -> Option<Box<dyn Entity>>;
     /// Reads a row.
     ///
     /// # Errors
@@ -91,7 +97,12 @@ pub trait Kind: Send + Sync {
     ///
     /// # Errors
     /// When an entity is of another kind: ours.
-    fn carry(&self, new: &mut dyn Entity, stored: &dyn Entity, given: &dyn Fn(&str) -> bool) -> Result<()>;
+    fn carry(
+        &self,
+        new: &mut dyn Entity,
+        stored: &dyn Entity,
+        given: &dyn Fn(&str) -> bool,
+    ) -> Result<()>;
     /// See [`Resource::prepare`].
     fn prepare<'a>(
         &self,
@@ -146,7 +157,11 @@ impl<R: Resource> Kind for Of<R> {
     fn parents(&self) -> Chain {
         R::Parent::chain()
     }
-    fn decode(&self, body: &mut Map<String, Value>, violations: &mut Violations) -> Option<Box<dyn Entity>> {
+    fn decode(
+        &self,
+        body: &mut Map<String, Value>,
+        violations: &mut Violations,
+    ) -> Option<Box<dyn Entity>> {
         R::Contract::decode(body, violations).map(|c| Box::new(c) as Box<dyn Entity>)
     }
     fn read(&self, row: &PgRow, codec: &Codec) -> Result<Box<dyn Entity>> {
@@ -156,7 +171,12 @@ impl<R: Resource> Kind for Of<R> {
         R::validate(typed(entity)?, violations);
         Ok(())
     }
-    fn carry(&self, new: &mut dyn Entity, stored: &dyn Entity, given: &dyn Fn(&str) -> bool) -> Result<()> {
+    fn carry(
+        &self,
+        new: &mut dyn Entity,
+        stored: &dyn Entity,
+        given: &dyn Fn(&str) -> bool,
+    ) -> Result<()> {
         typed_mut::<R::Contract>(new)?.carry(typed(stored)?, given);
         Ok(())
     }
@@ -208,7 +228,10 @@ impl<R: Resource> Kind for Of<R> {
         use utoipa::{PartialSchema as _, ToSchema as _};
         let mut named = Vec::new();
         R::Contract::schemas(&mut named);
-        KindSchema { schema: R::Contract::schema(), named }
+        KindSchema {
+            schema: R::Contract::schema(),
+            named,
+        }
     }
 }
 

@@ -26,8 +26,8 @@ mod validate;
 pub mod verbs;
 
 pub use column::{
-    Any, Codec, ColumnValue, Json, Place, Ref, Reference, Secret, check_length, decode_value, encode_value,
-    enum_text, enum_value,
+    Any, Codec, ColumnValue, Json, Place, Ref, Reference, Secret, check_length, decode_value,
+    encode_value, enum_text, enum_value,
 };
 pub use cx::{Change, Cx, ServiceAt, strip_service};
 pub use engine_derive::{Contract, TextColumn};
@@ -39,8 +39,8 @@ pub use link::{Join, Link};
 pub use page::{Caller, Method, Query, Reply, Request, Window};
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
-    Access, Action, BoxFuture, ColumnType, Contract, Delete, Entity, Field, FieldAccess, Parent, Resource, Root,
-    Verbs, kind, ok, typed,
+    Access, Action, BoxFuture, ColumnType, Contract, Delete, Entity, Field, FieldAccess, Parent,
+    Resource, Root, Verbs, kind, ok, typed,
 };
 pub use validate::{Violation, Violations};
 pub use verbs::Role;
@@ -115,7 +115,11 @@ impl Settings {
     /// The URL of a service's developer portal.
     #[must_use]
     pub fn portal_url(&self, service: &str) -> String {
-        format!("{}/{}", self.developer_portal_url, service.to_ascii_lowercase())
+        format!(
+            "{}/{}",
+            self.developer_portal_url,
+            service.to_ascii_lowercase()
+        )
     }
 }
 
@@ -134,7 +138,9 @@ pub struct Engine {
 
 impl std::fmt::Debug for Engine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Engine").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("Engine")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -149,7 +155,14 @@ impl Engine {
         clock: Clock,
         committed: Arc<dyn Committed>,
     ) -> Self {
-        Self { pool, registry, codec, settings, clock, committed }
+        Self {
+            pool,
+            registry,
+            codec,
+            settings,
+            clock,
+            committed,
+        }
     }
 
     /// The current time.
@@ -163,7 +176,11 @@ impl Engine {
     pub fn new_id(&self) -> Uuid {
         let now = self.now();
         let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
-        Uuid::new_v7(uuid::Timestamp::from_unix(uuid::NoContext, seconds, now.timestamp_subsec_nanos()))
+        Uuid::new_v7(uuid::Timestamp::from_unix(
+            uuid::NoContext,
+            seconds,
+            now.timestamp_subsec_nanos(),
+        ))
     }
 
     /// Random bytes for keys and tokens.
@@ -172,7 +189,8 @@ impl Engine {
     /// When the system gives none.
     pub fn random<const N: usize>(&self) -> Result<[u8; N]> {
         let mut bytes = [0; N];
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| Error::internal("the system gave no randomness"))?;
+        aws_lc_rs::rand::fill(&mut bytes)
+            .map_err(|_| Error::internal("the system gave no randomness"))?;
         Ok(bytes)
     }
 

@@ -72,15 +72,33 @@ pub fn any(_: Edit<'_>) -> Result<()> {
     Ok(())
 }
 
-async fn parent(engine: &Engine, conn: &mut sqlx::PgConnection, request: &Request, link: &Link, names: Vec<String>, access: Access, locked: bool) -> Result<(Target, Row)> {
+async fn parent(
+    engine: &Engine,
+    conn: &mut sqlx::PgConnection,
+    request: &Request,
+    link: &Link,
+    names: Vec<String>,
+    access: Access,
+    locked: bool,
+) -> Result<(Target, Row)> {
     let target = Target::new(link.parent, request, names)?;
-    let action = format!("{}/{}", link.segment, if access == Access::Read { "read" } else { "write" });
+    let action = format!(
+        "{}/{}",
+        link.segment,
+        if access == Access::Read {
+            "read"
+        } else {
+            "write"
+        }
+    );
     match engine.load(conn, &target, &request.caller, locked).await? {
         Some(row) => {
             authorise(&row.at, &target, access, &action)?;
             Ok((target, row))
         }
-        None => Err(engine.missing(conn, &target, &request.caller, access, &action).await),
+        None => Err(engine
+            .missing(conn, &target, &request.caller, access, &action)
+            .await),
     }
 }
 
@@ -88,35 +106,74 @@ async fn parent(engine: &Engine, conn: &mut sqlx::PgConnection, request: &Reques
 ///
 /// # Errors
 /// Missing parent, missing role, wrong query parameters.
-pub async fn list(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+pub async fn list(
+    engine: &Engine,
+    request: &Request,
+    link: &Link,
+    names: Vec<String>,
+) -> Result<Reply> {
     let window = Window::parse(&request.query)?;
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
     let (joined, belongs) = match link.join {
-        Join::Table { table, parent, target } => {
-            (format!(" JOIN {table} l ON l.{target} = t.id"), format!("l.{parent} = $1"))
-        }
+        Join::Table {
+            table,
+            parent,
+            target,
+        } => (
+            format!(" JOIN {table} l ON l.{target} = t.id"),
+            format!("l.{parent} = $1"),
+        ),
         Join::Column(column) => (String::new(), format!("t.{column} = $1")),
     };
-    let page =
-        list::page(engine, &mut conn, request, link.target, &row.at.service.path, &window, &joined, &belongs, row.id)
-            .await?;
-    let collection = format!("{}/{}", verbs::item_path(link.parent, &row.at, &row.name), link.segment);
+    let page = list::page(
+        engine,
+        &mut conn,
+        request,
+        link.target,
+        &row.at.service.path,
+        &window,
+        &joined,
+        &belongs,
+        row.id,
+    )
+    .await?;
+    let collection = format!(
+        "{}/{}",
+        verbs::item_path(link.parent, &row.at, &row.name),
+        link.segment
+    );
     let mut at = row.at;
     at.parents.clear();
-    Ok(list::reply(request, link.target, &at, &collection, &window, &page))
+    Ok(list::reply(
+        request,
+        link.target,
+        &at,
+        &collection,
+        &window,
+        &page,
+    ))
 }
 
 /// The names of the parent and of the target.
 fn split(mut names: Vec<String>) -> Result<(Vec<String>, String)> {
-    let last = names.pop().ok_or_else(|| Error::internal("a link's path has no target"))?;
+    let last = names
+        .pop()
+        .ok_or_else(|| Error::internal("a link's path has no target"))?;
     Ok((names, last))
 }
 
 fn pairs(link: &Link) -> Result<(&'static str, &'static str, &'static str)> {
     match link.join {
-        Join::Table { table, parent, target } => Ok((table, parent, target)),
-        Join::Column(_) => Err(Error::internal(format!("{} has no table of pairs", link.title))),
+        Join::Table {
+            table,
+            parent,
+            target,
+        } => Ok((table, parent, target)),
+        Join::Column(_) => Err(Error::internal(format!(
+            "{} has no table of pairs",
+            link.title
+        ))),
     }
 }
 
@@ -124,30 +181,53 @@ fn pairs(link: &Link) -> Result<(&'static str, &'static str, &'static str)> {
 ///
 /// # Errors
 /// Missing parent, target or link, missing role.
-pub async fn get(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+pub async fn get(
+    engine: &Engine,
+    request: &Request,
+    link: &Link,
+    names: Vec<String>,
+) -> Result<Reply> {
     let (names, wanted) = split(names)?;
     let service_name = names.first().cloned().unwrap_or_default();
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
     let facts = link.target.facts();
     let target = Target::new(link.target, request, vec![service_name, wanted])?;
-    let Some(linked) = engine.load(&mut conn, &target, &request.caller, false).await? else {
+    let Some(linked) = engine
+        .load(&mut conn, &target, &request.caller, false)
+        .await?
+    else {
         return Err(Error::not_found(facts.noun));
     };
     let sql = match link.join {
-        Join::Table { table, parent, target } => {
+        Join::Table {
+            table,
+            parent,
+            target,
+        } => {
             format!("SELECT EXISTS (SELECT FROM {table} WHERE {parent} = $1 AND {target} = $2)")
         }
         Join::Column(column) => {
-            format!("SELECT EXISTS (SELECT FROM {} WHERE {column} = $1 AND id = $2)", facts.table)
+            format!(
+                "SELECT EXISTS (SELECT FROM {} WHERE {column} = $1 AND id = $2)",
+                facts.table
+            )
         }
     };
-    let is_linked: bool =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(linked.id).fetch_one(&mut *conn).await?;
+    let is_linked: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(row.id)
+        .bind(linked.id)
+        .fetch_one(&mut *conn)
+        .await?;
     if !is_linked {
         return Err(Error::not_found(facts.noun));
     }
-    let body = verbs::envelope(link.target, &linked.at, &linked.name, linked.entity.as_ref());
+    let body = verbs::envelope(
+        link.target,
+        &linked.at,
+        &linked.name,
+        linked.entity.as_ref(),
+    );
     Ok(Reply::ok(body).with("ETag", crate::etag(linked.rev)))
 }
 
@@ -155,59 +235,117 @@ pub async fn get(engine: &Engine, request: &Request, link: &Link, names: Vec<Str
 ///
 /// # Errors
 /// Missing parent, target or pair.
-pub async fn exists(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+pub async fn exists(
+    engine: &Engine,
+    request: &Request,
+    link: &Link,
+    names: Vec<String>,
+) -> Result<Reply> {
     let (names, wanted) = split(names)?;
     let (table, from, to) = pairs(link)?;
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
     let facts = link.target.facts();
-    let Some((id, _)) = find_sibling(&mut conn, facts.table, row.at.service.id, &wanted).await? else {
+    let Some((id, _)) = find_sibling(&mut conn, facts.table, row.at.service.id, &wanted).await?
+    else {
         return Err(Error::not_found(facts.noun));
     };
     let sql = format!("SELECT EXISTS (SELECT FROM {table} WHERE {from} = $1 AND {to} = $2)");
-    let linked: bool =
-        sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(id).fetch_one(&mut *conn).await?;
-    if linked { Ok(Reply::empty(204)) } else { Err(Error::not_found(facts.noun)) }
+    let linked: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+        .bind(row.id)
+        .bind(id)
+        .fetch_one(&mut *conn)
+        .await?;
+    if linked {
+        Ok(Reply::empty(204))
+    } else {
+        Err(Error::not_found(facts.noun))
+    }
 }
 
 /// PUT: 201 for a new pair, 200 for a known one, with the target entity.
 ///
 /// # Errors
 /// Missing parent or target, missing role, the link's rule.
-pub async fn put(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+pub async fn put(
+    engine: &Engine,
+    request: &Request,
+    link: &Link,
+    names: Vec<String>,
+) -> Result<Reply> {
     let (names, wanted) = split(names)?;
     let (table, from, to) = pairs(link)?;
     let service_name = names.first().cloned().unwrap_or_default();
     let mut tx = engine.pool.begin().await?;
     let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
     let target = Target::new(link.target, request, vec![service_name, wanted])?;
-    let Some(linked) = engine.load(&mut tx, &target, &request.caller, false).await? else {
+    let Some(linked) = engine
+        .load(&mut tx, &target, &request.caller, false)
+        .await?
+    else {
         return Err(Error::not_found(link.target.facts().noun));
     };
-    (link.rule)(Edit { parent: &row.name, target: &linked.name, added: true })?;
+    (link.rule)(Edit {
+        parent: &row.name,
+        target: &linked.name,
+        added: true,
+    })?;
     let sql = format!("INSERT INTO {table} ({from}, {to}) VALUES ($1, $2) ON CONFLICT DO NOTHING");
-    let added = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(linked.id).execute(&mut *tx).await?;
+    let added = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(row.id)
+        .bind(linked.id)
+        .execute(&mut *tx)
+        .await?;
     let status = if added.rows_affected() == 1 { 201 } else { 200 };
     finish(engine, request, link, tx, &row, linked.id, status == 201).await?;
-    let body = verbs::envelope(link.target, &linked.at, &linked.name, linked.entity.as_ref());
-    Ok(Reply { status, headers: Vec::new(), body: Some(body) })
+    let body = verbs::envelope(
+        link.target,
+        &linked.at,
+        &linked.name,
+        linked.entity.as_ref(),
+    );
+    Ok(Reply {
+        status,
+        headers: Vec::new(),
+        body: Some(body),
+    })
 }
 
 /// DELETE: 200 for a removed pair, 204 where there was none.
 ///
 /// # Errors
 /// Missing parent, missing role, the link's rule.
-pub async fn delete(engine: &Engine, request: &Request, link: &Link, names: Vec<String>) -> Result<Reply> {
+pub async fn delete(
+    engine: &Engine,
+    request: &Request,
+    link: &Link,
+    names: Vec<String>,
+) -> Result<Reply> {
     let (names, wanted) = split(names)?;
     let (table, from, to) = pairs(link)?;
     let mut tx = engine.pool.begin().await?;
     let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
-    let Some((id, name)) = find_sibling(&mut tx, link.target.facts().table, row.at.service.id, &wanted).await? else {
+    let Some((id, name)) = find_sibling(
+        &mut tx,
+        link.target.facts().table,
+        row.at.service.id,
+        &wanted,
+    )
+    .await?
+    else {
         return Ok(Reply::empty(204));
     };
-    (link.rule)(Edit { parent: &row.name, target: &name, added: false })?;
+    (link.rule)(Edit {
+        parent: &row.name,
+        target: &name,
+        added: false,
+    })?;
     let sql = format!("DELETE FROM {table} WHERE {from} = $1 AND {to} = $2");
-    let removed = sqlx::query(sqlx::AssertSqlSafe(sql)).bind(row.id).bind(id).execute(&mut *tx).await?;
+    let removed = sqlx::query(sqlx::AssertSqlSafe(sql))
+        .bind(row.id)
+        .bind(id)
+        .execute(&mut *tx)
+        .await?;
     let removed = removed.rows_affected() == 1;
     finish(engine, request, link, tx, &row, id, removed).await?;
     Ok(Reply::empty(if removed { 200 } else { 204 }))
@@ -223,8 +361,16 @@ async fn finish(
     target: Uuid,
     changed: bool,
 ) -> Result<()> {
-    let mut write =
-        Write::new(engine, &mut tx, link.parent, &request.query, &request.caller, &row.at, row.id, &row.name);
+    let mut write = Write::new(
+        engine,
+        &mut tx,
+        link.parent,
+        &request.query,
+        &request.caller,
+        &row.at,
+        row.id,
+        &row.name,
+    );
     if changed {
         write.cx.changed(link.parent.facts().table, row.id);
         write.cx.changed(link.target.facts().table, target);

@@ -48,7 +48,7 @@ pub fn document(registry: &Registry, version: &str, extra: Vec<Extra>) -> Value 
             "title": "Portico management API",
             "version": version,
             "description": "Creates service instances and publishes APIs, operations, products and subscriptions. \
-The wire contract is that of Microsoft.ApiManagement, api-versions 2022-08-01 and 2024-05-01, so existing clients of that contract work unchanged.",
+    The wire contract is that of Microsoft.ApiManagement, api-versions 2022-08-01 and 2024-05-01, so existing clients of that contract work unchanged.",
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"}
         },
         "servers": [{"url": "/", "description": "This installation"}],
@@ -82,7 +82,9 @@ struct Document {
 fn list_id(kind: &dyn Kind) -> String {
     match kind.parents().last() {
         None => format!("{}_ListByResourceGroup", kind.facts().title),
-        Some(parent) if parent.parents().is_empty() => format!("{}_ListByService", kind.facts().title),
+        Some(parent) if parent.parents().is_empty() => {
+            format!("{}_ListByService", kind.facts().title)
+        }
         Some(parent) => format!("{}_ListBy{}", kind.facts().title, parent.facts().title),
     }
 }
@@ -131,7 +133,10 @@ fn role(access: Access) -> &'static str {
 
 impl Document {
     fn add(&mut self, path: &str, method: &str, operation: Value) {
-        let item = self.paths.entry(path.to_owned()).or_insert_with(|| json!({}));
+        let item = self
+            .paths
+            .entry(path.to_owned())
+            .or_insert_with(|| json!({}));
         if let Value::Object(item) = item {
             item.insert(method.to_owned(), operation);
         }
@@ -155,7 +160,15 @@ impl Document {
         out
     }
 
-    fn operation(&self, id: String, tag: &str, summary: String, access: Access, parameters: Vec<Value>, responses: Value) -> Value {
+    fn operation(
+        &self,
+        id: String,
+        tag: &str,
+        summary: String,
+        access: Access,
+        parameters: Vec<Value>,
+        responses: Value,
+    ) -> Value {
         let mut responses = responses;
         responses["default"] = reference("responses", "Error");
         json!({"operationId": id, "tags": [tag], "summary": summary,
@@ -166,7 +179,8 @@ impl Document {
     fn kind(&mut self, kind: &'static dyn Kind) {
         let facts = kind.facts();
         let (title, noun) = (facts.title, words(facts.title));
-        self.tags.push(json!({"name": title, "description": format!("`{}`", type_name(kind))}));
+        self.tags
+            .push(json!({"name": title, "description": format!("`{}`", type_name(kind))}));
         self.schemas(kind);
         let item = reference("schemas", &format!("{title}Contract"));
         let example = example(kind);
@@ -174,7 +188,16 @@ impl Document {
         let mut above = self.path_parameters(&chain);
         chain.push(kind);
         let parameters = self.path_parameters(&chain);
-        let if_match = |required: bool| reference("parameters", if required { "ifMatch" } else { "ifMatchOptional" });
+        let if_match = |required: bool| {
+            reference(
+                "parameters",
+                if required {
+                    "ifMatch"
+                } else {
+                    "ifMatchOptional"
+                },
+            )
+        };
         let with = |more: Vec<Value>| parameters.iter().cloned().chain(more).collect::<Vec<_>>();
         let path = item_path(kind);
         let verbs = facts.verbs;
@@ -193,13 +216,29 @@ impl Document {
             self.add(&collection_path(kind), "get", operation);
         }
         if verbs.get {
-            let responses = json!({"200": described_with("The entity.", item.clone(), example.clone())});
-            let operation = self.operation(format!("{title}_Get"), title, format!("Gets the {noun}."), Access::Read, parameters.clone(), responses);
+            let responses =
+                json!({"200": described_with("The entity.", item.clone(), example.clone())});
+            let operation = self.operation(
+                format!("{title}_Get"),
+                title,
+                format!("Gets the {noun}."),
+                Access::Read,
+                parameters.clone(),
+                responses,
+            );
             self.add(&path, "get", operation);
         }
-        let (id, found) = if verbs.get { ("GetEntityTag", "200") } else { ("CheckEntityExists", "204") };
+        let (id, found) = if verbs.get {
+            ("GetEntityTag", "200")
+        } else {
+            ("CheckEntityExists", "204")
+        };
         let operation = self.operation(
-            format!("{title}_{id}"), title, format!("Tells whether the {noun} exists, and its revision."), Access::Read, parameters.clone(),
+            format!("{title}_{id}"),
+            title,
+            format!("Tells whether the {noun} exists, and its revision."),
+            Access::Read,
+            parameters.clone(),
             json!({found: described("It exists.", None, verbs.get)}),
         );
         self.add(&path, "head", operation);
@@ -208,27 +247,49 @@ impl Document {
         if verbs.put {
             let mut responses = json!({"200": described_with("The replaced entity.", item.clone(), example.clone())});
             if verbs.create {
-                responses["201"] = described_with("The created entity.", item.clone(), example.clone());
+                responses["201"] =
+                    described_with("The created entity.", item.clone(), example.clone());
             }
             let mut operation = self.operation(
-                format!("{title}_CreateOrUpdate"), title, format!("Creates or replaces the {noun}."), Access::Write, with(vec![if_match(facts.if_match && !verbs.create)]), responses,
+                format!("{title}_CreateOrUpdate"),
+                title,
+                format!("Creates or replaces the {noun}."),
+                Access::Write,
+                with(vec![if_match(facts.if_match && !verbs.create)]),
+                responses,
             );
-            if kind.facts().fields.iter().any(|f| f.access == FieldAccess::ReadWrite) {
+            if kind
+                .facts()
+                .fields
+                .iter()
+                .any(|f| f.access == FieldAccess::ReadWrite)
+            {
                 operation["requestBody"] = body.clone();
             }
             self.add(&path, "put", operation);
         }
         if verbs.patch {
-            let responses = json!({"200": described_with("The changed entity.", item.clone(), example)});
+            let responses =
+                json!({"200": described_with("The changed entity.", item.clone(), example)});
             let mut operation = self.operation(
-                format!("{title}_Update"), title, format!("Changes the named properties of the {noun} (JSON merge patch)."), Access::Write, with(vec![if_match(facts.if_match)]), responses,
+                format!("{title}_Update"),
+                title,
+                format!("Changes the named properties of the {noun} (JSON merge patch)."),
+                Access::Write,
+                with(vec![if_match(facts.if_match)]),
+                responses,
             );
             operation["requestBody"] = body;
-            operation["requestBody"]["content"]["application/json"]["schema"] = reference("schemas", &format!("{title}Update"));
+            operation["requestBody"]["content"]["application/json"]["schema"] =
+                reference("schemas", &format!("{title}Update"));
             self.add(&path, "patch", operation);
         }
         if verbs.delete {
-            let access = if kind.parents().is_empty() { Access::Own } else { Access::Write };
+            let access = if kind.parents().is_empty() {
+                Access::Own
+            } else {
+                Access::Write
+            };
             let operation = self.operation(
                 format!("{title}_Delete"), title, format!("Deletes the {noun}."), access, with(vec![if_match(facts.if_match)]),
                 json!({"200": described("Deleted.", None, false), "204": described("It did not exist.", None, false)}),
@@ -238,7 +299,11 @@ impl Document {
         for action in facts.actions {
             let schema = (action.status == 200).then(|| json!({"type": "object"}));
             let operation = self.operation(
-                action.operation.to_owned(), title, action.summary.to_owned(), action.access, parameters.clone(),
+                action.operation.to_owned(),
+                title,
+                action.summary.to_owned(),
+                action.access,
+                parameters.clone(),
                 json!({action.status.to_string(): described("Done.", schema, false)}),
             );
             self.add(&format!("{path}/{}", action.name), "post", operation);
@@ -256,7 +321,11 @@ impl Document {
                 view.operation.to_owned(), facts.title, view.summary.to_owned(), view.access, parameters.clone(),
                 json!({view.status.to_string(): described("The view.", Some(json!({"type": "object"})), false)}),
             );
-            self.add(&format!("{}/{}", item_path(kind), view.name), "get", operation);
+            self.add(
+                &format!("{}/{}", item_path(kind), view.name),
+                "get",
+                operation,
+            );
         }
     }
 
@@ -264,7 +333,10 @@ impl Document {
         let mut chain = link.parent.parents();
         chain.push(link.parent);
         let above = self.path_parameters(&chain);
-        let (from, to) = (words(link.parent.facts().title), words(link.target.facts().title));
+        let (from, to) = (
+            words(link.parent.facts().title),
+            words(link.target.facts().title),
+        );
         let collection = format!("{}/{}", item_path(link.parent), link.segment);
         let title = link.target.facts().title;
         let mut listed = above.clone();
@@ -283,12 +355,19 @@ impl Document {
                    "schema": name_schema(link.target.facts().name)})
         });
         let mut parameters = above;
-        parameters.insert(parameters.len() - 1, reference("parameters", link.parameter));
+        parameters.insert(
+            parameters.len() - 1,
+            reference("parameters", link.parameter),
+        );
         let path = format!("{collection}/{{{}}}", link.parameter);
         let item = reference("schemas", &format!("{title}Contract"));
         if link.readable {
             let operation = self.operation(
-                format!("{}_Get", link.title), link.title, format!("Gets the {to} of the {from}."), Access::Read, parameters.clone(),
+                format!("{}_Get", link.title),
+                link.title,
+                format!("Gets the {to} of the {from}."),
+                Access::Read,
+                parameters.clone(),
                 json!({"200": described("The entity.", Some(item.clone()), true)}),
             );
             self.add(&path, "get", operation);
@@ -297,12 +376,27 @@ impl Document {
             return;
         }
         let summaries = [
-            ("head", "CheckEntityExists", Access::Read, format!("Tells whether the {to} belongs to the {from}."),
-             json!({"204": described("It does.", None, false)})),
-            ("put", "CreateOrUpdate", Access::Write, format!("Adds the {to} to the {from}."),
-             json!({"200": described("It belonged to it before.", Some(item.clone()), false), "201": described("Added.", Some(item), false)})),
-            ("delete", "Delete", Access::Write, format!("Removes the {to} from the {from}."),
-             json!({"200": described("Removed.", None, false), "204": described("It did not belong to it.", None, false)})),
+            (
+                "head",
+                "CheckEntityExists",
+                Access::Read,
+                format!("Tells whether the {to} belongs to the {from}."),
+                json!({"204": described("It does.", None, false)}),
+            ),
+            (
+                "put",
+                "CreateOrUpdate",
+                Access::Write,
+                format!("Adds the {to} to the {from}."),
+                json!({"200": described("It belonged to it before.", Some(item.clone()), false), "201": described("Added.", Some(item), false)}),
+            ),
+            (
+                "delete",
+                "Delete",
+                Access::Write,
+                format!("Removes the {to} from the {from}."),
+                json!({"200": described("Removed.", None, false), "204": described("It did not belong to it.", None, false)}),
+            ),
         ];
         let mut summaries = summaries;
         if link.readable {
@@ -310,7 +404,14 @@ impl Document {
             summaries[0].4 = json!({"200": described("It does.", None, true)});
         }
         for (method, id, access, summary, responses) in summaries {
-            let operation = self.operation(format!("{}_{id}", link.title), link.title, summary, access, parameters.clone(), responses);
+            let operation = self.operation(
+                format!("{}_{id}", link.title),
+                link.title,
+                summary,
+                access,
+                parameters.clone(),
+                responses,
+            );
             self.add(&path, method, operation);
         }
     }
@@ -322,7 +423,11 @@ impl Document {
         // Kinds name their types for themselves (`State`); in the document each name is the kind's own (`ProductState`).
         let own = |name: &str| {
             let plain = name.split('_').next().unwrap_or(name);
-            if plain.starts_with(facts.title) { plain.to_owned() } else { format!("{}{plain}", facts.title) }
+            if plain.starts_with(facts.title) {
+                plain.to_owned()
+            } else {
+                format!("{}{plain}", facts.title)
+            }
         };
         for (name, schema) in derived.named {
             let mut schema = serde_json::to_value(schema).unwrap_or_default();
@@ -332,16 +437,25 @@ impl Document {
         let mut derived = serde_json::to_value(derived.schema).unwrap_or_default();
         rename(&mut derived, &own);
         let mut outer = Map::new();
-        outer.insert("id".into(), json!({"type": "string", "readOnly": true, "description": "Resource id."}));
+        outer.insert(
+            "id".into(),
+            json!({"type": "string", "readOnly": true, "description": "Resource id."}),
+        );
         outer.insert("type".into(), json!({"type": "string", "readOnly": true, "description": "Resource type.", "examples": [type_name(kind)]}));
-        outer.insert("name".into(), json!({"type": "string", "readOnly": true, "description": "Resource name."}));
+        outer.insert(
+            "name".into(),
+            json!({"type": "string", "readOnly": true, "description": "Resource name."}),
+        );
         let mut inner = Map::new();
         let (mut outer_required, mut inner_required) = (Vec::new(), Vec::new());
         for field in facts.fields {
             if field.access == FieldAccess::Internal {
                 continue;
             }
-            let mut schema = derived["properties"].get(field.wire).cloned().unwrap_or_else(|| json!({}));
+            let mut schema = derived["properties"]
+                .get(field.wire)
+                .cloned()
+                .unwrap_or_else(|| json!({}));
             if let Value::Object(schema) = &mut schema {
                 match field.access {
                     FieldAccess::ReadOnly => {
@@ -357,33 +471,46 @@ impl Document {
                     schema.insert("maxLength".into(), max.into());
                 }
             }
-            let (properties, required) =
-                if field.top_level { (&mut outer, &mut outer_required) } else { (&mut inner, &mut inner_required) };
+            let (properties, required) = if field.top_level {
+                (&mut outer, &mut outer_required)
+            } else {
+                (&mut inner, &mut inner_required)
+            };
             properties.insert(field.wire.to_owned(), schema);
-            if field.required && matches!(field.access, FieldAccess::ReadWrite | FieldAccess::Secret | FieldAccess::WriteOnly) {
+            if field.required
+                && matches!(
+                    field.access,
+                    FieldAccess::ReadWrite | FieldAccess::Secret | FieldAccess::WriteOnly
+                )
+            {
                 required.push(field.wire);
             }
         }
-        let envelope = |outer: &Map<String, Value>, outer_required: &[&str], inner_required: &[&str]| {
-            let mut properties = outer.clone();
-            let mut nested = json!({"type": "object", "properties": inner});
-            if !inner_required.is_empty() {
-                nested["required"] = json!(inner_required);
-            }
-            properties.insert("properties".into(), nested);
-            let mut out = json!({"type": "object", "properties": properties});
-            if let Some(description) = derived.get("description") {
-                out["description"] = description.clone();
-            }
-            if !outer_required.is_empty() {
-                out["required"] = json!(outer_required);
-            }
-            out
-        };
+        let envelope =
+            |outer: &Map<String, Value>, outer_required: &[&str], inner_required: &[&str]| {
+                let mut properties = outer.clone();
+                let mut nested = json!({"type": "object", "properties": inner});
+                if !inner_required.is_empty() {
+                    nested["required"] = json!(inner_required);
+                }
+                properties.insert("properties".into(), nested);
+                let mut out = json!({"type": "object", "properties": properties});
+                if let Some(description) = derived.get("description") {
+                    out["description"] = description.clone();
+                }
+                if !outer_required.is_empty() {
+                    out["required"] = json!(outer_required);
+                }
+                out
+            };
         let title = facts.title;
-        self.schemas.insert(format!("{title}Contract"), envelope(&outer, &outer_required, &inner_required));
+        self.schemas.insert(
+            format!("{title}Contract"),
+            envelope(&outer, &outer_required, &inner_required),
+        );
         if facts.verbs.patch {
-            self.schemas.insert(format!("{title}Update"), envelope(&outer, &[], &[]));
+            self.schemas
+                .insert(format!("{title}Update"), envelope(&outer, &[], &[]));
         }
         self.schemas.insert(
             format!("{title}Collection"),
@@ -397,14 +524,38 @@ impl Document {
 
     fn common(&mut self) {
         let parameters = [
-            ("subscriptionId", json!({"name": "subscriptionId", "in": "path", "required": true, "description": "Subscription id: any text that groups services.", "schema": {"type": "string", "minLength": 1}})),
-            ("resourceGroupName", json!({"name": "resourceGroupName", "in": "path", "required": true, "description": "Resource group; exists implicitly.", "schema": {"type": "string", "minLength": 1, "maxLength": 90}})),
-            ("apiVersion", json!({"name": "api-version", "in": "query", "required": true, "description": "Contract version.", "schema": {"type": "string", "examples": ["2024-05-01", "2022-08-01"]}})),
-            ("ifMatch", json!({"name": "If-Match", "in": "header", "required": true, "description": "ETag of the revision that is to be changed, or * for any.", "schema": {"type": "string"}})),
-            ("ifMatchOptional", json!({"name": "If-Match", "in": "header", "required": false, "description": "ETag of the revision that is to be replaced; without it the write is unconditional.", "schema": {"type": "string"}})),
-            ("filter", json!({"name": "$filter", "in": "query", "required": false, "description": "OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith.", "schema": {"type": "string"}})),
-            ("top", json!({"name": "$top", "in": "query", "required": false, "description": "Items of a page, at most 1000.", "schema": {"type": "integer", "minimum": 1}})),
-            ("skip", json!({"name": "$skip", "in": "query", "required": false, "description": "Items to pass over.", "schema": {"type": "integer", "minimum": 0}})),
+            (
+                "subscriptionId",
+                json!({"name": "subscriptionId", "in": "path", "required": true, "description": "Subscription id: any text that groups services.", "schema": {"type": "string", "minLength": 1}}),
+            ),
+            (
+                "resourceGroupName",
+                json!({"name": "resourceGroupName", "in": "path", "required": true, "description": "Resource group; exists implicitly.", "schema": {"type": "string", "minLength": 1, "maxLength": 90}}),
+            ),
+            (
+                "apiVersion",
+                json!({"name": "api-version", "in": "query", "required": true, "description": "Contract version.", "schema": {"type": "string", "examples": ["2024-05-01", "2022-08-01"]}}),
+            ),
+            (
+                "ifMatch",
+                json!({"name": "If-Match", "in": "header", "required": true, "description": "ETag of the revision that is to be changed, or * for any.", "schema": {"type": "string"}}),
+            ),
+            (
+                "ifMatchOptional",
+                json!({"name": "If-Match", "in": "header", "required": false, "description": "ETag of the revision that is to be replaced; without it the write is unconditional.", "schema": {"type": "string"}}),
+            ),
+            (
+                "filter",
+                json!({"name": "$filter", "in": "query", "required": false, "description": "OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith.", "schema": {"type": "string"}}),
+            ),
+            (
+                "top",
+                json!({"name": "$top", "in": "query", "required": false, "description": "Items of a page, at most 1000.", "schema": {"type": "integer", "minimum": 1}}),
+            ),
+            (
+                "skip",
+                json!({"name": "$skip", "in": "query", "required": false, "description": "Items to pass over.", "schema": {"type": "integer", "minimum": 0}}),
+            ),
         ];
         for (name, parameter) in parameters {
             self.parameters.insert(name.to_owned(), parameter);
@@ -427,8 +578,13 @@ fn rename(schema: &mut Value, name: &impl Fn(&str) -> String) {
     match schema {
         Value::Object(map) => {
             for (key, value) in map {
-                match value.as_str().and_then(|text| text.strip_prefix("#/components/schemas/")) {
-                    Some(old) if key == "$ref" => *value = format!("#/components/schemas/{}", name(old)).into(),
+                match value
+                    .as_str()
+                    .and_then(|text| text.strip_prefix("#/components/schemas/"))
+                {
+                    Some(old) if key == "$ref" => {
+                        *value = format!("#/components/schemas/{}", name(old)).into()
+                    }
                     _ => rename(value, name),
                 }
             }
@@ -453,14 +609,20 @@ fn words(title: &str) -> String {
         }
         out.push(c.to_ascii_lowercase());
     }
-    if out == "api" || out.starts_with("api ") { out.replacen("api", "API", 1) } else { out }
+    if out == "api" || out.starts_with("api ") {
+        out.replacen("api", "API", 1)
+    } else {
+        out
+    }
 }
 
 fn name_schema(rule: NameRule) -> Value {
     match rule {
         NameRule::Fixed(names) => json!({"type": "string", "enum": names}),
         NameRule::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
-        NameRule::ServiceName => json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-zA-Z](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$"}),
+        NameRule::ServiceName => {
+            json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-zA-Z](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$"})
+        }
         NameRule::Id { max, .. } => json!({"type": "string", "minLength": 1, "maxLength": max}),
     }
 }

@@ -63,7 +63,10 @@ impl Query {
     /// The value of a parameter.
     #[must_use]
     pub fn value(&self, name: &str) -> Option<&str> {
-        self.0.iter().find(|(n, _)| n.eq_ignore_ascii_case(name)).map(|(_, v)| v.as_str())
+        self.0
+            .iter()
+            .find(|(n, _)| n.eq_ignore_ascii_case(name))
+            .map(|(_, v)| v.as_str())
     }
 
     /// A boolean switch such as `deleteSubscriptions`; absent is `false`.
@@ -111,8 +114,12 @@ impl Request {
         }
         match serde_json::from_slice(&self.body) {
             Ok(Value::Object(map)) => Ok(map),
-            Ok(_) => Err(Error::Malformed("The request content must be a JSON object.".into())),
-            Err(e) => Err(Error::Malformed(format!("The request content was invalid and could not be deserialized: {e}"))),
+            Ok(_) => Err(Error::Malformed(
+                "The request content must be a JSON object.".into(),
+            )),
+            Err(e) => Err(Error::Malformed(format!(
+                "The request content was invalid and could not be deserialized: {e}"
+            ))),
         }
     }
 
@@ -138,12 +145,20 @@ impl Reply {
     /// 200 with a body.
     #[must_use]
     pub fn ok(body: Value) -> Self {
-        Self { status: 200, headers: Vec::new(), body: Some(body) }
+        Self {
+            status: 200,
+            headers: Vec::new(),
+            body: Some(body),
+        }
     }
     /// A status without a body.
     #[must_use]
     pub fn empty(status: u16) -> Self {
-        Self { status, headers: Vec::new(), body: None }
+        Self {
+            status,
+            headers: Vec::new(),
+            body: None,
+        }
     }
     /// With a header.
     #[must_use]
@@ -214,7 +229,12 @@ impl Window {
             }
         }
         url.append_pair("$skiptoken", &encode_token(last));
-        format!("{}{}?{}", request.base_url, arm_id::to_url_path(raw_path), url.finish().replace("%24", "$"))
+        format!(
+            "{}{}?{}",
+            request.base_url,
+            arm_id::to_url_path(raw_path),
+            url.finish().replace("%24", "$")
+        )
     }
 }
 

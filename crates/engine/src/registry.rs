@@ -24,7 +24,9 @@ pub struct Registry {
 
 impl std::fmt::Debug for Registry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("types", &self.by_types.keys()).finish_non_exhaustive()
+        f.debug_struct("Registry")
+            .field("types", &self.by_types.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -58,8 +60,14 @@ impl Registry {
     #[must_use]
     pub fn with<R: Resource>(mut self) -> Self {
         let kind = kind::<R>();
-        let twice = self.statements.insert(kind.facts().table, Statements::build(kind)).is_some()
-            || self.by_types.insert(types_of(kind), Entry::Kind(kind)).is_some();
+        let twice = self
+            .statements
+            .insert(kind.facts().table, Statements::build(kind))
+            .is_some()
+            || self
+                .by_types
+                .insert(types_of(kind), Entry::Kind(kind))
+                .is_some();
         assert!(!twice, "{} is listed twice", kind.facts().title);
         self.kinds.push(kind);
         self
@@ -71,8 +79,15 @@ impl Registry {
     /// When its path is taken.
     #[must_use]
     pub fn link(mut self, link: Link) -> Self {
-        let types = format!("{}/{}", types_of(link.parent), link.segment.to_ascii_lowercase());
-        let twice = self.by_types.insert(types, Entry::Link(self.links.len())).is_some();
+        let types = format!(
+            "{}/{}",
+            types_of(link.parent),
+            link.segment.to_ascii_lowercase()
+        );
+        let twice = self
+            .by_types
+            .insert(types, Entry::Link(self.links.len()))
+            .is_some();
         assert!(!twice, "{} is listed twice", link.title);
         self.links.push(link);
         self
@@ -102,7 +117,10 @@ impl Registry {
     /// The kind of a table.
     #[must_use]
     pub fn kind_of_table(&self, table: &str) -> Option<&'static dyn Kind> {
-        self.kinds.iter().copied().find(|k| k.facts().table == table)
+        self.kinds
+            .iter()
+            .copied()
+            .find(|k| k.facts().table == table)
     }
 
     /// What a path names; types match without regard to case.
@@ -134,9 +152,16 @@ impl Registry {
     }
 
     /// An action's segments follow the name of its resource: `users/1/confirmations/password/send`.
-    fn find_action(&self, path: &ResourcePath, types: &[String], names: &[String]) -> Option<Place<'_>> {
+    fn find_action(
+        &self,
+        path: &ResourcePath,
+        types: &[String],
+        names: &[String],
+    ) -> Option<Place<'_>> {
         (1..=types.len()).rev().find_map(|depth| {
-            let Some(Entry::Kind(kind)) = self.by_types.get(&types[..depth].join("/")) else { return None };
+            let Some(Entry::Kind(kind)) = self.by_types.get(&types[..depth].join("/")) else {
+                return None;
+            };
             let mut rest: Vec<&str> = Vec::new();
             for (segment, name) in &path.pairs[depth..] {
                 rest.extend([segment.as_str(), name.as_str()]);
@@ -144,7 +169,9 @@ impl Registry {
             rest.extend(path.tail.as_deref());
             let rest = rest.join("/");
             let facts = kind.facts();
-            let named = |actions: &'static [Action]| actions.iter().find(|a| a.name.eq_ignore_ascii_case(&rest));
+            let named = |actions: &'static [Action]| {
+                actions.iter().find(|a| a.name.eq_ignore_ascii_case(&rest))
+            };
             let names = || names[..depth].to_vec();
             match (named(facts.actions), named(facts.views)) {
                 (Some(action), _) => Some(Place::Action(*kind, action, names())),
@@ -157,14 +184,17 @@ impl Registry {
 
 fn types_of(kind: &dyn Kind) -> String {
     let name = type_name(kind).to_ascii_lowercase();
-    name.split_once('/').map_or_else(String::new, |(_, types)| types.to_owned())
+    name.split_once('/')
+        .map_or_else(String::new, |(_, types)| types.to_owned())
 }
 
 pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> {
     let place = engine
         .registry
         .find(&request.path)
-        .ok_or_else(|| Error::UnknownType { path: request.path.to_string() })?;
+        .ok_or_else(|| Error::UnknownType {
+            path: request.path.to_string(),
+        })?;
     let refused = || Err(Error::MethodNotAllowed(request.method.name().to_owned()));
     match place {
         Place::Item(kind, names) => {
@@ -176,11 +206,15 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
                 Method::Head => verbs::get::exists(engine, request, &target).await,
                 Method::Put if verbs.put => verbs::put::put(engine, request, &target).await,
                 Method::Patch if verbs.patch => verbs::patch::patch(engine, request, &target).await,
-                Method::Delete if verbs.delete => verbs::delete::delete(engine, request, &target).await,
+                Method::Delete if verbs.delete => {
+                    verbs::delete::delete(engine, request, &target).await
+                }
                 _ => refused(),
             }
         }
-        Place::Collection(kind, names) if request.method == Method::Get && kind.facts().verbs.list => {
+        Place::Collection(kind, names)
+            if request.method == Method::Get && kind.facts().verbs.list =>
+        {
             verbs::list::list(engine, request, kind, names).await
         }
         Place::Links(link, names) if request.method == Method::Get => {
@@ -209,6 +243,10 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
             let target = Target::new(kind, request, names)?;
             verbs::action::run(engine, request, &target, view).await
         }
-        Place::Collection(..) | Place::Links(..) | Place::Link(..) | Place::Action(..) | Place::View(..) => refused(),
+        Place::Collection(..)
+        | Place::Links(..)
+        | Place::Link(..)
+        | Place::Action(..)
+        | Place::View(..) => refused(),
     }
 }

@@ -111,9 +111,23 @@ pub struct Verbs {
 
 impl Verbs {
     /// Everything.
-    pub const ALL: Self = Self { get: true, create: true, put: true, patch: true, delete: true, list: true };
+    pub const ALL: Self = Self {
+        get: true,
+        create: true,
+        put: true,
+        patch: true,
+        delete: true,
+        list: true,
+    };
     /// GET and LIST only.
-    pub const READ: Self = Self { get: true, create: false, put: false, patch: false, delete: false, list: true };
+    pub const READ: Self = Self {
+        get: true,
+        create: false,
+        put: false,
+        patch: false,
+        delete: false,
+        list: true,
+    };
 }
 
 /// What DELETE does.
@@ -301,4 +315,3 @@ pub fn typed<C: Contract>(entity: &dyn Entity) -> Result<&C> {
 pub const fn kind<R: Resource>() -> &'static dyn Kind {
     &crate::kind::Of::<R>(std::marker::PhantomData)
 }
-

@@ -39,7 +39,10 @@ fn selected(kind: &dyn Kind, alias: &str) -> String {
         let _ = write!(out, ", {alias}.{name} AS {name}");
         if let Some(segment) = field.reference.filter(|segment| !segment.is_empty()) {
             let table = snake_table(segment);
-            let _ = write!(out, ", (SELECT r.name FROM {table} r WHERE r.id = {alias}.{name}) AS {name}__name");
+            let _ = write!(
+                out,
+                ", (SELECT r.name FROM {table} r WHERE r.id = {alias}.{name}) AS {name}__name"
+            );
         }
     }
     out
@@ -96,10 +99,20 @@ impl Statements {
         };
         chain.push(kind);
         let last = format!("c{}", chain.len() - 1);
-        let select = format!("SELECT {}, {} {}", head(&chain), selected(kind, &last), path(&chain));
+        let select = format!(
+            "SELECT {}, {} {}",
+            head(&chain),
+            selected(kind, &last),
+            path(&chain)
+        );
         let select_locked = format!("{select} FOR NO KEY UPDATE OF {last}");
         let list = format!("SELECT {} FROM {} t", selected(kind, "t"), facts.table);
-        let columns: Vec<&str> = facts.fields.iter().filter_map(|f| f.column).map(|c| c.name).collect();
+        let columns: Vec<&str> = facts
+            .fields
+            .iter()
+            .filter_map(|f| f.column)
+            .map(|c| c.name)
+            .collect();
         let (parent, unique, from) = if is_service {
             ("subscription_id, resource_group", "(lower(name))", 6)
         } else {
@@ -125,6 +138,14 @@ impl Statements {
             table = facts.table
         );
         let delete = format!("DELETE FROM {} WHERE id = $1", facts.table);
-        Self { select, select_locked, ancestors, list, insert, update, delete }
+        Self {
+            select,
+            select_locked,
+            ancestors,
+            list,
+            insert,
+            update,
+            delete,
+        }
     }
 }

@@ -18,14 +18,24 @@ pub struct Violation {
 impl Violations {
     /// Adds a violation; `message` continues the sentence that begins with the field's name.
     pub fn add(&mut self, target: impl Into<String>, message: impl Into<String>) {
-        self.0.push(Violation { target: target.into(), message: message.into() });
+        self.0.push(Violation {
+            target: target.into(),
+            message: message.into(),
+        });
     }
 
     /// Checks a length in characters.
     pub fn length(&mut self, target: &str, text: &str, limits: std::ops::RangeInclusive<usize>) {
         let count = text.chars().count();
         if !limits.contains(&count) {
-            self.add(target, format!("must be {} to {} characters long", limits.start(), limits.end()));
+            self.add(
+                target,
+                format!(
+                    "must be {} to {} characters long",
+                    limits.start(),
+                    limits.end()
+                ),
+            );
         }
     }
 
@@ -46,7 +56,11 @@ impl Violations {
     /// # Errors
     /// [`Error::Invalid`](crate::Error::Invalid) with all of them.
     pub fn into_result(self) -> crate::Result<()> {
-        if self.0.is_empty() { Ok(()) } else { Err(crate::Error::Invalid(self)) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(crate::Error::Invalid(self))
+        }
     }
 
     /// The `details` array of the error envelope.

@@ -19,7 +19,8 @@ impl Identity {
     pub(crate) async fn attempt(&self, account: &str, address: IpAddr) -> Result<(), SignInError> {
         let now = self.now();
         self.count(&account_key(account), ACCOUNT_FREE, now).await?;
-        self.count(&format!("address:{address}"), ADDRESS_FREE, now).await
+        self.count(&format!("address:{address}"), ADDRESS_FREE, now)
+            .await
     }
 
     /// Forgets the failures of an account after a success. The address keeps its own: who has one
@@ -62,14 +63,26 @@ impl Identity {
         .bind(LONGEST_SECONDS)
         .fetch_optional(&self.pool)
         .await?;
-        let seconds = left.unwrap_or(1.0).ceil().clamp(1.0, f64::from(LONGEST_SECONDS));
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1..=900")]
+        let seconds = left
+            .unwrap_or(1.0)
+            .ceil()
+            .clamp(1.0, f64::from(LONGEST_SECONDS));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 1..=900"
+        )]
         let retry_after_seconds = seconds as u64;
-        Err(SignInError::Slowed { retry_after_seconds })
+        Err(SignInError::Slowed {
+            retry_after_seconds,
+        })
     }
 }
 
 fn account_key(account: &str) -> String {
     // Bounded, because strangers choose it.
-    format!("account:{}", account.to_lowercase().chars().take(254).collect::<String>())
+    format!(
+        "account:{}",
+        account.to_lowercase().chars().take(254).collect::<String>()
+    )
 }

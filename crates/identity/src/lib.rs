@@ -87,7 +87,12 @@ impl Options {
     /// Tokens for an hour, keys for 30 days.
     #[must_use]
     pub fn new(clock: Clock) -> Self {
-        Self { issuer: "portico".into(), token_lifetime: Duration::hours(1), key_lifetime: Duration::days(30), clock }
+        Self {
+            issuer: "portico".into(),
+            token_lifetime: Duration::hours(1),
+            key_lifetime: Duration::days(30),
+            clock,
+        }
     }
 }
 
@@ -103,7 +108,12 @@ impl Identity {
     /// Over a migrated database.
     #[must_use]
     pub fn new(pool: PgPool, secrets: Arc<SecretBox>, options: Options) -> Self {
-        Self { pool, secrets, options, keys: tokens::Keys::default() }
+        Self {
+            pool,
+            secrets,
+            options,
+            keys: tokens::Keys::default(),
+        }
     }
 
     fn now(&self) -> DateTime<Utc> {
@@ -114,11 +124,14 @@ impl Identity {
 /// A text that cannot be guessed: 192 random bits.
 fn random_text() -> Result<String, SignInError> {
     let mut bytes = [0; 24];
-    rand::fill(&mut bytes).map_err(|_| SignInError::Crypto("the system gave no randomness".into()))?;
+    rand::fill(&mut bytes)
+        .map_err(|_| SignInError::Crypto("the system gave no randomness".into()))?;
     Ok(BASE64_URL_SAFE_NO_PAD.encode(bytes))
 }
 
 /// Digest of a random text. A slow hash would add nothing to 192 random bits.
 fn digest_of(text: &str) -> Vec<u8> {
-    digest::digest(&digest::SHA256, text.as_bytes()).as_ref().to_vec()
+    digest::digest(&digest::SHA256, text.as_bytes())
+        .as_ref()
+        .to_vec()
 }

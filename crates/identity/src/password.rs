@@ -26,7 +26,7 @@ pub fn problems(password: &str) -> Vec<String> {
     if length > 256 {
         out.push("must be at most 256 characters long".to_owned());
     }
-    if password.chars().all(|c| Some(c) == password.chars().next()) && length > 0 {
+    if length > 0 && password.chars().all(|c| password.starts_with(c)) {
         out.push("must not repeat one character".to_owned());
     }
     out
@@ -42,9 +42,14 @@ fn argon2() -> Result<Argon2<'static>, HashError> {
 /// # Errors
 /// When the system gives no randomness or memory.
 pub async fn hash(password: String) -> Result<String, HashError> {
-    let _turn = HASHING.acquire().await.map_err(|e| HashError(e.to_string()))?;
+    let _turn = HASHING
+        .acquire()
+        .await
+        .map_err(|e| HashError(e.to_string()))?;
     tokio::task::spawn_blocking(move || {
-        let hash = argon2()?.hash_password(password.as_bytes()).map_err(|e| HashError(e.to_string()))?;
+        let hash = argon2()?
+            .hash_password(password.as_bytes())
+            .map_err(|e| HashError(e.to_string()))?;
         Ok(hash.to_string())
     })
     .await
@@ -56,14 +61,21 @@ pub async fn hash(password: String) -> Result<String, HashError> {
 /// # Errors
 /// When the hash is not one.
 pub async fn verify(password: String, stored: Option<String>) -> Result<bool, HashError> {
-    let _turn = HASHING.acquire().await.map_err(|e| HashError(e.to_string()))?;
+    let _turn = HASHING
+        .acquire()
+        .await
+        .map_err(|e| HashError(e.to_string()))?;
     tokio::task::spawn_blocking(move || {
         let Some(stored) = stored else {
-            argon2()?.hash_password(password.as_bytes()).map_err(|e| HashError(e.to_string()))?;
+            argon2()?
+                .hash_password(password.as_bytes())
+                .map_err(|e| HashError(e.to_string()))?;
             return Ok(false);
         };
         let stored = PasswordHash::new(&stored).map_err(|e| HashError(e.to_string()))?;
-        Ok(argon2()?.verify_password(password.as_bytes(), &stored).is_ok())
+        Ok(argon2()?
+            .verify_password(password.as_bytes(), &stored)
+            .is_ok())
     })
     .await
     .map_err(|e| HashError(e.to_string()))?
@@ -76,7 +88,10 @@ mod tests {
     #[tokio::test]
     async fn a_password_has_its_hash_and_no_other() -> Result<(), HashError> {
         let stored = hash("correct horse".into()).await?;
-        assert!(stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"), "{stored}");
+        assert!(
+            stored.starts_with("$argon2id$v=19$m=19456,t=2,p=1$"),
+            "{stored}"
+        );
         assert!(verify("correct horse".into(), Some(stored.clone())).await?);
         assert!(!verify("wrong horse".into(), Some(stored.clone())).await?);
         assert!(!verify("correct horse".into(), None).await?);

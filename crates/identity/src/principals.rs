@@ -63,7 +63,11 @@ impl Identity {
     ///
     /// # Errors
     /// When the password is not good enough or the database fails.
-    pub async fn first_start(&self, email: &str, given: Option<&str>) -> Result<FirstStart, SignInError> {
+    pub async fn first_start(
+        &self,
+        email: &str,
+        given: Option<&str>,
+    ) -> Result<FirstStart, SignInError> {
         let hash = match given {
             None => None,
             Some(text) => {
@@ -71,12 +75,18 @@ impl Identity {
                 if !problems.is_empty() {
                     return Err(SignInError::Password(problems));
                 }
-                Some(password::hash(text.to_owned()).await.map_err(|e| SignInError::Crypto(e.to_string()))?)
+                Some(
+                    password::hash(text.to_owned())
+                        .await
+                        .map_err(|e| SignInError::Crypto(e.to_string()))?,
+                )
             }
         };
         let now = self.now();
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico first start', 0))").execute(&mut *tx).await?;
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico first start', 0))")
+            .execute(&mut *tx)
+            .await?;
         let existing: Option<(Uuid, String, bool)> = sqlx::query_as(
             "SELECT p.id, p.name, p.secret_hash IS NOT NULL FROM principals p \
              JOIN role_assignments r ON r.principal_id = p.id AND r.scope_service_id IS NULL AND r.role = 'owner' \
@@ -108,12 +118,14 @@ impl Identity {
         let mut bootstrap_secret = None;
         if !has_password {
             if let Some(hash) = hash {
-                sqlx::query("UPDATE principals SET secret_hash = $2, updated_at = $3 WHERE id = $1")
-                    .bind(id)
-                    .bind(hash)
-                    .bind(now)
-                    .execute(&mut *tx)
-                    .await?;
+                sqlx::query(
+                    "UPDATE principals SET secret_hash = $2, updated_at = $3 WHERE id = $1",
+                )
+                .bind(id)
+                .bind(hash)
+                .bind(now)
+                .execute(&mut *tx)
+                .await?;
             } else {
                 let secret = random_text()?;
                 sqlx::query(
@@ -129,14 +141,22 @@ impl Identity {
             }
         }
         tx.commit().await?;
-        Ok(FirstStart { administrator, bootstrap_secret })
+        Ok(FirstStart {
+            administrator,
+            bootstrap_secret,
+        })
     }
 
     /// Sets the first administrator's password with the one-time secret.
     ///
     /// # Errors
     /// `Wrong` for another or a used secret, `Password` for a bad new password, `Slowed` after failures.
-    pub async fn redeem_bootstrap(&self, secret: &str, new: &str, address: IpAddr) -> Result<Token, SignInError> {
+    pub async fn redeem_bootstrap(
+        &self,
+        secret: &str,
+        new: &str,
+        address: IpAddr,
+    ) -> Result<Token, SignInError> {
         const ACCOUNT: &str = "bootstrap secret";
         self.attempt(ACCOUNT, address).await?;
         let problems = password::problems(new);
@@ -144,7 +164,9 @@ impl Identity {
             self.succeeded(ACCOUNT).await?;
             return Err(SignInError::Password(problems));
         }
-        let hash = password::hash(new.to_owned()).await.map_err(|e| SignInError::Crypto(e.to_string()))?;
+        let hash = password::hash(new.to_owned())
+            .await
+            .map_err(|e| SignInError::Crypto(e.to_string()))?;
         let now = self.now();
         let mut tx = self.pool.begin().await?;
         let principal: Option<Uuid> = sqlx::query_scalar(
@@ -170,7 +192,12 @@ impl Identity {
     ///
     /// # Errors
     /// `Wrong`, or `Slowed` after failures.
-    pub async fn sign_in(&self, email: &str, password: &str, address: IpAddr) -> Result<Token, SignInError> {
+    pub async fn sign_in(
+        &self,
+        email: &str,
+        password: &str,
+        address: IpAddr,
+    ) -> Result<Token, SignInError> {
         self.enter("person", email, password, address).await
     }
 
@@ -178,11 +205,22 @@ impl Identity {
     ///
     /// # Errors
     /// `Wrong`, or `Slowed` after failures.
-    pub async fn client_credentials(&self, id: &str, secret: &str, address: IpAddr) -> Result<Token, SignInError> {
+    pub async fn client_credentials(
+        &self,
+        id: &str,
+        secret: &str,
+        address: IpAddr,
+    ) -> Result<Token, SignInError> {
         self.enter("application", id, secret, address).await
     }
 
-    async fn enter(&self, kind: &str, name: &str, secret: &str, address: IpAddr) -> Result<Token, SignInError> {
+    async fn enter(
+        &self,
+        kind: &str,
+        name: &str,
+        secret: &str,
+        address: IpAddr,
+    ) -> Result<Token, SignInError> {
         self.attempt(name, address).await?;
         let account: Option<Account> = sqlx::query_as(
             "SELECT id, secret_hash FROM principals WHERE lower(name) = lower($1) AND kind = $2 AND disabled_at IS NULL",
@@ -191,8 +229,12 @@ impl Identity {
         .bind(kind)
         .fetch_optional(&self.pool)
         .await?;
-        let (id, hash) = account.map_or((None, None), |account| (Some(account.id), account.secret_hash));
-        let right = password::verify(secret.to_owned(), hash).await.map_err(|e| SignInError::Crypto(e.to_string()))?;
+        let (id, hash) = account.map_or((None, None), |account| {
+            (Some(account.id), account.secret_hash)
+        });
+        let right = password::verify(secret.to_owned(), hash)
+            .await
+            .map_err(|e| SignInError::Crypto(e.to_string()))?;
         match id {
             Some(id) if right => {
                 self.succeeded(name).await?;
@@ -207,17 +249,23 @@ impl Identity {
     /// # Errors
     /// When the database fails.
     pub async fn find(&self, name: &str) -> Result<Option<Uuid>, SignInError> {
-        Ok(sqlx::query_scalar("SELECT id FROM principals WHERE lower(name) = lower($1)")
-            .bind(name)
-            .fetch_optional(&self.pool)
-            .await?)
+        Ok(
+            sqlx::query_scalar("SELECT id FROM principals WHERE lower(name) = lower($1)")
+                .bind(name)
+                .fetch_optional(&self.pool)
+                .await?,
+        )
     }
 
     /// Adds a person.
     ///
     /// # Errors
     /// `Password` for a bad password; `Database` for a taken name.
-    pub async fn create_person(&self, email: &str, password: Option<&str>) -> Result<Uuid, SignInError> {
+    pub async fn create_person(
+        &self,
+        email: &str,
+        password: Option<&str>,
+    ) -> Result<Uuid, SignInError> {
         let hash = match password {
             None => None,
             Some(text) => {
@@ -225,7 +273,11 @@ impl Identity {
                 if !problems.is_empty() {
                     return Err(SignInError::Password(problems));
                 }
-                Some(password::hash(text.to_owned()).await.map_err(|e| SignInError::Crypto(e.to_string()))?)
+                Some(
+                    password::hash(text.to_owned())
+                        .await
+                        .map_err(|e| SignInError::Crypto(e.to_string()))?,
+                )
             }
         };
         self.insert("person", email, email, hash).await
@@ -235,14 +287,31 @@ impl Identity {
     ///
     /// # Errors
     /// When the database or the system's randomness fails.
-    pub async fn create_application(&self, display_name: &str) -> Result<NewApplication, SignInError> {
+    pub async fn create_application(
+        &self,
+        display_name: &str,
+    ) -> Result<NewApplication, SignInError> {
         let (client_id, client_secret) = (Uuid::new_v4().to_string(), random_text()?);
-        let hash = password::hash(client_secret.clone()).await.map_err(|e| SignInError::Crypto(e.to_string()))?;
-        let id = self.insert("application", &client_id, display_name, Some(hash)).await?;
-        Ok(NewApplication { id, client_id, client_secret })
+        let hash = password::hash(client_secret.clone())
+            .await
+            .map_err(|e| SignInError::Crypto(e.to_string()))?;
+        let id = self
+            .insert("application", &client_id, display_name, Some(hash))
+            .await?;
+        Ok(NewApplication {
+            id,
+            client_id,
+            client_secret,
+        })
     }
 
-    async fn insert(&self, kind: &str, name: &str, display_name: &str, hash: Option<String>) -> Result<Uuid, SignInError> {
+    async fn insert(
+        &self,
+        kind: &str,
+        name: &str,
+        display_name: &str,
+        hash: Option<String>,
+    ) -> Result<Uuid, SignInError> {
         let id = Uuid::now_v7();
         sqlx::query(
             "INSERT INTO principals (id, kind, name, display_name, secret_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)",
@@ -262,7 +331,12 @@ impl Identity {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn grant(&self, principal: Uuid, service: Option<Uuid>, role: Role) -> Result<(), SignInError> {
+    pub async fn grant(
+        &self,
+        principal: Uuid,
+        service: Option<Uuid>,
+        role: Role,
+    ) -> Result<(), SignInError> {
         sqlx::query(
             "INSERT INTO role_assignments (id, principal_id, scope_service_id, role, created_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (principal_id, scope_service_id) DO UPDATE SET role = $4",
@@ -281,7 +355,11 @@ impl Identity {
     ///
     /// # Errors
     /// When the database fails.
-    pub async fn revoke(&self, principal: Uuid, service: Option<Uuid>) -> Result<bool, SignInError> {
+    pub async fn revoke(
+        &self,
+        principal: Uuid,
+        service: Option<Uuid>,
+    ) -> Result<bool, SignInError> {
         let done = sqlx::query(
             "DELETE FROM role_assignments WHERE principal_id = $1 AND scope_service_id IS NOT DISTINCT FROM $2",
         )

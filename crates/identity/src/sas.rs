@@ -21,7 +21,9 @@ pub struct Sas {
 
 /// The header is no signature.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a SharedAccessSignature such as 'SharedAccessSignature integration&202601010000&<base64>'")]
+#[error(
+    "not a SharedAccessSignature such as 'SharedAccessSignature integration&202601010000&<base64>'"
+)]
 pub struct ParseError;
 
 const SHORT: &str = "%Y%m%d%H%M";
@@ -44,8 +46,14 @@ pub fn parse(header: &str) -> Result<Sas, ParseError> {
 /// When the text has neither form.
 pub fn parse_token(text: &str) -> Result<Sas, ParseError> {
     let parts: Vec<&str> = text.splitn(3, '&').collect();
-    let [uid, expiry, signature] = parts.as_slice() else { return Err(ParseError) };
-    let (uid, expiry, signature) = match (uid.strip_prefix("uid="), expiry.strip_prefix("ex="), signature.strip_prefix("sn=")) {
+    let [uid, expiry, signature] = parts.as_slice() else {
+        return Err(ParseError);
+    };
+    let (uid, expiry, signature) = match (
+        uid.strip_prefix("uid="),
+        expiry.strip_prefix("ex="),
+        signature.strip_prefix("sn="),
+    ) {
         (Some(uid), Some(expiry), Some(signature)) => (uid, expiry, signature),
         _ => (*uid, *expiry, *signature),
     };
@@ -79,7 +87,10 @@ pub fn verify(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
 pub fn user_token(uid: &str, expires_at: DateTime<Utc>, key: &str) -> String {
     let expiry = expires_at.format(SHORT).to_string();
     let signature = hmac::sign(&key_of(key), format!("{uid}\n{expiry}").as_bytes());
-    format!("{uid}&{expiry}&{}", BASE64_STANDARD.encode(signature.as_ref()))
+    format!(
+        "{uid}&{expiry}&{}",
+        BASE64_STANDARD.encode(signature.as_ref())
+    )
 }
 
 #[cfg(test)]
@@ -87,7 +98,9 @@ mod tests {
     use super::*;
 
     fn at(text: &str) -> DateTime<Utc> {
-        DateTime::parse_from_rfc3339(text).map(|t| t.to_utc()).unwrap_or_default()
+        DateTime::parse_from_rfc3339(text)
+            .map(|t| t.to_utc())
+            .unwrap_or_default()
     }
 
     #[test]
@@ -97,10 +110,19 @@ mod tests {
         assert_eq!(sas.uid, "integration");
         assert!(verify(&sas, "key", at("2026-01-09T23:59:59Z")));
         assert!(!verify(&sas, "key", at("2026-01-10T00:00:00Z")), "over");
-        assert!(!verify(&sas, "key", at("2025-12-01T00:00:00Z")), "too far ahead");
+        assert!(
+            !verify(&sas, "key", at("2025-12-01T00:00:00Z")),
+            "too far ahead"
+        );
         assert!(!verify(&sas, "other", at("2026-01-09T00:00:00Z")));
-        let other = parse(&format!("SharedAccessSignature {}", token.replacen("integration", "1", 1)))?;
-        assert!(!verify(&other, "key", at("2026-01-09T00:00:00Z")), "another uid");
+        let other = parse(&format!(
+            "SharedAccessSignature {}",
+            token.replacen("integration", "1", 1)
+        ))?;
+        assert!(
+            !verify(&other, "key", at("2026-01-09T00:00:00Z")),
+            "another uid"
+        );
         Ok(())
     }
 
@@ -108,9 +130,18 @@ mod tests {
     fn the_long_form_is_read_too() -> Result<(), ParseError> {
         let expiry = "2026-01-10T00:00:00.0000000Z";
         let signature = hmac::sign(&key_of("key"), format!("integration\n{expiry}").as_bytes());
-        let text = format!("SharedAccessSignature uid=integration&ex={expiry}&sn={}", BASE64_STANDARD.encode(signature.as_ref()));
+        let text = format!(
+            "SharedAccessSignature uid=integration&ex={expiry}&sn={}",
+            BASE64_STANDARD.encode(signature.as_ref())
+        );
         assert!(verify(&parse(&text)?, "key", at("2026-01-09T00:00:00Z")));
-        for wrong in ["Bearer x", "SharedAccessSignature", "SharedAccessSignature a&b", "SharedAccessSignature a&b&c", "SharedAccessSignature a&202601010000&%"] {
+        for wrong in [
+            "Bearer x",
+            "SharedAccessSignature",
+            "SharedAccessSignature a&b",
+            "SharedAccessSignature a&b&c",
+            "SharedAccessSignature a&202601010000&%",
+        ] {
             assert_eq!(parse(wrong), Err(ParseError), "{wrong}");
         }
         Ok(())

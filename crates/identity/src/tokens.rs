@@ -97,10 +97,17 @@ impl Identity {
             nbf: now.timestamp() - 5,
             exp: expires_at.timestamp(),
         };
-        let header = Header { kid: Some(kid), ..Header::new(Algorithm::ES256) };
+        let header = Header {
+            kid: Some(kid),
+            ..Header::new(Algorithm::ES256)
+        };
         let access_token = jsonwebtoken::encode(&header, &claims, &key.encoding)
             .map_err(|e| SignInError::Crypto(e.to_string()))?;
-        Ok(Token { access_token, expires_in_seconds: self.options.token_lifetime.num_seconds(), expires_at })
+        Ok(Token {
+            access_token,
+            expires_in_seconds: self.options.token_lifetime.num_seconds(),
+            expires_at,
+        })
     }
 
     /// Who a token names.
@@ -137,7 +144,10 @@ impl Identity {
         if now < claims.nbf {
             return Err(TokenError::Invalid);
         }
-        Ok(Principal { id: claims.sub, name: claims.name })
+        Ok(Principal {
+            id: claims.sub,
+            name: claims.name,
+        })
     }
 
     /// The public keys, as a JSON Web Key Set.
@@ -170,7 +180,11 @@ impl Identity {
         for attempt in 0..2 {
             {
                 let known = self.keys.0.read().await;
-                let newest = known.keys.iter().filter(|(_, key)| key.retires_at > now).max_by_key(|(_, key)| key.created_at);
+                let newest = known
+                    .keys
+                    .iter()
+                    .filter(|(_, key)| key.retires_at > now)
+                    .max_by_key(|(_, key)| key.created_at);
                 if let Some((kid, key)) = newest {
                     return Ok((kid.clone(), key.clone()));
                 }
@@ -186,19 +200,30 @@ impl Identity {
     /// Adds a key unless another replica has one that signs; drops keys that no valid token names.
     async fn rotate(&self, now: DateTime<Utc>) -> Result<(), SignInError> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico signing keys', 0))").execute(&mut *tx).await?;
-        let signs: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM signing_keys WHERE retires_at > $1)")
-            .bind(now)
-            .fetch_one(&mut *tx)
+        sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico signing keys', 0))")
+            .execute(&mut *tx)
             .await?;
+        let signs: bool =
+            sqlx::query_scalar("SELECT EXISTS (SELECT FROM signing_keys WHERE retires_at > $1)")
+                .bind(now)
+                .fetch_one(&mut *tx)
+                .await?;
         if !signs {
             let crypto = |_| SignInError::Crypto("a signing key could not be made".into());
-            let document = EcdsaKeyPair::generate_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, &SystemRandom::new()).map_err(crypto)?;
-            let pair = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())
-                .map_err(|e| SignInError::Crypto(e.to_string()))?;
+            let document = EcdsaKeyPair::generate_pkcs8(
+                &ECDSA_P256_SHA256_FIXED_SIGNING,
+                &SystemRandom::new(),
+            )
+            .map_err(crypto)?;
+            let pair =
+                EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, document.as_ref())
+                    .map_err(|e| SignInError::Crypto(e.to_string()))?;
             let public = pair.public_key().as_ref().to_vec();
             let kid = hex::encode(&crate::digest_of(&hex::encode(&public))[..8]);
-            let sealed = self.secrets.seal(SEALED, document.as_ref()).map_err(|e| SignInError::Crypto(e.to_string()))?;
+            let sealed = self
+                .secrets
+                .seal(SEALED, document.as_ref())
+                .map_err(|e| SignInError::Crypto(e.to_string()))?;
             sqlx::query(
                 "INSERT INTO signing_keys (kid, private_key, public_key, created_at, retires_at) VALUES ($1, $2, $3, $4, $5)",
             )
@@ -222,7 +247,9 @@ impl Identity {
         let now = self.now();
         {
             let mut known = self.keys.0.write().await;
-            let recent = known.read_at.is_some_and(|at| (now - at).num_seconds().abs() < REREAD_SECONDS);
+            let recent = known
+                .read_at
+                .is_some_and(|at| (now - at).num_seconds().abs() < REREAD_SECONDS);
             if recent && !at_once {
                 return Ok(());
             }
@@ -235,7 +262,10 @@ impl Identity {
                 .await?;
         let mut keys = HashMap::new();
         for row in rows {
-            let private = self.secrets.open(SEALED, &row.private_key).map_err(|e| SignInError::Crypto(e.to_string()))?;
+            let private = self
+                .secrets
+                .open(SEALED, &row.private_key)
+                .map_err(|e| SignInError::Crypto(e.to_string()))?;
             let key = Key {
                 decoding: DecodingKey::from_ec_der(&row.public_key),
                 encoding: EncodingKey::from_ec_der(&private),

@@ -23,7 +23,10 @@ pub(crate) struct At {
 }
 
 fn error(position: usize, message: impl Into<String>) -> Error {
-    Error { position, message: message.into() }
+    Error {
+        position,
+        message: message.into(),
+    }
 }
 
 pub(crate) fn tokens(text: &str) -> Result<Vec<At>, Error> {
@@ -45,30 +48,49 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<At>, Error> {
             '\'' => {
                 let (text, after) = quoted(&chars, at)?;
                 at = after;
-                out.push(At { token: Token::Literal(Literal::Text(text)), position });
+                out.push(At {
+                    token: Token::Literal(Literal::Text(text)),
+                    position,
+                });
                 continue;
             }
             c if c.is_ascii_digit() || c == '-' || c == '+' => {
-                let end = end_of(&chars, at, |c| c.is_ascii_alphanumeric() || "-+.:".contains(c));
+                let end = end_of(&chars, at, |c| {
+                    c.is_ascii_alphanumeric() || "-+.:".contains(c)
+                });
                 let text: String = chars[at..end].iter().collect();
                 at = end;
-                out.push(At { token: Token::Literal(number_or_time(&text, position)?), position });
+                out.push(At {
+                    token: Token::Literal(number_or_time(&text, position)?),
+                    position,
+                });
                 continue;
             }
             c if c.is_alphabetic() || c == '_' || c == '$' => {
                 let end = end_of(&chars, at, |c| c.is_alphanumeric() || "_$-.".contains(c));
                 let word: String = chars[at..end].iter().collect();
-                let is_time = word.eq_ignore_ascii_case("datetime") || word.eq_ignore_ascii_case("datetimeoffset");
+                let is_time = word.eq_ignore_ascii_case("datetime")
+                    || word.eq_ignore_ascii_case("datetimeoffset");
                 if is_time && chars.get(end) == Some(&'\'') {
                     let (text, after) = quoted(&chars, end)?;
-                    let time = time(&text)
-                        .ok_or_else(|| error(position, format!("'{text}' is not a time such as 2017-06-01T00:00:00")))?;
+                    let time = time(&text).ok_or_else(|| {
+                        error(
+                            position,
+                            format!("'{text}' is not a time such as 2017-06-01T00:00:00"),
+                        )
+                    })?;
                     at = after;
-                    out.push(At { token: Token::Literal(Literal::DateTime(time)), position });
+                    out.push(At {
+                        token: Token::Literal(Literal::DateTime(time)),
+                        position,
+                    });
                     continue;
                 }
                 at = end;
-                out.push(At { token: Token::Word(word), position });
+                out.push(At {
+                    token: Token::Word(word),
+                    position,
+                });
                 continue;
             }
             other => return Err(error(position, format!("unexpected character '{other}'"))),
@@ -80,7 +102,10 @@ pub(crate) fn tokens(text: &str) -> Result<Vec<At>, Error> {
 }
 
 fn end_of(chars: &[char], from: usize, inside: impl Fn(char) -> bool) -> usize {
-    chars[from + 1..].iter().position(|c| !inside(*c)).map_or(chars.len(), |length| from + 1 + length)
+    chars[from + 1..]
+        .iter()
+        .position(|c| !inside(*c))
+        .map_or(chars.len(), |length| from + 1 + length)
 }
 
 /// The text after the quote at `at`, and the place after its closing quote; `''` stands for one quote.
@@ -107,9 +132,12 @@ fn number_or_time(text: &str, position: usize) -> Result<Literal, Error> {
     if let Some(number) = text.parse::<f64>().ok().filter(|n| n.is_finite()) {
         return Ok(Literal::Number(number));
     }
-    time(text)
-        .map(Literal::DateTime)
-        .ok_or_else(|| error(position, format!("'{text}' is neither a number nor a time such as 2017-06-01T00:00:00Z")))
+    time(text).map(Literal::DateTime).ok_or_else(|| {
+        error(
+            position,
+            format!("'{text}' is neither a number nor a time such as 2017-06-01T00:00:00Z"),
+        )
+    })
 }
 
 /// Times without an offset are UTC.

@@ -171,7 +171,11 @@ impl fmt::Display for Literal {
             Self::Text(text) => f.write_str(&quoted(text)),
             Self::Number(number) => write!(f, "{number}"),
             Self::Bool(value) => write!(f, "{value}"),
-            Self::DateTime(at) => write!(f, "datetime'{}'", at.to_rfc3339_opts(SecondsFormat::AutoSi, true)),
+            Self::DateTime(at) => write!(
+                f,
+                "datetime'{}'",
+                at.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+            ),
             Self::Null => f.write_str("null"),
         }
     }
@@ -185,15 +189,27 @@ impl fmt::Display for Expr {
             Self::Or(a, b) => write!(f, "({a} or {b})"),
             Self::Not(a) => write!(f, "not ({a})"),
             Self::Compare { field, op, value } => write!(f, "{field} {op} {value}"),
-            Self::Call { function, field, value } => match function {
+            Self::Call {
+                function,
+                field,
+                value,
+            } => match function {
                 Function::Contains => write!(f, "contains({field},{})", quoted(value)),
                 Function::SubstringOf => write!(f, "substringof({},{field})", quoted(value)),
                 Function::StartsWith => write!(f, "startswith({field},{})", quoted(value)),
                 Function::EndsWith => write!(f, "endswith({field},{})", quoted(value)),
             },
-            Self::Any { field, variable, body: Some(body) } => write!(f, "{field}/any({variable}: {body})"),
+            Self::Any {
+                field,
+                variable,
+                body: Some(body),
+            } => write!(f, "{field}/any({variable}: {body})"),
             Self::Any { field, .. } => write!(f, "{field}/any()"),
-            Self::All { field, variable, body } => write!(f, "{field}/all({variable}: {body})"),
+            Self::All {
+                field,
+                variable,
+                body,
+            } => write!(f, "{field}/all({variable}: {body})"),
             Self::Bare(field) => write!(f, "{field}"),
         }
     }

@@ -54,9 +54,16 @@ impl Parser {
     fn new(text: &str) -> Result<Self, Error> {
         let count = text.chars().count();
         if count > MAX_CHARS {
-            return Err(Error { position: MAX_CHARS, message: format!("longer than {MAX_CHARS} characters") });
+            return Err(Error {
+                position: MAX_CHARS,
+                message: format!("longer than {MAX_CHARS} characters"),
+            });
         }
-        Ok(Self { tokens: tokens(text)?, at: 0, end: count + 1 })
+        Ok(Self {
+            tokens: tokens(text)?,
+            at: 0,
+            end: count + 1,
+        })
     }
 
     fn peek(&self) -> Option<&Token> {
@@ -68,7 +75,10 @@ impl Parser {
     }
 
     fn wrong<T>(&self, message: impl Into<String>) -> Result<T, Error> {
-        Err(Error { position: self.position(), message: message.into() })
+        Err(Error {
+            position: self.position(),
+            message: message.into(),
+        })
     }
 
     fn take(&mut self, token: &Token) -> bool {
@@ -78,18 +88,27 @@ impl Parser {
     }
 
     fn need(&mut self, token: &Token, what: &str) -> Result<(), Error> {
-        if self.take(token) { Ok(()) } else { self.wrong(format!("expected {what}")) }
+        if self.take(token) {
+            Ok(())
+        } else {
+            self.wrong(format!("expected {what}"))
+        }
     }
 
     /// Takes a keyword, in any case.
     fn keyword(&mut self, keyword: &str) -> bool {
-        let found = matches!(self.peek(), Some(Token::Word(word)) if word.eq_ignore_ascii_case(keyword));
+        let found =
+            matches!(self.peek(), Some(Token::Word(word)) if word.eq_ignore_ascii_case(keyword));
         self.at += usize::from(found);
         found
     }
 
     fn end(&self) -> Result<(), Error> {
-        if self.at == self.tokens.len() { Ok(()) } else { self.wrong("expected the end of the expression") }
+        if self.at == self.tokens.len() {
+            Ok(())
+        } else {
+            self.wrong("expected the end of the expression")
+        }
     }
 
     fn or(&mut self, depth: usize) -> Result<Expr, Error> {
@@ -129,16 +148,19 @@ impl Parser {
     }
 
     fn leaf(&mut self, depth: usize) -> Result<Expr, Error> {
-        if let (Some(Token::Word(word)), Some(Token::Open)) =
-            (self.peek(), self.tokens.get(self.at + 1).map(|at| &at.token))
-        {
+        if let (Some(Token::Word(word)), Some(Token::Open)) = (
+            self.peek(),
+            self.tokens.get(self.at + 1).map(|at| &at.token),
+        ) {
             let function = match word.to_ascii_lowercase().as_str() {
                 "contains" => Function::Contains,
                 "substringof" => Function::SubstringOf,
                 "startswith" => Function::StartsWith,
                 "endswith" => Function::EndsWith,
                 other => {
-                    let message = format!("'{other}' is not one of contains, substringof, startswith, endswith");
+                    let message = format!(
+                        "'{other}' is not one of contains, substringof, startswith, endswith"
+                    );
                     return self.wrong(message);
                 }
             };
@@ -147,8 +169,14 @@ impl Parser {
         }
         let position = self.position();
         let mut field = self.field()?;
-        let quantifier = field.path.last().map(|last| last.to_ascii_lowercase()).filter(|_| field.path.len() > 1);
-        if let (Some(quantifier @ ("any" | "all")), true) = (quantifier.as_deref(), self.take(&Token::Open)) {
+        let quantifier = field
+            .path
+            .last()
+            .map(|last| last.to_ascii_lowercase())
+            .filter(|_| field.path.len() > 1);
+        if let (Some(quantifier @ ("any" | "all")), true) =
+            (quantifier.as_deref(), self.take(&Token::Open))
+        {
             field.path.pop();
             return self.lambda(field, quantifier == "all", depth);
         }
@@ -167,7 +195,11 @@ impl Parser {
             Some(_) => return self.wrong("expected one of eq, ne, gt, ge, lt, le"),
         };
         self.at += 1;
-        Ok(Expr::Compare { field, op, value: self.literal()? })
+        Ok(Expr::Compare {
+            field,
+            op,
+            value: self.literal()?,
+        })
     }
 
     fn call(&mut self, function: Function) -> Result<Expr, Error> {
@@ -186,12 +218,20 @@ impl Parser {
         if self.keyword("eq") && !self.keyword("true") {
             self.at = at;
         }
-        Ok(Expr::Call { function, field, value })
+        Ok(Expr::Call {
+            function,
+            field,
+            value,
+        })
     }
 
     fn lambda(&mut self, field: Field, all: bool, depth: usize) -> Result<Expr, Error> {
         if !all && self.take(&Token::Close) {
-            return Ok(Expr::Any { field, variable: String::new(), body: None });
+            return Ok(Expr::Any {
+                field,
+                variable: String::new(),
+                body: None,
+            });
         }
         let Some(Token::Word(variable)) = self.peek().cloned() else {
             return self.wrong("expected the name of the element");
@@ -200,7 +240,19 @@ impl Parser {
         self.need(&Token::Colon, "':'")?;
         let body = Box::new(self.or(depth + 1)?);
         self.need(&Token::Close, "')'")?;
-        Ok(if all { Expr::All { field, variable, body } } else { Expr::Any { field, variable, body: Some(body) } })
+        Ok(if all {
+            Expr::All {
+                field,
+                variable,
+                body,
+            }
+        } else {
+            Expr::Any {
+                field,
+                variable,
+                body: Some(body),
+            }
+        })
     }
 
     fn field(&mut self) -> Result<Field, Error> {
@@ -234,7 +286,9 @@ impl Parser {
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("true") => Literal::Bool(true),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("false") => Literal::Bool(false),
             Some(Token::Word(word)) if word.eq_ignore_ascii_case("null") => Literal::Null,
-            _ => return self.wrong("expected a value: a text in single quotes, a number, a time, true, false or null"),
+            _ => return self.wrong(
+                "expected a value: a text in single quotes, a number, a time, true, false or null",
+            ),
         };
         self.at += 1;
         Ok(literal)

@@ -87,7 +87,11 @@ impl Rollout {
             horizon: "0".to_owned(),
         };
         tasks.spawn(follower.run(inbox, loaded_now));
-        Self { work, loaded, _tasks: tasks }
+        Self {
+            work,
+            loaded,
+            _tasks: tasks,
+        }
     }
 
     /// Whether the first whole configuration was published.
@@ -148,7 +152,11 @@ async fn listen(pool: PgPool, work: mpsc::UnboundedSender<Work>) {
 /// makes all commits of the installation wait for each other.
 async fn tell(pool: PgPool, mut notified: mpsc::Receiver<()>) {
     while notified.recv().await.is_some() {
-        if let Err(error) = sqlx::query("SELECT pg_notify($1, '')").bind(CHANNEL).execute(&pool).await {
+        if let Err(error) = sqlx::query("SELECT pg_notify($1, '')")
+            .bind(CHANNEL)
+            .execute(&pool)
+            .await
+        {
             tracing::warn!(%error, "other replicas will see a change a little later");
         }
     }
@@ -212,11 +220,21 @@ impl Follower {
     /// Reads everything, in one snapshot of the database.
     async fn load(&mut self) -> Result<(), Error> {
         let mut tx = self.pool.begin().await?;
-        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").execute(&mut *tx).await?;
-        let horizon = sqlx::query_scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text").fetch_one(&mut *tx).await?;
+        sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            .execute(&mut *tx)
+            .await?;
+        let horizon = sqlx::query_scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
+            .fetch_one(&mut *tx)
+            .await?;
         let mut changes = Vec::new();
         for table in read::TABLES {
-            changes.extend(self.reader.read(&mut tx, table, None).await?.into_iter().map(snapshot::Change::Put));
+            changes.extend(
+                self.reader
+                    .read(&mut tx, table, None)
+                    .await?
+                    .into_iter()
+                    .map(snapshot::Change::Put),
+            );
         }
         tx.commit().await?;
         let count = changes.len();
@@ -252,7 +270,10 @@ impl Follower {
                 let found = self.reader.read(&mut connection, table, Some(ids)).await?;
                 for id in ids {
                     if !found.iter().any(|entity| entity.id() == *id) {
-                        deltas.push(snapshot::Change::Remove { kind: read::kind(table), id: *id });
+                        deltas.push(snapshot::Change::Remove {
+                            kind: read::kind(table),
+                            id: *id,
+                        });
                     }
                 }
                 deltas.extend(found.into_iter().map(snapshot::Change::Put));
@@ -279,7 +300,9 @@ impl Follower {
         let mut horizon = None;
         for (table, id, seen) in rows {
             horizon = Some(seen);
-            let (Some(table), Some(id)) = (table, id) else { continue };
+            let (Some(table), Some(id)) = (table, id) else {
+                continue;
+            };
             if let Some(table) = read::TABLES.iter().find(|known| **known == table) {
                 by_table.entry(table).or_default().push(id);
             }

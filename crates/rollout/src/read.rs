@@ -5,9 +5,9 @@ use engine::{Codec, PgConnection, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
-    Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Group, KeyNames, Kind, NamedValue, Operation, Policy,
-    PolicyScope, PoolMember, Product, Representation, Response, Service, Subscription, SubscriptionScope, User, Version,
-    VersionScheme,
+    Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Group, KeyNames, Kind, NamedValue,
+    Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response, Service,
+    Subscription, SubscriptionScope, User, Version, VersionScheme,
 };
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -52,7 +52,10 @@ pub(crate) struct Reader {
 
 /// A text or array of a row in the spelling of serde.
 fn spelled<T: DeserializeOwned>(what: &str, value: Value) -> Result<T, Error> {
-    serde_json::from_value(value).map_err(|e| Error::Row { what: what.to_owned(), problem: e.to_string() })
+    serde_json::from_value(value).map_err(|e| Error::Row {
+        what: what.to_owned(),
+        problem: e.to_string(),
+    })
 }
 
 #[derive(FromRow)]
@@ -100,7 +103,9 @@ impl Reader {
                  coalesce((SELECT jsonb_agg(jsonb_build_object('name', g.name, 'display_name', g.display_name) ORDER BY g.name) \
                  FROM group_users m JOIN groups g ON g.id = m.group_id WHERE m.user_id = x.id), '[]') AS groups FROM users x WHERE true"
             }
-            "service_policies" => "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format FROM service_policies x WHERE true",
+            "service_policies" => {
+                "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format FROM service_policies x WHERE true"
+            }
             "product_policies" => {
                 "SELECT x.id, p.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format \
                  FROM product_policies x JOIN products p ON p.id = x.parent_id WHERE true"
@@ -113,18 +118,28 @@ impl Reader {
                 "SELECT x.id, a.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format FROM operation_policies x \
                  JOIN api_operations o ON o.id = x.parent_id JOIN apis a ON a.id = o.parent_id WHERE true"
             }
-            "named_values" => "SELECT x.id, x.parent_id, x.display_name, x.value, x.secret, x.secret_value FROM named_values x WHERE true",
+            "named_values" => {
+                "SELECT x.id, x.parent_id, x.display_name, x.value, x.secret, x.secret_value FROM named_values x WHERE true"
+            }
             "backends" => {
                 "SELECT x.id, x.parent_id, x.name, x.url, x.credentials, x.tls, x.circuit_breaker, x.pool, x.type FROM backends x WHERE true"
             }
             "policy_fragments" => {
                 "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format, x.name FROM policy_fragments x WHERE true"
             }
-            other => return Err(Error::Row { what: other.to_owned(), problem: "not a table of the gateway".into() }),
+            other => {
+                return Err(Error::Row {
+                    what: other.to_owned(),
+                    problem: "not a table of the gateway".into(),
+                });
+            }
         };
         let rows = match ids {
             Some(ids) => {
-                sqlx::query(sqlx::AssertSqlSafe(format!("{select} AND x.id = ANY($1)"))).bind(ids).fetch_all(connection).await?
+                sqlx::query(sqlx::AssertSqlSafe(format!("{select} AND x.id = ANY($1)")))
+                    .bind(ids)
+                    .fetch_all(connection)
+                    .await?
             }
             None => sqlx::query(select).fetch_all(connection).await?,
         };
@@ -145,7 +160,9 @@ impl Reader {
                 display_name: row.try_get("display_name")?,
                 subscription_required: row.try_get("subscription_required")?,
                 is_published: row.try_get::<String, _>("state")? == "published",
-                approval_required: row.try_get::<Option<bool>, _>("approval_required")?.unwrap_or_default(),
+                approval_required: row
+                    .try_get::<Option<bool>, _>("approval_required")?
+                    .unwrap_or_default(),
                 subscriptions_limit: row
                     .try_get::<Option<i32>, _>("subscriptions_limit")?
                     .and_then(|limit| u32::try_from(limit).ok()),
@@ -171,10 +188,15 @@ impl Reader {
                     Some(sealed) if secret => self
                         .codec
                         .open(&sealed)
-                        .map_err(|e| Error::Row { what: what.clone(), problem: format!("{e:?}") })?
+                        .map_err(|e| Error::Row {
+                            what: what.clone(),
+                            problem: format!("{e:?}"),
+                        })?
                         .expose()
                         .to_owned(),
-                    _ => row.try_get::<Option<String>, _>("value")?.unwrap_or_default(),
+                    _ => row
+                        .try_get::<Option<String>, _>("value")?
+                        .unwrap_or_default(),
                 };
                 Entity::NamedValue(NamedValue {
                     id,
@@ -186,8 +208,20 @@ impl Reader {
             }
             "backends" => Entity::Backend(backend(row)?),
             "policy_fragments" => {
-                let Policy { id, service_id, xml, format, .. } = policy(table, row, &what)?;
-                Entity::Fragment(Fragment { id, service_id, name: row.try_get("name")?, xml, format })
+                let Policy {
+                    id,
+                    service_id,
+                    xml,
+                    format,
+                    ..
+                } = policy(table, row, &what)?;
+                Entity::Fragment(Fragment {
+                    id,
+                    service_id,
+                    name: row.try_get("name")?,
+                    xml,
+                    format,
+                })
             }
             _ => Entity::Policy(policy(table, row, &what)?),
         })
@@ -203,7 +237,8 @@ impl Reader {
         }
         let custom: Option<Value> = row.try_get("hostname_configurations")?;
         for host in custom.iter().filter_map(Value::as_array).flatten() {
-            if let (Some("Proxy"), Some(host)) = (host["type"].as_str(), host["hostName"].as_str()) {
+            if let (Some("Proxy"), Some(host)) = (host["type"].as_str(), host["hostName"].as_str())
+            {
                 hostnames.push(host.to_lowercase());
             }
         }
@@ -249,25 +284,53 @@ fn api(row: &PgRow, what: &str) -> Result<Api, Error> {
 /// The version of an API that belongs to a version set.
 fn version(row: &PgRow) -> Result<Option<Version>, Error> {
     let name: Option<String> = row.try_get("api_version")?;
-    let parameter = |column: &str| -> Result<String, Error> { Ok(row.try_get::<Option<String>, _>(column)?.unwrap_or_default()) };
-    let scheme = match row.try_get::<Option<String>, _>("versioning_scheme")?.as_deref() {
+    let parameter = |column: &str| -> Result<String, Error> {
+        Ok(row
+            .try_get::<Option<String>, _>(column)?
+            .unwrap_or_default())
+    };
+    let scheme = match row
+        .try_get::<Option<String>, _>("versioning_scheme")?
+        .as_deref()
+    {
         None => return Ok(None),
         Some("Query") => VersionScheme::Query(parameter("version_query_name")?),
         Some("Header") => VersionScheme::Header(parameter("version_header_name")?),
         Some(_) => VersionScheme::Segment,
     };
-    Ok(Some(Version { scheme, name: name.unwrap_or_default() }))
+    Ok(Some(Version {
+        scheme,
+        name: name.unwrap_or_default(),
+    }))
 }
 
 /// Names with lists of texts, as credentials hold them.
 fn lists(value: &Value) -> Vec<(String, Vec<String>)> {
-    let texts = |list: &Value| list.as_array().into_iter().flatten().filter_map(|v| v.as_str().map(str::to_owned)).collect();
-    value.as_object().into_iter().flatten().map(|(name, list)| (name.clone(), texts(list))).collect()
+    let texts = |list: &Value| {
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|v| v.as_str().map(str::to_owned))
+            .collect()
+    };
+    value
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, list)| (name.clone(), texts(list)))
+        .collect()
 }
 
 fn backend(row: &PgRow) -> Result<Backend, Error> {
-    let json = |column: &str| -> Result<Value, Error> { Ok(row.try_get::<Option<Value>, _>(column)?.unwrap_or_default()) };
-    let (credentials, tls, breaker, pool) = (json("credentials")?, json("tls")?, json("circuit_breaker")?, json("pool")?);
+    let json = |column: &str| -> Result<Value, Error> {
+        Ok(row.try_get::<Option<Value>, _>(column)?.unwrap_or_default())
+    };
+    let (credentials, tls, breaker, pool) = (
+        json("credentials")?,
+        json("tls")?,
+        json("circuit_breaker")?,
+        json("pool")?,
+    );
     let rule = &breaker["rules"][0];
     let condition = &rule["failureCondition"];
     let milliseconds = |value: &Value| value.as_str().and_then(duration_ms).unwrap_or_default();
@@ -280,13 +343,23 @@ fn backend(row: &PgRow) -> Result<Backend, Error> {
             .into_iter()
             .flatten()
             .filter_map(|range| {
-                Some((u16::try_from(range["min"].as_u64()?).ok()?, u16::try_from(range["max"].as_u64()?).ok()?))
+                Some((
+                    u16::try_from(range["min"].as_u64()?).ok()?,
+                    u16::try_from(range["max"].as_u64()?).ok()?,
+                ))
             })
             .collect(),
-        connection_errors: condition["errorReasons"].as_array().is_some_and(|reasons| !reasons.is_empty()),
+        connection_errors: condition["errorReasons"]
+            .as_array()
+            .is_some_and(|reasons| !reasons.is_empty()),
         accept_retry_after: rule["acceptRetryAfter"].as_bool().unwrap_or_default(),
     });
-    let number = |value: &Value| value.as_u64().and_then(|n| u32::try_from(n).ok()).unwrap_or_default();
+    let number = |value: &Value| {
+        value
+            .as_u64()
+            .and_then(|n| u32::try_from(n).ok())
+            .unwrap_or_default()
+    };
     Ok(Backend {
         id: row.try_get("id")?,
         service_id: row.try_get("parent_id")?,
@@ -295,9 +368,17 @@ fn backend(row: &PgRow) -> Result<Backend, Error> {
         credentials: Credentials {
             headers: lists(&credentials["header"]),
             query: lists(&credentials["query"]),
-            authorization: credentials["authorization"]["scheme"].as_str().map(|scheme| {
-                (scheme.to_owned(), credentials["authorization"]["parameter"].as_str().unwrap_or_default().to_owned())
-            }),
+            authorization: credentials["authorization"]["scheme"]
+                .as_str()
+                .map(|scheme| {
+                    (
+                        scheme.to_owned(),
+                        credentials["authorization"]["parameter"]
+                            .as_str()
+                            .unwrap_or_default()
+                            .to_owned(),
+                    )
+                }),
             certificate: credentials["certificate"][0].as_str().map(str::to_owned),
         },
         accept_any_chain: tls["validateCertificateChain"] == Value::Bool(false),
@@ -323,7 +404,10 @@ fn duration_ms(text: &str) -> Option<u64> {
     let rest = text.strip_prefix('P')?;
     let (days, time) = rest.split_once('T').unwrap_or((rest, ""));
     let mut total = 0.0;
-    for (part, units) in [(days, [('W', 604_800.0), ('D', 86_400.0)].as_slice()), (time, &[('H', 3600.0), ('M', 60.0), ('S', 1.0)])] {
+    for (part, units) in [
+        (days, [('W', 604_800.0), ('D', 86_400.0)].as_slice()),
+        (time, &[('H', 3600.0), ('M', 60.0), ('S', 1.0)]),
+    ] {
         let mut digits = String::new();
         for c in part.chars() {
             if c.is_ascii_digit() || c == '.' {
@@ -338,7 +422,11 @@ fn duration_ms(text: &str) -> Option<u64> {
             return None;
         }
     }
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "no sign is read, and no interval is that long")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "no sign is read, and no interval is that long"
+    )]
     Some((total * 1000.0) as u64)
 }
 
@@ -364,7 +452,9 @@ fn operation(row: &PgRow) -> Result<Operation, Error> {
         display_name: row.try_get("display_name")?,
         method: row.try_get("method")?,
         url_template: row.try_get("url_template")?,
-        request: request.map(|request| representations(&request["representations"])).unwrap_or_default(),
+        request: request
+            .map(|request| representations(&request["representations"]))
+            .unwrap_or_default(),
         responses,
     })
 }
@@ -398,10 +488,10 @@ fn representations(list: &Value) -> Vec<Representation> {
 fn subscription(row: &PgRow, what: &str) -> Result<Subscription, Error> {
     let digest = |column: &str| -> Result<[u8; 32], Error> {
         let bytes: Vec<u8> = row.try_get(column)?;
-        bytes
-            .as_slice()
-            .try_into()
-            .map_err(|_| Error::Row { what: what.to_owned(), problem: format!("{column} is no SHA-256") })
+        bytes.as_slice().try_into().map_err(|_| Error::Row {
+            what: what.to_owned(),
+            problem: format!("{column} is no SHA-256"),
+        })
     };
     let state: String = row.try_get("state")?;
     let product: Option<Uuid> = row.try_get("scope_product_id")?;
@@ -420,7 +510,9 @@ fn subscription(row: &PgRow, what: &str) -> Result<Subscription, Error> {
         },
         primary_digest: digest("primary_digest")?,
         secondary_digest: digest("secondary_digest")?,
-        allow_tracing: row.try_get::<Option<bool>, _>("allow_tracing")?.unwrap_or_default(),
+        allow_tracing: row
+            .try_get::<Option<bool>, _>("allow_tracing")?
+            .unwrap_or_default(),
         created_at: row.try_get("created_date")?,
         start_at: row.try_get("start_date")?,
         end_at: row.try_get("end_date")?,
@@ -432,7 +524,12 @@ fn policy(table: &str, row: &PgRow, what: &str) -> Result<Policy, Error> {
     let format = match row.format.as_str() {
         "xml" => policy::Format::Xml,
         "rawxml" => policy::Format::RawXml,
-        other => return Err(Error::Row { what: what.to_owned(), problem: format!("unknown format {other}") }),
+        other => {
+            return Err(Error::Row {
+                what: what.to_owned(),
+                problem: format!("unknown format {other}"),
+            });
+        }
     };
     Ok(Policy {
         id: row.id,

@@ -38,7 +38,9 @@ pub struct SecretBox {
 
 impl std::fmt::Debug for SecretBox {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SecretBox").field("id", &self.id).finish_non_exhaustive()
+        f.debug_struct("SecretBox")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
     }
 }
 
@@ -54,7 +56,10 @@ impl SecretBox {
         let key = UnboundKey::new(&AES_256_GCM, master_key).map_err(|_| Error::Seal)?;
         let mut id = [0; KEY_ID_LEN];
         id.copy_from_slice(&digest::digest(&digest::SHA256, master_key).as_ref()[..KEY_ID_LEN]);
-        Ok(Self { key: LessSafeKey::new(key), id })
+        Ok(Self {
+            key: LessSafeKey::new(key),
+            id,
+        })
     }
 
     /// Id of the master key, for a check value in the database.
@@ -98,7 +103,8 @@ impl SecretBox {
         if head[1..=KEY_ID_LEN] != self.id {
             return Err(Error::OtherKey);
         }
-        let nonce = Nonce::try_assume_unique_for_key(&head[1 + KEY_ID_LEN..]).map_err(|_| Error::Format)?;
+        let nonce =
+            Nonce::try_assume_unique_for_key(&head[1 + KEY_ID_LEN..]).map_err(|_| Error::Format)?;
         let mut body = body.to_vec();
         let length = self
             .key
@@ -120,7 +126,10 @@ mod tests {
         let sealed = secrets.seal("column", b"key")?;
         assert_eq!(secrets.open("column", &sealed)?, b"key");
         assert_eq!(secrets.open("other", &sealed), Err(Error::Damaged));
-        assert_eq!(SecretBox::new(&[8; 32])?.open("column", &sealed), Err(Error::OtherKey));
+        assert_eq!(
+            SecretBox::new(&[8; 32])?.open("column", &sealed),
+            Err(Error::OtherKey)
+        );
         assert_eq!(secrets.open("column", &sealed[..10]), Err(Error::Format));
         assert_eq!(secrets.open("column", &[9; 40]), Err(Error::Format));
         let mut changed = sealed.clone();

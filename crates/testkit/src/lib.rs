@@ -19,8 +19,7 @@ pub const ADMINISTRATOR: &str = "admin@example.org";
 /// The administrator's password.
 pub const PASSWORD: &str = "correct horse battery";
 /// Subscription id and resource group that tests use.
-pub const GROUP: &str =
-    "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/demo-rg/providers/Microsoft.ApiManagement";
+pub const GROUP: &str = "/subscriptions/00000000-0000-0000-0000-000000000001/resourceGroups/demo-rg/providers/Microsoft.ApiManagement";
 /// The contract version that tests speak unless they say otherwise.
 pub const API_VERSION: &str = "2024-05-01";
 
@@ -55,7 +54,11 @@ impl Portico {
     ///
     /// # Errors
     /// With the process's log when it does not start.
-    pub async fn start(binary: &str, database: &TestDatabase, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub async fn start(
+        binary: &str,
+        database: &TestDatabase,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         Self::start_over(binary, &database.url(), environment).await
     }
 
@@ -63,7 +66,11 @@ impl Portico {
     ///
     /// # Errors
     /// With the process's log when it does not start.
-    pub async fn start_over(binary: &str, database_url: &str, environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+    pub async fn start_over(
+        binary: &str,
+        database_url: &str,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let key = BASE64_STANDARD.encode([7; 32]);
         let data = std::env::temp_dir().join("portico-testkit");
         let mut child = Command::new(Path::new(binary))
@@ -95,18 +102,29 @@ impl Portico {
                     ["over", "TLS", url] => tls = Some((*url).to_owned()),
                     ["Gateway", "port", port, ..] => {
                         let port: u16 = port.trim_end_matches(';').parse()?;
-                        return Ok((management.context("no management URL was printed")?, tls, port));
+                        return Ok((
+                            management.context("no management URL was printed")?,
+                            tls,
+                            port,
+                        ));
                     }
                     _ => {}
                 }
             }
             bail!("portico ended before it was ready");
         };
-        let (management_url, management_tls_url, gateway_port) =
-            tokio::time::timeout(START, read).await.context("portico was not ready in time")??;
+        let (management_url, management_tls_url, gateway_port) = tokio::time::timeout(START, read)
+            .await
+            .context("portico was not ready in time")??;
         // Keeps the pipe open and empty until the process ends.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
-        Ok(Self { child, management_url, management_tls_url, gateway_port, client: reqwest::Client::new() })
+        Ok(Self {
+            child,
+            management_url,
+            management_tls_url,
+            gateway_port,
+            client: reqwest::Client::new(),
+        })
     }
 
     /// Process id.
@@ -138,7 +156,10 @@ impl Portico {
             .error_for_status()?
             .json()
             .await?;
-        reply["access_token"].as_str().map(str::to_owned).context("no token")
+        reply["access_token"]
+            .as_str()
+            .map(str::to_owned)
+            .context("no token")
     }
 
     /// Sends a request of the management API; `path` is absolute and may have a query.
@@ -153,9 +174,22 @@ impl Portico {
         headers: &[(&str, &str)],
         body: Option<&Value>,
     ) -> anyhow::Result<Answer> {
-        let version = if path.contains("api-version=") { String::new() } else { format!("api-version={API_VERSION}") };
-        let joint = if version.is_empty() { "" } else if path.contains('?') { "&" } else { "?" };
-        let mut request = self.client.request(method, format!("{}{path}{joint}{version}", self.management_url));
+        let version = if path.contains("api-version=") {
+            String::new()
+        } else {
+            format!("api-version={API_VERSION}")
+        };
+        let joint = if version.is_empty() {
+            ""
+        } else if path.contains('?') {
+            "&"
+        } else {
+            "?"
+        };
+        let mut request = self.client.request(
+            method,
+            format!("{}{path}{joint}{version}", self.management_url),
+        );
         if !token.is_empty() {
             request = request.bearer_auth(token);
         }
@@ -168,8 +202,16 @@ impl Portico {
         let reply = request.send().await?;
         let (status, headers) = (reply.status(), reply.headers().clone());
         let text = reply.text().await?;
-        let body = if text.is_empty() { Value::Null } else { serde_json::from_str(&text).with_context(|| text.clone())? };
-        Ok(Answer { status, headers, body })
+        let body = if text.is_empty() {
+            Value::Null
+        } else {
+            serde_json::from_str(&text).with_context(|| text.clone())?
+        };
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
     }
 
     /// Creates a service and waits until its activation succeeded; returns its path.
@@ -183,12 +225,22 @@ impl Portico {
             "sku": {"name": "Developer", "capacity": 1},
             "properties": {"publisherEmail": "publisher@example.org", "publisherName": name}
         });
-        let created = self.send(token, Method::PUT, &path, &[], Some(&body)).await?;
+        let created = self
+            .send(token, Method::PUT, &path, &[], Some(&body))
+            .await?;
         if created.status != StatusCode::CREATED {
             bail!("{created:?}");
         }
-        let operation = created.headers.get("azure-asyncoperation").context("no operation")?.to_str()?.to_owned();
-        let operation = operation.strip_prefix(&self.management_url).context("an operation elsewhere")?.to_owned();
+        let operation = created
+            .headers
+            .get("azure-asyncoperation")
+            .context("no operation")?
+            .to_str()?
+            .to_owned();
+        let operation = operation
+            .strip_prefix(&self.management_url)
+            .context("an operation elsewhere")?
+            .to_owned();
         for _ in 0..600 {
             let status = self.send(token, Method::GET, &operation, &[], None).await?;
             match status.body["status"].as_str() {

@@ -1,20 +1,39 @@
 //! POST of an action on an existing resource.
 
 use super::{Target, Write, authorise};
-use crate::{Engine, Result, page::{Reply, Request}, resource::Action};
+use crate::{
+    Engine, Result,
+    page::{Reply, Request},
+    resource::Action,
+};
 
 /// Runs an action inside a transaction with the resource's row locked.
 ///
 /// # Errors
 /// Not found, not allowed, and what the action refuses.
-pub async fn run(engine: &Engine, request: &Request, target: &Target, action: &'static Action) -> Result<Reply> {
+pub async fn run(
+    engine: &Engine,
+    request: &Request,
+    target: &Target,
+    action: &'static Action,
+) -> Result<Reply> {
     let mut tx = engine.pool.begin().await?;
     let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
-        return Err(engine.missing(&mut tx, target, &request.caller, action.access, action.name).await);
+        return Err(engine
+            .missing(&mut tx, target, &request.caller, action.access, action.name)
+            .await);
     };
     authorise(&row.at, target, action.access, action.name)?;
-    let mut write =
-        Write::new(engine, &mut tx, target.kind, &request.query, &request.caller, &row.at, row.id, &row.name);
+    let mut write = Write::new(
+        engine,
+        &mut tx,
+        target.kind,
+        &request.query,
+        &request.caller,
+        &row.at,
+        row.id,
+        &row.name,
+    );
     write.cx.body = request.json()?;
     let reply = (action.run)(&mut write.cx, row.entity.as_ref()).await?;
     let changes = write.noted().await?;

@@ -1,7 +1,12 @@
 //! DELETE.
 
 use super::{Target, Write, accepted_headers, authorise};
-use crate::{Engine, Error, Result, kind::Deletion, page::{Reply, Request}, resource::Access};
+use crate::{
+    Engine, Error, Result,
+    kind::Deletion,
+    page::{Reply, Request},
+    resource::Access,
+};
 
 /// DELETE: 200 for an existing item, 204 for a missing one (contract rules §3).
 ///
@@ -11,10 +16,17 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
     let kind = target.kind;
     let facts = kind.facts();
     let is_service = kind.parents().is_empty();
-    let access = if is_service { Access::Own } else { Access::Write };
+    let access = if is_service {
+        Access::Own
+    } else {
+        Access::Write
+    };
     let mut tx = engine.pool.begin().await?;
     let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
-        return match engine.missing(&mut tx, target, &request.caller, access, "delete").await {
+        return match engine
+            .missing(&mut tx, target, &request.caller, access, "delete")
+            .await
+        {
             // Only the item itself may be missing; a missing parent is an error.
             Error::NotFound { what } if what == facts.noun => Ok(Reply::empty(204)),
             Error::ServiceNotFound { .. } if is_service => Ok(Reply::empty(204)),
@@ -23,7 +35,16 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
     };
     authorise(&row.at, target, access, "delete")?;
     request.if_match.check(Some(row.rev), facts.if_match)?;
-    let mut write = Write::new(engine, &mut tx, kind, &request.query, &request.caller, &row.at, row.id, &row.name);
+    let mut write = Write::new(
+        engine,
+        &mut tx,
+        kind,
+        &request.query,
+        &request.caller,
+        &row.at,
+        row.id,
+        &row.name,
+    );
     kind.deleting(&mut write.cx, row.entity.as_ref()).await?;
     match kind.deletion(&row.name) {
         Deletion::Row => {

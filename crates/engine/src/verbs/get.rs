@@ -1,7 +1,11 @@
 //! GET and HEAD of an item.
 
 use super::{Target, authorise, decorate, envelope};
-use crate::{Engine, Result, etag, page::{Reply, Request}, resource::Access};
+use crate::{
+    Engine, Result, etag,
+    page::{Reply, Request},
+    resource::Access,
+};
 
 /// GET: 200 with the item and its ETag.
 ///
@@ -9,8 +13,13 @@ use crate::{Engine, Result, etag, page::{Reply, Request}, resource::Access};
 /// Not found, or not allowed to read.
 pub async fn get(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
     let mut conn = engine.pool.acquire().await?;
-    let Some(row) = engine.load(&mut conn, target, &request.caller, false).await? else {
-        return Err(engine.missing(&mut conn, target, &request.caller, Access::Read, "read").await);
+    let Some(row) = engine
+        .load(&mut conn, target, &request.caller, false)
+        .await?
+    else {
+        return Err(engine
+            .missing(&mut conn, target, &request.caller, Access::Read, "read")
+            .await);
     };
     authorise(&row.at, target, Access::Read, "read")?;
     let shown = target.kind.shown(row.entity.as_ref(), &request.query)?;
@@ -35,5 +44,7 @@ pub async fn head(engine: &Engine, request: &Request, target: &Target) -> Result
 /// # Errors
 /// As [`get`].
 pub async fn exists(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
-    get(engine, request, target).await.map(|_| Reply::empty(204))
+    get(engine, request, target)
+        .await
+        .map(|_| Reply::empty(204))
 }

@@ -31,7 +31,12 @@ pub(crate) struct Page {
 ///
 /// # Errors
 /// Missing parent, missing role, and every wrong query parameter.
-pub async fn list(engine: &Engine, request: &Request, kind: &'static dyn Kind, names: Vec<String>) -> Result<Reply> {
+pub async fn list(
+    engine: &Engine,
+    request: &Request,
+    kind: &'static dyn Kind,
+    names: Vec<String>,
+) -> Result<Reply> {
     if kind.parents().is_empty() {
         return services(engine, request, kind).await;
     }
@@ -41,13 +46,27 @@ pub async fn list(engine: &Engine, request: &Request, kind: &'static dyn Kind, n
     let at = engine.locate(&mut conn, &target, &request.caller).await?;
     authorise(&at, &target, Access::Read, "read")?;
     let parent = at.parents.last().map_or(at.service.id, |(id, _)| *id);
-    let page = page(engine, &mut conn, request, kind, &at.service.path, &window, "", "t.parent_id = $1", parent).await?;
+    let page = page(
+        engine,
+        &mut conn,
+        request,
+        kind,
+        &at.service.path,
+        &window,
+        "",
+        "t.parent_id = $1",
+        parent,
+    )
+    .await?;
     let collection = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
     Ok(reply(request, kind, &at, &collection, &window, &page))
 }
 
 /// Reads one page; `joined` and `belongs` say which rows belong to it, with `$1` bound to `owner`.
-#[expect(clippy::too_many_arguments, reason = "one statement's parts, for kinds and links alike")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "one statement's parts, for kinds and links alike"
+)]
 pub(crate) async fn page(
     engine: &Engine,
     conn: &mut PgConnection,
@@ -63,7 +82,11 @@ pub(crate) async fn page(
     let facts = kind.facts();
     let parts = |select: &str, keyed: bool| -> Result<(String, PgArguments)> {
         let mut args = PgArguments::default();
-        let mut bound = Bound { args: &mut args, count: 0, service_path };
+        let mut bound = Bound {
+            args: &mut args,
+            count: 0,
+            service_path,
+        };
         bound.add(owner)?;
         let mut sql = format!("{select}{joined} WHERE {belongs}");
         add_filter(&mut sql, request, facts.filters, &mut bound)?;
@@ -82,7 +105,9 @@ pub(crate) async fn page(
         Ok((sql, args))
     };
     let (sql, args) = parts(&statements.list, true)?;
-    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args).fetch_all(&mut *conn).await?;
+    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+        .fetch_all(&mut *conn)
+        .await?;
     let top = usize::try_from(window.top).unwrap_or(usize::MAX);
     let more = rows.len() > top;
     let rows = rows
@@ -95,17 +120,31 @@ pub(crate) async fn page(
         i64::try_from(rows.len()).unwrap_or(i64::MAX)
     } else {
         let (sql, args) = parts(&format!("SELECT count(*) FROM {} t", facts.table), false)?;
-        sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args).fetch_one(conn).await?
+        sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args)
+            .fetch_one(conn)
+            .await?
     };
     Ok(Page { rows, more, count })
 }
 
 fn read(kind: &'static dyn Kind, row: &sqlx::postgres::PgRow, codec: &Codec) -> Result<Listed> {
-    Ok(Listed { name: row.try_get("name")?, entity: kind.read(row, codec)? })
+    Ok(Listed {
+        name: row.try_get("name")?,
+        entity: kind.read(row, codec)?,
+    })
 }
 
-fn add_filter(sql: &mut String, request: &Request, filters: &[Filter], bound: &mut Bound<'_>) -> Result<()> {
-    if let Some(filter) = request.query.value("$filter").filter(|f| !f.trim().is_empty()) {
+fn add_filter(
+    sql: &mut String,
+    request: &Request,
+    filters: &[Filter],
+    bound: &mut Bound<'_>,
+) -> Result<()> {
+    if let Some(filter) = request
+        .query
+        .value("$filter")
+        .filter(|f| !f.trim().is_empty())
+    {
         sql.push_str(" AND ");
         sql.push_str(&condition(filter, filters, bound)?);
     }
@@ -128,10 +167,29 @@ pub(crate) fn reply(
         .iter()
         .map(|row| {
             let id = format!("{own}/{}", row.name);
-            reduced(kind, item(kind, &at.service.path, id, type_name.clone(), &row.name, row.entity.as_ref()))
+            reduced(
+                kind,
+                item(
+                    kind,
+                    &at.service.path,
+                    id,
+                    type_name.clone(),
+                    &row.name,
+                    row.entity.as_ref(),
+                ),
+            )
         })
         .collect();
-    body(request, collection, window, items, page.count, page.more.then(|| page.rows.last().map(|r| r.name.as_str())).flatten())
+    body(
+        request,
+        collection,
+        window,
+        items,
+        page.count,
+        page.more
+            .then(|| page.rows.last().map(|r| r.name.as_str()))
+            .flatten(),
+    )
 }
 
 fn reduced(kind: &dyn Kind, mut item: Value) -> Value {
@@ -155,7 +213,10 @@ fn body(
     body.insert("value".into(), Value::Array(items));
     body.insert("count".into(), count.into());
     if let Some(last) = last {
-        body.insert("nextLink".into(), window.next_link(request, collection, last).into());
+        body.insert(
+            "nextLink".into(),
+            window.next_link(request, collection, last).into(),
+        );
     }
     Reply::ok(Value::Object(body))
 }
@@ -163,17 +224,30 @@ fn body(
 /// Services of a resource group or of a whole subscription; only those over which the caller may read.
 async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -> Result<Reply> {
     let (subscription, group) = match &request.path.root {
-        Root::Group { subscription, group } => (subscription, Some(group)),
+        Root::Group {
+            subscription,
+            group,
+        } => (subscription, Some(group)),
         Root::Subscription { subscription } => (subscription, None),
-        _ => return Err(Error::UnknownType { path: request.path.to_string() }),
+        _ => {
+            return Err(Error::UnknownType {
+                path: request.path.to_string(),
+            });
+        }
     };
     let window = Window::parse(&request.query)?;
     let statements = engine.registry.statements(kind);
     let parts = |select: &str, keyed: bool| -> Result<(String, PgArguments)> {
         let mut args = PgArguments::default();
-        let mut bound = Bound { args: &mut args, count: 0, service_path: "" };
+        let mut bound = Bound {
+            args: &mut args,
+            count: 0,
+            service_path: "",
+        };
         let at = bound.add(subscription.clone())?;
-        let mut sql = format!("{select} WHERE t.deleted_at IS NULL AND lower(t.subscription_id) = lower({at})");
+        let mut sql = format!(
+            "{select} WHERE t.deleted_at IS NULL AND lower(t.subscription_id) = lower({at})"
+        );
         if let Some(group) = group {
             let group = bound.add(group.clone())?;
             sql.push_str(&format!(" AND lower(t.resource_group) = lower({group})"));
@@ -199,7 +273,9 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
             }
             let top = bound.add(window.top + 1)?;
             let skip = bound.add(window.skip)?;
-            sql.push_str(&format!(" ORDER BY lower(t.name) LIMIT {top} OFFSET {skip}"));
+            sql.push_str(&format!(
+                " ORDER BY lower(t.name) LIMIT {top} OFFSET {skip}"
+            ));
         }
         Ok((sql, args))
     };
@@ -210,23 +286,43 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
         1,
     );
     let (sql, args) = parts(&select, true)?;
-    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args).fetch_all(&mut *conn).await?;
+    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+        .fetch_all(&mut *conn)
+        .await?;
     let top = usize::try_from(window.top).unwrap_or(usize::MAX);
     let more = rows.len() > top;
     let mut items = Vec::new();
     let mut last = None;
     for row in rows.iter().take(top) {
         let listed = read(kind, row, &engine.codec)?;
-        let root = Root::Group { subscription: row.try_get("at_subscription")?, group: row.try_get("at_group")? };
+        let root = Root::Group {
+            subscription: row.try_get("at_subscription")?,
+            group: row.try_get("at_group")?,
+        };
         let path = format!("{root}/{}/{}", kind.facts().segment, listed.name);
-        let mut body = item(kind, &path, path.clone(), type_name(kind), &listed.name, listed.entity.as_ref());
+        let mut body = item(
+            kind,
+            &path,
+            path.clone(),
+            type_name(kind),
+            &listed.name,
+            listed.entity.as_ref(),
+        );
         super::decorate(kind, row.try_get("rev")?, &mut body);
         items.push(body);
         last = Some(listed.name);
     }
     let (sql, args) = parts("SELECT count(*) FROM services t", false)?;
-    let count = sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args).fetch_one(&mut *conn).await?;
+    let count = sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args)
+        .fetch_one(&mut *conn)
+        .await?;
     let collection = format!("{}/{}", request.path.root, kind.facts().segment);
-    Ok(body(request, &collection, &window, items, count, last.as_deref().filter(|_| more)))
+    Ok(body(
+        request,
+        &collection,
+        &window,
+        items,
+        count,
+        last.as_deref().filter(|_| more),
+    ))
 }
-

@@ -18,7 +18,10 @@ use crate::{
 };
 use arm_id::Root;
 use serde_json::{Map, Value, json};
-use sqlx::{Arguments as _, PgConnection, Row as _, postgres::{PgArguments, PgRow}};
+use sqlx::{
+    Arguments as _, PgConnection, Row as _,
+    postgres::{PgArguments, PgRow},
+};
 use uuid::Uuid;
 
 /// A role of the caller over a service; the order is the order of power.
@@ -98,10 +101,17 @@ impl Target {
     /// `UnknownType` for a path without a resource group.
     pub fn new(kind: &'static dyn Kind, request: &Request, names: Vec<String>) -> Result<Self> {
         match &request.path.root {
-            Root::Group { subscription, group } => {
-                Ok(Self { kind, root: (subscription.clone(), group.clone()), names })
-            }
-            _ => Err(Error::UnknownType { path: request.path.to_string() }),
+            Root::Group {
+                subscription,
+                group,
+            } => Ok(Self {
+                kind,
+                root: (subscription.clone(), group.clone()),
+                names,
+            }),
+            _ => Err(Error::UnknownType {
+                path: request.path.to_string(),
+            }),
         }
     }
 
@@ -110,7 +120,10 @@ impl Target {
     }
 
     fn service_not_found(&self) -> Error {
-        Error::ServiceNotFound { name: self.service_name().to_owned(), group: self.root.1.clone() }
+        Error::ServiceNotFound {
+            name: self.service_name().to_owned(),
+            group: self.root.1.clone(),
+        }
     }
 }
 
@@ -136,7 +149,10 @@ fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
     let name: String = row.try_get("service_name")?;
     let subscription: String = row.try_get("at_subscription")?;
     let group: String = row.try_get("at_group")?;
-    let root = Root::Group { subscription, group };
+    let root = Root::Group {
+        subscription,
+        group,
+    };
     let path = format!("{root}/service/{name}");
     let role = match caller {
         Caller::Integration { service } => (*service == id).then_some(Role::Contributor),
@@ -149,7 +165,11 @@ fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
             Ok((id, name))
         })
         .collect::<Result<Vec<_>>>()?;
-    Ok(At { service: ServiceAt { id, name, path }, parents, role })
+    Ok(At {
+        service: ServiceAt { id, name, path },
+        parents,
+        role,
+    })
 }
 
 impl Engine {
@@ -165,9 +185,15 @@ impl Engine {
         locked: bool,
     ) -> Result<Option<Row>> {
         let statements = self.registry.statements(target.kind);
-        let sql = if locked { &statements.select_locked } else { &statements.select };
+        let sql = if locked {
+            &statements.select_locked
+        } else {
+            &statements.select
+        };
         let args = path_arguments(target, caller, &target.names)?;
-        let row = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args).fetch_optional(conn).await?;
+        let row = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args)
+            .fetch_optional(conn)
+            .await?;
         let Some(row) = row else { return Ok(None) };
         let depth = target.kind.parents().len();
         let mut at = read_at(&row, depth, caller)?;
@@ -186,7 +212,12 @@ impl Engine {
     ///
     /// # Errors
     /// `ServiceNotFound` or `NotFound` for the first missing step; also when the caller has no role there.
-    pub async fn locate(&self, conn: &mut PgConnection, target: &Target, caller: &Caller) -> Result<At> {
+    pub async fn locate(
+        &self,
+        conn: &mut PgConnection,
+        target: &Target,
+        caller: &Caller,
+    ) -> Result<At> {
         let chain = target.kind.parents();
         let mut known = None;
         // Usually one statement; only a miss walks down to find out what is missing.
@@ -205,7 +236,9 @@ impl Engine {
                 break;
             }
         }
-        let Some((depth, at)) = known else { return Err(target.service_not_found()) };
+        let Some((depth, at)) = known else {
+            return Err(target.service_not_found());
+        };
         if at.role.is_none() {
             return Err(target.service_not_found());
         }
@@ -216,7 +249,14 @@ impl Engine {
     }
 
     /// The error for an addressed row that is not there.
-    pub(crate) async fn missing(&self, conn: &mut PgConnection, target: &Target, caller: &Caller, access: Access, action: &str) -> Error {
+    pub(crate) async fn missing(
+        &self,
+        conn: &mut PgConnection,
+        target: &Target,
+        caller: &Caller,
+        access: Access,
+        action: &str,
+    ) -> Error {
         if target.kind.parents().is_empty() {
             return target.service_not_found();
         }
@@ -235,9 +275,24 @@ impl Engine {
     ///
     /// # Errors
     /// `ServiceNotFound` without any role, `Forbidden` with too small a one.
-    pub async fn enter(&self, conn: &mut PgConnection, request: &Request, access: Access, action: &str) -> Result<At> {
-        let kind = self.registry.kind_of_table("services").ok_or_else(|| Error::internal("no kind of services"))?;
-        let names = request.path.pairs.first().map(|(_, name)| name.clone()).into_iter().collect();
+    pub async fn enter(
+        &self,
+        conn: &mut PgConnection,
+        request: &Request,
+        access: Access,
+        action: &str,
+    ) -> Result<At> {
+        let kind = self
+            .registry
+            .kind_of_table("services")
+            .ok_or_else(|| Error::internal("no kind of services"))?;
+        let names = request
+            .path
+            .pairs
+            .first()
+            .map(|(_, name)| name.clone())
+            .into_iter()
+            .collect();
         let target = Target::new(kind, request, names)?;
         match self.load(conn, &target, &request.caller, false).await? {
             Some(row) => {
@@ -257,7 +312,10 @@ pub fn authorise(at: &At, target: &Target, access: Access, action: &str) -> Resu
     match at.role {
         None => Err(target.service_not_found()),
         Some(role) if role.allows(access) => Ok(()),
-        Some(_) => Err(Error::Forbidden(format!("{}/{action}", type_name(target.kind)))),
+        Some(_) => Err(Error::Forbidden(format!(
+            "{}/{action}",
+            type_name(target.kind)
+        ))),
     }
 }
 
@@ -299,7 +357,14 @@ pub fn item_path(kind: &dyn Kind, at: &At, name: &str) -> String {
 /// An item as replies show it.
 #[must_use]
 pub fn envelope(kind: &dyn Kind, at: &At, name: &str, entity: &dyn Entity) -> Value {
-    item(kind, &at.service.path, item_path(kind, at, name), type_name(kind), name, entity)
+    item(
+        kind,
+        &at.service.path,
+        item_path(kind, at, name),
+        type_name(kind),
+        name,
+        entity,
+    )
 }
 
 pub(crate) fn item(
@@ -319,7 +384,12 @@ pub(crate) fn item(
     let mut properties = Map::new();
     for field in kind.facts().fields {
         if let Some(value) = flat.remove(field.wire) {
-            if field.top_level { &mut out } else { &mut properties }.insert(field.wire.into(), value);
+            if field.top_level {
+                &mut out
+            } else {
+                &mut properties
+            }
+            .insert(field.wire.into(), value);
         }
     }
     out.insert("properties".into(), properties.into());
@@ -327,13 +397,26 @@ pub(crate) fn item(
 }
 
 /// Envelope members that clients send back from what they read; they carry nothing to write.
-const ENVELOPE: &[&str] = &["id", "type", "name", "etag", "systemData", "properties", "location", "tags"];
+const ENVELOPE: &[&str] = &[
+    "id",
+    "type",
+    "name",
+    "etag",
+    "systemData",
+    "properties",
+    "location",
+    "tags",
+];
 
 /// Flattens the body of a write into wire fields and records unknown members.
 ///
 /// # Errors
 /// When the body is not a JSON object.
-pub fn flatten(kind: &dyn Kind, request: &Request, violations: &mut Violations) -> Result<Map<String, Value>> {
+pub fn flatten(
+    kind: &dyn Kind,
+    request: &Request,
+    violations: &mut Violations,
+) -> Result<Map<String, Value>> {
     let mut body = request.json()?;
     let mut flat = match body.remove("properties") {
         None | Some(Value::Null) => Map::new(),
@@ -345,9 +428,14 @@ pub fn flatten(kind: &dyn Kind, request: &Request, violations: &mut Violations) 
     };
     let fields = kind.facts().fields;
     for name in flat.keys() {
-        let known = fields.iter().any(|f| f.wire == name && !f.top_level && f.access != FieldAccess::Internal);
+        let known = fields
+            .iter()
+            .any(|f| f.wire == name && !f.top_level && f.access != FieldAccess::Internal);
         if !known {
-            violations.add(format!("properties.{name}"), "is not a property of this resource");
+            violations.add(
+                format!("properties.{name}"),
+                "is not a property of this resource",
+            );
         }
     }
     for (name, value) in body {
@@ -385,7 +473,10 @@ pub(crate) struct Write<'a> {
 }
 
 impl<'a> Write<'a> {
-    #[expect(clippy::too_many_arguments, reason = "the surroundings of a row, gathered once")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the surroundings of a row, gathered once"
+    )]
     pub fn new(
         engine: &'a Engine,
         conn: &'a mut PgConnection,
@@ -434,7 +525,12 @@ impl<'a> Write<'a> {
                 args.add(group.to_owned()).map_err(Error::Internal)?;
             }
             None => {
-                let parent = self.cx.parents.last().copied().unwrap_or(self.cx.service.id);
+                let parent = self
+                    .cx
+                    .parents
+                    .last()
+                    .copied()
+                    .unwrap_or(self.cx.service.id);
                 args.add(parent).map_err(Error::Internal)?;
             }
         }
@@ -498,6 +594,10 @@ pub async fn store_changes(conn: &mut PgConnection, changes: &[Change]) -> Resul
 }
 
 /// The reply to a write of an item, with the headers of a long-running operation if one began.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "what a reply is made of, at both ends of PUT and PATCH"
+)]
 pub(crate) fn written_reply(
     request: &Request,
     kind: &dyn Kind,
@@ -510,7 +610,12 @@ pub(crate) fn written_reply(
 ) -> Reply {
     let mut body = envelope(kind, at, name, entity);
     decorate(kind, rev, &mut body);
-    let reply = Reply { status, headers: Vec::new(), body: Some(body) }.with("ETag", crate::etag(rev));
+    let reply = Reply {
+        status,
+        headers: Vec::new(),
+        body: Some(body),
+    }
+    .with("ETag", crate::etag(rev));
     match accepted {
         None => reply,
         Some(operation) => accepted_headers(reply, request, &at.service.path, operation),
@@ -527,7 +632,12 @@ pub(crate) fn decorate(kind: &dyn Kind, rev: i64, body: &mut Value) {
 /// `Azure-AsyncOperation`, `Location` and `Retry-After` of a long-running operation (contract rules §5).
 ///
 /// `Retry-After: 1` and not 0: the Python client ignores 0 and then waits 30 s.
-pub(crate) fn accepted_headers(reply: Reply, request: &Request, service_path: &str, operation: Uuid) -> Reply {
+pub(crate) fn accepted_headers(
+    reply: Reply,
+    request: &Request,
+    service_path: &str,
+    operation: Uuid,
+) -> Reply {
     let url = |segment: &str| {
         format!(
             "{}{}/{segment}/{operation}?api-version={}",

@@ -18,14 +18,21 @@ pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Resul
     let facts = kind.facts();
     let mut tx = engine.pool.begin().await?;
     let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
-        return Err(engine.missing(&mut tx, target, &request.caller, Access::Write, "write").await);
+        return Err(engine
+            .missing(&mut tx, target, &request.caller, Access::Write, "write")
+            .await);
     };
     authorise(&row.at, target, Access::Write, "write")?;
     request.if_match.check(Some(row.rev), facts.if_match)?;
     let mut violations = Violations::default();
     let changes = flatten(kind, request, &mut violations)?;
     let mut stored = Map::new();
-    row.entity.encode(&mut stored, &Place { service: &row.at.service.path });
+    row.entity.encode(
+        &mut stored,
+        &Place {
+            service: &row.at.service.path,
+        },
+    );
     let given: Vec<String> = changes.keys().cloned().collect();
     for (name, value) in changes {
         let writable = facts.fields.iter().any(|f| {
@@ -36,15 +43,38 @@ pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Resul
         }
     }
     let mut new = decode(kind, stored, violations)?;
-    kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| given.iter().any(|g| g == wire))?;
-    let mut write = Write::new(engine, &mut tx, kind, &request.query, &request.caller, &row.at, row.id, &row.name);
-    write.prepare(Some(row.entity.as_ref()), new.as_mut()).await?;
+    kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| {
+        given.iter().any(|g| g == wire)
+    })?;
+    let mut write = Write::new(
+        engine,
+        &mut tx,
+        kind,
+        &request.query,
+        &request.caller,
+        &row.at,
+        row.id,
+        &row.name,
+    );
+    write
+        .prepare(Some(row.entity.as_ref()), new.as_mut())
+        .await?;
     let rev = write.update(new.as_ref()).await?;
-    kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref()).await?;
+    kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref())
+        .await?;
     let (changes, accepted) = write.outbox().await?;
     tx.commit().await?;
     engine.after_commit(changes).await;
-    Ok(written_reply(request, kind, &row.at, &row.name, rev, 200, new.as_ref(), accepted))
+    Ok(written_reply(
+        request,
+        kind,
+        &row.at,
+        &row.name,
+        rev,
+        200,
+        new.as_ref(),
+        accepted,
+    ))
 }
 
 /// RFC 7396.
@@ -78,19 +108,47 @@ mod tests {
     fn the_rfc_s_examples_merge() {
         for (original, patch, result) in [
             (json!({"a": "b"}), json!({"a": "c"}), json!({"a": "c"})),
-            (json!({"a": "b"}), json!({"b": "c"}), json!({"a": "b", "b": "c"})),
+            (
+                json!({"a": "b"}),
+                json!({"b": "c"}),
+                json!({"a": "b", "b": "c"}),
+            ),
             (json!({"a": "b"}), json!({"a": null}), json!({})),
-            (json!({"a": "b", "b": "c"}), json!({"a": null}), json!({"b": "c"})),
+            (
+                json!({"a": "b", "b": "c"}),
+                json!({"a": null}),
+                json!({"b": "c"}),
+            ),
             (json!({"a": ["b"]}), json!({"a": "c"}), json!({"a": "c"})),
             (json!({"a": "c"}), json!({"a": ["b"]}), json!({"a": ["b"]})),
-            (json!({"a": {"b": "c"}}), json!({"a": {"b": "d", "c": null}}), json!({"a": {"b": "d"}})),
-            (json!({"a": [{"b": "c"}]}), json!({"a": [1]}), json!({"a": [1]})),
+            (
+                json!({"a": {"b": "c"}}),
+                json!({"a": {"b": "d", "c": null}}),
+                json!({"a": {"b": "d"}}),
+            ),
+            (
+                json!({"a": [{"b": "c"}]}),
+                json!({"a": [1]}),
+                json!({"a": [1]}),
+            ),
             (json!(["a", "b"]), json!(["c", "d"]), json!(["c", "d"])),
             (json!({"a": "b"}), json!(["c"]), json!(["c"])),
             (json!({"a": "foo"}), json!(null), json!(null)),
-            (json!({"e": null}), json!({"a": 1}), json!({"e": null, "a": 1})),
-            (json!([1, 2]), json!({"a": "b", "c": null}), json!({"a": "b"})),
-            (json!({}), json!({"a": {"bb": {"ccc": null}}}), json!({"a": {"bb": {}}})),
+            (
+                json!({"e": null}),
+                json!({"a": 1}),
+                json!({"e": null, "a": 1}),
+            ),
+            (
+                json!([1, 2]),
+                json!({"a": "b", "c": null}),
+                json!({"a": "b"}),
+            ),
+            (
+                json!({}),
+                json!({"a": {"bb": {"ccc": null}}}),
+                json!({"a": {"bb": {}}}),
+            ),
         ] {
             let mut target = original;
             merge(&mut target, patch);

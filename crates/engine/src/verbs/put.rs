@@ -22,7 +22,9 @@ pub async fn put(engine: &Engine, request: &Request, target: &Target) -> Result<
             return Ok(reply);
         }
     }
-    Err(Error::Conflict("The resource is being created and deleted by other requests; try again.".into()))
+    Err(Error::Conflict(
+        "The resource is being created and deleted by other requests; try again.".into(),
+    ))
 }
 
 /// `None` when another request created the same name between our look and our insert.
@@ -32,21 +34,45 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     let mut tx = engine.pool.begin().await?;
     if let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? {
         authorise(&row.at, target, Access::Write, "write")?;
-        request.if_match.check(Some(row.rev), facts.if_match && !facts.verbs.create)?;
+        request
+            .if_match
+            .check(Some(row.rev), facts.if_match && !facts.verbs.create)?;
         let mut violations = Violations::default();
         let flat = flatten(kind, request, &mut violations)?;
         let given: Vec<String> = flat.keys().cloned().collect();
         let mut new = decode(kind, flat, violations)?;
-        kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| given.iter().any(|g| g == wire))?;
-        let mut write =
-            Write::new(engine, &mut tx, kind, &request.query, &request.caller, &row.at, row.id, &row.name);
-        write.prepare(Some(row.entity.as_ref()), new.as_mut()).await?;
+        kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| {
+            given.iter().any(|g| g == wire)
+        })?;
+        let mut write = Write::new(
+            engine,
+            &mut tx,
+            kind,
+            &request.query,
+            &request.caller,
+            &row.at,
+            row.id,
+            &row.name,
+        );
+        write
+            .prepare(Some(row.entity.as_ref()), new.as_mut())
+            .await?;
         let rev = write.update(new.as_ref()).await?;
-        kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref()).await?;
+        kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref())
+            .await?;
         let (changes, accepted) = write.outbox().await?;
         tx.commit().await?;
         engine.after_commit(changes).await;
-        return Ok(Some(written_reply(request, kind, &row.at, &row.name, rev, 200, new.as_ref(), accepted)));
+        return Ok(Some(written_reply(
+            request,
+            kind,
+            &row.at,
+            &row.name,
+            rev,
+            200,
+            new.as_ref(),
+            accepted,
+        )));
     }
     let wanted = target.names.last().map_or("", String::as_str);
     let is_service = kind.parents().is_empty();
@@ -57,7 +83,10 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         authorise(&at, target, Access::Write, "write")?;
         at
     };
-    let name = facts.name.check(wanted).map_err(|why| Error::invalid(facts.parameter, why))?;
+    let name = facts
+        .name
+        .check(wanted)
+        .map_err(|why| Error::invalid(facts.parameter, why))?;
     if !facts.verbs.create {
         return Err(Error::not_found(facts.noun));
     }
@@ -67,11 +96,23 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     let mut new = decode(kind, flat, violations)?;
     let id = engine.new_id();
     let at = if is_service {
-        At { service: ServiceAt { id, ..at.service }, ..at }
+        At {
+            service: ServiceAt { id, ..at.service },
+            ..at
+        }
     } else {
         at
     };
-    let mut write = Write::new(engine, &mut tx, kind, &request.query, &request.caller, &at, id, &name);
+    let mut write = Write::new(
+        engine,
+        &mut tx,
+        kind,
+        &request.query,
+        &request.caller,
+        &at,
+        id,
+        &name,
+    );
     write.prepare(None, new.as_mut()).await?;
     if write.cx.restored {
         let changes = write.noted().await?;
@@ -81,13 +122,26 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     }
     let root = is_service.then_some((target.root.0.as_str(), target.root.1.as_str()));
     if !write.insert(root, new.as_ref()).await? {
-        return if is_service { Err(name_taken(&name)) } else { Ok(None) };
+        return if is_service {
+            Err(name_taken(&name))
+        } else {
+            Ok(None)
+        };
     }
     kind.written(&mut write.cx, None, new.as_ref()).await?;
     let (changes, accepted) = write.outbox().await?;
     tx.commit().await?;
     engine.after_commit(changes).await;
-    Ok(Some(written_reply(request, kind, &at, &name, 1, 201, new.as_ref(), accepted)))
+    Ok(Some(written_reply(
+        request,
+        kind,
+        &at,
+        &name,
+        1,
+        201,
+        new.as_ref(),
+        accepted,
+    )))
 }
 
 fn name_taken(name: &str) -> Error {
@@ -114,9 +168,15 @@ async fn may_create_service(
         }
     };
     if !allowed {
-        return Err(Error::Forbidden(format!("{}/service/write", arm_id::PROVIDER)));
+        return Err(Error::Forbidden(format!(
+            "{}/service/write",
+            arm_id::PROVIDER
+        )));
     }
-    let root = Root::Group { subscription: target.root.0.clone(), group: target.root.1.clone() };
+    let root = Root::Group {
+        subscription: target.root.0.clone(),
+        group: target.root.1.clone(),
+    };
     Ok(At {
         service: ServiceAt {
             id: uuid::Uuid::nil(),

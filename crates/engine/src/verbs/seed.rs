@@ -30,14 +30,22 @@ impl Engine {
         args.add(name.to_owned()).map_err(Error::Internal)?;
         args.add(now).map_err(Error::Internal)?;
         contract.bind(&mut args, &self.codec)?;
-        let new: Option<Uuid> = sqlx::query_scalar_with(sqlx::AssertSqlSafe(statements.insert.clone()), args)
-            .fetch_optional(&mut *conn)
-            .await?;
+        let new: Option<Uuid> =
+            sqlx::query_scalar_with(sqlx::AssertSqlSafe(statements.insert.clone()), args)
+                .fetch_optional(&mut *conn)
+                .await?;
         if let Some(id) = new {
             return Ok((id, true));
         }
-        let sql = format!("SELECT id FROM {} WHERE parent_id = $1 AND lower(name) = lower($2)", R::TABLE);
-        let id = sqlx::query_scalar(sqlx::AssertSqlSafe(sql)).bind(parent).bind(name).fetch_one(conn).await?;
+        let sql = format!(
+            "SELECT id FROM {} WHERE parent_id = $1 AND lower(name) = lower($2)",
+            R::TABLE
+        );
+        let id = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(parent)
+            .bind(name)
+            .fetch_one(conn)
+            .await?;
         Ok((id, false))
     }
 }
