@@ -79,14 +79,17 @@ CREATE TABLE long_operations (
 );
 CREATE INDEX long_operations_service ON long_operations (service_id);
 
--- Calls and bytes of quotas, added up over all gateways.
+-- Calls and bytes of quotas, added up over all gateways. `subscription_id` is nil for counters without one.
 CREATE TABLE quota_counters (
-    service_id   uuid NOT NULL REFERENCES services ON DELETE CASCADE,
-    key          text NOT NULL,
-    period_start timestamptz NOT NULL,
-    period_end   timestamptz NOT NULL,
-    calls        bigint NOT NULL,
-    bytes        bigint NOT NULL,
-    PRIMARY KEY (service_id, key, period_start)
+    service_id      uuid NOT NULL REFERENCES services ON DELETE CASCADE,
+    subscription_id uuid NOT NULL,
+    step            text NOT NULL,
+    period_start    timestamptz NOT NULL,
+    period_end      timestamptz,
+    calls           bigint NOT NULL,
+    bytes           bigint NOT NULL,
+    updated_at      timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (service_id, subscription_id, step, period_start)
 );
 CREATE INDEX quota_counters_end ON quota_counters (period_end);
+CREATE INDEX quota_counters_updated ON quota_counters (updated_at);

@@ -1,8 +1,8 @@
 //! What unmodified clients ask for before they reach API management: cloud metadata, tenants,
 //! subscriptions, resource groups and provider registration.
 //!
-//! Subscriptions and resource groups are names that group services; they exist implicitly, so any
-//! id is answered. They say nothing about services and therefore need a caller but no role.
+//! Subscriptions and resource groups are names that group services; they exist implicitly, so any id is
+//! answered. Lists name only those of services over which the caller has a role.
 
 use crate::{
     State,
@@ -10,8 +10,9 @@ use crate::{
 };
 use actix_web::{HttpRequest, HttpResponse, web};
 use arm_id::PROVIDER;
-use engine::Error;
+use engine::{Caller, Error};
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 /// The tenant of every installation: fixed, because there is only one.
 pub const TENANT: &str = "00000000-0000-0000-0000-000000000000";
@@ -23,17 +24,38 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/tenants", web::get().to(tenants))
         .route("/subscriptions", web::get().to(subscriptions))
         .route("/subscriptions/{subscription}", web::get().to(subscription))
-        .route("/subscriptions/{subscription}/locations", web::get().to(locations))
-        .route("/subscriptions/{subscription}/{groups:(?i)resourceGroups}", web::get().to(groups))
-        .route("/subscriptions/{subscription}/{groups:(?i)resourceGroups}/{group}", web::to(group))
-        .route("/subscriptions/{subscription}/providers", web::get().to(providers))
-        .route("/subscriptions/{subscription}/providers/{namespace}", web::get().to(provider))
-        .route("/subscriptions/{subscription}/providers/{namespace}/register", web::post().to(provider));
+        .route(
+            "/subscriptions/{subscription}/locations",
+            web::get().to(locations),
+        )
+        .route(
+            "/subscriptions/{subscription}/{groups:(?i)resourceGroups}",
+            web::get().to(groups),
+        )
+        .route(
+            "/subscriptions/{subscription}/{groups:(?i)resourceGroups}/{group}",
+            web::to(group),
+        )
+        .route(
+            "/subscriptions/{subscription}/providers",
+            web::get().to(providers),
+        )
+        .route(
+            "/subscriptions/{subscription}/providers/{namespace}",
+            web::get().to(provider),
+        )
+        .route(
+            "/subscriptions/{subscription}/providers/{namespace}/register",
+            web::post().to(provider),
+        );
 }
 
 async fn endpoints(http: HttpRequest) -> HttpResponse {
     let base = base_url(&http);
-    let host = base.split_once("://").map_or("", |(_, host)| host).to_owned();
+    let host = base
+        .split_once("://")
+        .map_or("", |(_, host)| host)
+        .to_owned();
     let one = json!({
         "name": "Portico",
         "portal": base, "graphAudience": base, "graph": base, "gallery": base,
@@ -50,7 +72,8 @@ async fn endpoints(http: HttpRequest) -> HttpResponse {
                      "azureDataLakeAnalyticsCatalogAndJob": host}
     });
     // From 2019 on a list, before that one object.
-    let listed = http.query_string().contains("api-version=20") && !http.query_string().contains("api-version=2015");
+    let listed = http.query_string().contains("api-version=20")
+        && !http.query_string().contains("api-version=2015");
     HttpResponse::Ok().json(if listed {
         json!([one])
     } else {
@@ -59,23 +82,29 @@ async fn endpoints(http: HttpRequest) -> HttpResponse {
     })
 }
 
-/// Authenticates, then answers with what `body` makes.
+/// Authenticates, then answers with what `body` makes for the principal; tenant access is none.
 async fn answered(
     state: &State,
     http: &HttpRequest,
-    body: impl AsyncFnOnce() -> Result<Value, Error>,
+    body: impl AsyncFnOnce(Option<Uuid>) -> Result<Value, Error>,
 ) -> HttpResponse {
-    if let Err(error) = caller(state, http).await {
-        return fail(http, &error);
-    }
-    match body().await {
+    let principal = match caller(state, http).await {
+        Ok(Caller::Principal { id, .. }) => Some(id),
+        Ok(Caller::Integration { .. }) => None,
+        Err(error) => return fail(http, &error),
+    };
+    match body(principal).await {
         Ok(body) => HttpResponse::Ok().json(body),
         Err(error) => fail(http, &error),
     }
 }
 
+/// Services `s` over which the principal `$1` has a role.
+const SEEN: &str = "s.deleted_at IS NULL AND EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = $1 \
+     AND a.role <> 'developer' AND (a.scope_service_id IS NULL OR a.scope_service_id = s.id))";
+
 async fn tenants(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
-    answered(&state, &http, async || {
+    answered(&state, &http, async |_| {
         Ok(json!({"value": [{"id": format!("/tenants/{TENANT}"), "tenantId": TENANT, "displayName": "Portico", "tenantCategory": "Home"}]}))
     })
     .await
@@ -88,12 +117,13 @@ fn described(id: &str) -> Value {
 }
 
 async fn subscriptions(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
-    answered(&state, &http, async || {
-        let mut known: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT subscription_id FROM services WHERE deleted_at IS NULL ORDER BY subscription_id",
-        )
-        .fetch_all(&state.engine.pool)
-        .await?;
+    answered(&state, &http, async |principal| {
+        let sql =
+            format!("SELECT DISTINCT s.subscription_id FROM services s WHERE {SEEN} ORDER BY 1");
+        let mut known: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(principal)
+            .fetch_all(&state.engine.pool)
+            .await?;
         // A first client must see one to begin with.
         if known.is_empty() {
             known.push(TENANT.to_owned());
@@ -104,13 +134,23 @@ async fn subscriptions(state: web::Data<State>, http: HttpRequest) -> HttpRespon
     .await
 }
 
-async fn subscription(state: web::Data<State>, http: HttpRequest, path: web::Path<String>) -> HttpResponse {
-    answered(&state, &http, async || Ok(described(&path))).await
+async fn subscription(
+    state: web::Data<State>,
+    http: HttpRequest,
+    path: web::Path<String>,
+) -> HttpResponse {
+    answered(&state, &http, async |_| Ok(described(&path))).await
 }
 
-async fn locations(state: web::Data<State>, http: HttpRequest, path: web::Path<String>) -> HttpResponse {
-    answered(&state, &http, async || {
-        let known: Vec<String> = sqlx::query_scalar("SELECT DISTINCT location FROM services ORDER BY location")
+async fn locations(
+    state: web::Data<State>,
+    http: HttpRequest,
+    path: web::Path<String>,
+) -> HttpResponse {
+    answered(&state, &http, async |principal| {
+        let sql = format!("SELECT DISTINCT s.location FROM services s WHERE {SEEN} ORDER BY 1");
+        let known: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(principal)
             .fetch_all(&state.engine.pool)
             .await?;
         let value: Vec<Value> = known
@@ -131,13 +171,19 @@ fn group_of(subscription: &str, name: &str) -> Value {
            "properties": {"provisioningState": "Succeeded"}})
 }
 
-async fn groups(state: web::Data<State>, http: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
-    answered(&state, &http, async || {
-        let known: Vec<String> = sqlx::query_scalar(
-            "SELECT DISTINCT resource_group FROM services WHERE lower(subscription_id) = lower($1) ORDER BY 1",
-        )
-        .bind(&path.0)
-        .fetch_all(&state.engine.pool)
+async fn groups(
+    state: web::Data<State>,
+    http: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
+    answered(&state, &http, async |principal| {
+        let sql = format!(
+            "SELECT DISTINCT s.resource_group FROM services s WHERE {SEEN} AND lower(s.subscription_id) = lower($2) ORDER BY 1"
+        );
+        let known: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .bind(principal)
+            .bind(&path.0)
+            .fetch_all(&state.engine.pool)
         .await?;
         Ok(json!({"value": known.iter().map(|name| group_of(&path.0, name)).collect::<Vec<_>>()}))
     })
@@ -145,7 +191,11 @@ async fn groups(state: web::Data<State>, http: HttpRequest, path: web::Path<(Str
 }
 
 /// Groups exist implicitly: GET, PUT and HEAD succeed, DELETE has nothing to delete.
-async fn group(state: web::Data<State>, http: HttpRequest, path: web::Path<(String, String, String)>) -> HttpResponse {
+async fn group(
+    state: web::Data<State>,
+    http: HttpRequest,
+    path: web::Path<(String, String, String)>,
+) -> HttpResponse {
     if let Err(error) = caller(&state, &http).await {
         return fail(&http, &error);
     }
@@ -162,10 +212,21 @@ fn registered(subscription: &str, namespace: &str) -> Value {
            "resourceTypes": [{"resourceType": "service", "apiVersions": ["2024-05-01", "2022-08-01"], "locations": []}]})
 }
 
-async fn providers(state: web::Data<State>, http: HttpRequest, path: web::Path<String>) -> HttpResponse {
-    answered(&state, &http, async || Ok(json!({"value": [registered(&path, PROVIDER)]}))).await
+async fn providers(
+    state: web::Data<State>,
+    http: HttpRequest,
+    path: web::Path<String>,
+) -> HttpResponse {
+    answered(&state, &http, async |_| {
+        Ok(json!({"value": [registered(&path, PROVIDER)]}))
+    })
+    .await
 }
 
-async fn provider(state: web::Data<State>, http: HttpRequest, path: web::Path<(String, String)>) -> HttpResponse {
-    answered(&state, &http, async || Ok(registered(&path.0, &path.1))).await
+async fn provider(
+    state: web::Data<State>,
+    http: HttpRequest,
+    path: web::Path<(String, String)>,
+) -> HttpResponse {
+    answered(&state, &http, async |_| Ok(registered(&path.0, &path.1))).await
 }

@@ -43,9 +43,15 @@ impl Deleted {
 /// # Errors
 /// Not found, not allowed.
 pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
-    let Root::Subscription { subscription } = &request.path.root else { return Ok(None) };
-    let pairs: Vec<(String, &str)> =
-        request.path.pairs.iter().map(|(k, v)| (k.to_ascii_lowercase(), v.as_str())).collect();
+    let Root::Subscription { subscription } = &request.path.root else {
+        return Ok(None);
+    };
+    let pairs: Vec<(String, &str)> = request
+        .path
+        .pairs
+        .iter()
+        .map(|(k, v)| (k.to_ascii_lowercase(), v.as_str()))
+        .collect();
     let pairs: Vec<(&str, &str)> = pairs.iter().map(|(k, v)| (k.as_str(), *v)).collect();
     let tail = request.path.tail.as_deref().map(str::to_ascii_lowercase);
     let not_allowed = || Err(Error::MethodNotAllowed(request.method.name().to_owned()));
@@ -63,7 +69,9 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
                 let deleted = find(state, request, subscription, location, name).await?;
                 Ok(Some(Reply::ok(deleted.envelope())))
             }
-            Method::Delete => purge(state, request, subscription, location, name).await.map(Some),
+            Method::Delete => purge(state, request, subscription, location, name)
+                .await
+                .map(Some),
             _ => not_allowed(),
         },
         _ => Ok(None),
@@ -74,7 +82,9 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
 fn principal(request: &Request) -> Result<Uuid> {
     match &request.caller {
         Caller::Principal { id, .. } => Ok(*id),
-        Caller::Integration { .. } => Err(Error::Forbidden(format!("{PROVIDER}/deletedservices/read"))),
+        Caller::Integration { .. } => {
+            Err(Error::Forbidden(format!("{PROVIDER}/deletedservices/read")))
+        }
     }
 }
 
@@ -90,10 +100,18 @@ async fn list(state: &State, request: &Request, subscription: &str) -> Result<Re
         .bind(principal(request)?)
         .fetch_all(&state.engine.pool)
         .await?;
-    Ok(Reply::ok(json!({"value": rows.iter().map(Deleted::envelope).collect::<Vec<_>>(), "count": rows.len()})))
+    Ok(Reply::ok(
+        json!({"value": rows.iter().map(Deleted::envelope).collect::<Vec<_>>(), "count": rows.len()}),
+    ))
 }
 
-async fn find(state: &State, request: &Request, subscription: &str, location: &str, name: &str) -> Result<Deleted> {
+async fn find(
+    state: &State,
+    request: &Request,
+    subscription: &str,
+    location: &str,
+    name: &str,
+) -> Result<Deleted> {
     let sql = format!(
         "{SELECT} AND lower(s.name) = lower($3) AND lower(replace(s.location, ' ', '')) = lower(replace($4, ' ', ''))"
     );
@@ -107,7 +125,13 @@ async fn find(state: &State, request: &Request, subscription: &str, location: &s
     found.ok_or_else(|| Error::not_found("DeletedService"))
 }
 
-async fn purge(state: &State, request: &Request, subscription: &str, location: &str, name: &str) -> Result<Reply> {
+async fn purge(
+    state: &State,
+    request: &Request,
+    subscription: &str,
+    location: &str,
+    name: &str,
+) -> Result<Reply> {
     let deleted = match find(state, request, subscription, location, name).await {
         Ok(deleted) => deleted,
         Err(Error::NotFound { .. }) => return Ok(Reply::empty(204)),
@@ -122,7 +146,9 @@ async fn purge(state: &State, request: &Request, subscription: &str, location: &
     .fetch_one(&state.engine.pool)
     .await?;
     if !owner {
-        return Err(Error::Forbidden(format!("{PROVIDER}/locations/deletedservices/delete")));
+        return Err(Error::Forbidden(format!(
+            "{PROVIDER}/locations/deletedservices/delete"
+        )));
     }
     // The condition again: a restore may have won meanwhile.
     sqlx::query("DELETE FROM services WHERE id = $1 AND deleted_at IS NOT NULL")
@@ -137,20 +163,29 @@ async fn purge(state: &State, request: &Request, subscription: &str, location: &
 /// # Errors
 /// When the database fails.
 pub async fn purge_expired(pool: &sqlx::PgPool, now: DateTime<Utc>) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query("DELETE FROM services WHERE deleted_at < $1").bind(now - KEPT).execute(pool).await?;
+    let done = sqlx::query("DELETE FROM services WHERE deleted_at < $1")
+        .bind(now - KEPT)
+        .execute(pool)
+        .await?;
     Ok(done.rows_affected())
 }
 
 async fn name_availability(state: &State, request: &Request) -> Result<Reply> {
     let body = request.json()?;
-    let name = body.get("name").and_then(Value::as_str).ok_or_else(|| Error::invalid("name", "is required"))?;
+    let name = body
+        .get("name")
+        .and_then(Value::as_str)
+        .ok_or_else(|| Error::invalid("name", "is required"))?;
     if let Err(why) = NameRule::ServiceName.check(name) {
-        return Ok(Reply::ok(json!({"nameAvailable": false, "reason": "Invalid", "message": format!("The name {why}.")})));
+        return Ok(Reply::ok(
+            json!({"nameAvailable": false, "reason": "Invalid", "message": format!("The name {why}.")}),
+        ));
     }
-    let taken: bool = sqlx::query_scalar("SELECT EXISTS (SELECT FROM services WHERE lower(name) = lower($1))")
-        .bind(name)
-        .fetch_one(&state.engine.pool)
-        .await?;
+    let taken: bool =
+        sqlx::query_scalar("SELECT EXISTS (SELECT FROM services WHERE lower(name) = lower($1))")
+            .bind(name)
+            .fetch_one(&state.engine.pool)
+            .await?;
     Ok(Reply::ok(if taken {
         json!({"nameAvailable": false, "reason": "AlreadyExists", "message": format!("The service name '{name}' is already in use.")})
     } else {

@@ -33,12 +33,14 @@ fn ok(description: &str) -> Value {
 fn extra() -> Vec<Extra> {
     let subscription = json!({"$ref": "#/components/parameters/subscriptionId"});
     let version = json!({"$ref": "#/components/parameters/apiVersion"});
-    let text = |name: &str, description: &str| {
-        json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}})
-    };
+    let text = |name: &str, description: &str| json!({"name": name, "in": "path", "required": true, "description": description, "schema": {"type": "string"}});
     let provider = "/subscriptions/{subscriptionId}/providers/Microsoft.ApiManagement";
     let service = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}";
-    let operation = |id: &str, tag: &str, summary: &str, parameters: Vec<Value>, responses: Value| {
+    let operation = |id: &str,
+                     tag: &str,
+                     summary: &str,
+                     parameters: Vec<Value>,
+                     responses: Value| {
         json!({"operationId": id, "tags": [tag], "summary": summary, "parameters": parameters, "responses": responses})
     };
     let place = vec![
@@ -53,54 +55,156 @@ fn extra() -> Vec<Extra> {
                       "schema": {"type": "string", "enum": ["queued", "held", "sent", "failed"]}});
     let mut one_mail = place.clone();
     one_mail[3] = text("mailId", "The mail.");
-    let deleted = vec![subscription.clone(), text("location", "Region."), text("serviceName", "Name of the service."), version.clone()];
+    let deleted = vec![
+        subscription.clone(),
+        text("location", "Region."),
+        text("serviceName", "Name of the service."),
+        version.clone(),
+    ];
     let mut check = operation(
-        "ApiManagementService_CheckNameAvailability", "Service",
+        "ApiManagementService_CheckNameAvailability",
+        "Service",
         "Tells whether a service name is free, and why not.",
-        vec![subscription.clone(), version.clone()], ok("The answer."),
+        vec![subscription.clone(), version.clone()],
+        ok("The answer."),
     );
-    check["requestBody"] = json_body(json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}));
-    let mut sign_in = operation("SignIn", "Sign-in", "Gives a token for an e-mail address and a password.", vec![], ok("The token."));
-    sign_in["requestBody"] = json_body(json!({"type": "object", "required": ["email", "password"], "properties": {
-        "email": {"type": "string", "format": "email"}, "password": {"type": "string", "format": "password"}}}));
+    check["requestBody"] = json_body(
+        json!({"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}),
+    );
+    let mut sign_in = operation(
+        "SignIn",
+        "Sign-in",
+        "Gives a token for an e-mail address and a password.",
+        vec![],
+        ok("The token."),
+    );
+    sign_in["requestBody"] = json_body(
+        json!({"type": "object", "required": ["email", "password"], "properties": {
+        "email": {"type": "string", "format": "email"}, "password": {"type": "string", "format": "password"}}}),
+    );
     sign_in["security"] = json!([]);
-    let mut redeem = operation("Bootstrap", "Sign-in", "Sets the first administrator's password with the one-time bootstrap secret.", vec![], ok("The token."));
-    redeem["requestBody"] = json_body(json!({"type": "object", "required": ["secret", "password"], "properties": {
-        "secret": {"type": "string"}, "password": {"type": "string", "format": "password"}}}));
+    let mut redeem = operation(
+        "Bootstrap",
+        "Sign-in",
+        "Sets the first administrator's password with the one-time bootstrap secret.",
+        vec![],
+        ok("The token."),
+    );
+    redeem["requestBody"] = json_body(
+        json!({"type": "object", "required": ["secret", "password"], "properties": {
+        "secret": {"type": "string"}, "password": {"type": "string", "format": "password"}}}),
+    );
     redeem["security"] = json!([]);
-    let mut token = operation("Token", "Sign-in", "OAuth 2.0 client credentials (RFC 6749, 4.4).", vec![], ok("The token."));
+    let mut token = operation(
+        "Token",
+        "Sign-in",
+        "OAuth 2.0 client credentials (RFC 6749, 4.4).",
+        vec![],
+        ok("The token."),
+    );
     token["requestBody"] = json!({"required": true, "content": {"application/x-www-form-urlencoded": {"schema": {
         "type": "object", "required": ["grant_type", "client_id", "client_secret"], "properties": {
             "grant_type": {"const": "client_credentials"}, "client_id": {"type": "string"},
             "client_secret": {"type": "string", "format": "password"}}}}}});
     token["security"] = json!([]);
-    let add = |path: String, method: &'static str, operation: Value| Extra { path, method, operation };
+    let add = |path: String, method: &'static str, operation: Value| Extra {
+        path,
+        method,
+        operation,
+    };
     vec![
         add("/sign-in".into(), "post", sign_in),
         add("/bootstrap".into(), "post", redeem),
         add(format!("/{}/oauth2/v2.0/token", arm::TENANT), "post", token),
         add(format!("{provider}/checkNameAvailability"), "post", check),
-        add(format!("{provider}/deletedservices"), "get", operation(
-            "DeletedServices_ListBySubscription", "DeletedServices", "Lists the services that can still be restored.",
-            vec![subscription, version], ok("The services."))),
-        add(format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"), "get", operation(
-            "DeletedServices_GetByName", "DeletedServices", "Gets a deleted service.", deleted.clone(), ok("The service."))),
-        add(format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"), "delete", operation(
-            "DeletedServices_Purge", "DeletedServices", "Removes a deleted service for good. Needs the role owner.",
-            deleted, json!({"200": {"description": "Purged."}, "204": {"description": "There was none."}, "default": {"$ref": "#/components/responses/Error"}}))),
-        add(format!("{service}/mails"), "get", operation(
-            "Mail_ListByService", "Mail", "Lists the service's mails, newest first, with their delivery status. Needs the role contributor, because mails hold keys and links.",
-            mails.clone(), ok("The mails."))),
-        add(format!("{service}/mails/{{mailId}}"), "get", operation(
-            "Mail_Get", "Mail", "Gets a mail with its content. Needs the role contributor.", one_mail.clone(), ok("The mail."))),
-        add(format!("{service}/mails/{{mailId}}/resend"), "post", operation(
-            "Mail_Resend", "Mail", "Queues a mail again that failed or was held. Needs the role contributor.",
-            one_mail, json!({"204": {"description": "Queued."}, "default": {"$ref": "#/components/responses/Error"}}))),
-        add(format!("{service}/operationStatuses/{{operationId}}"), "get", operation(
-            "OperationStatus_Get", "Operations", "Tells how a long-running operation goes.", place.clone(), ok("The status."))),
-        add(format!("{service}/operationresults/{{operationId}}"), "get", operation(
-            "OperationResults_Get", "Operations", "Gives the result of a long-running operation.", place,
-            json!({"200": {"description": "The resource."}, "202": {"description": "Still running."}, "default": {"$ref": "#/components/responses/Error"}}))),
+        add(
+            format!("{provider}/deletedservices"),
+            "get",
+            operation(
+                "DeletedServices_ListBySubscription",
+                "DeletedServices",
+                "Lists the services that can still be restored.",
+                vec![subscription, version],
+                ok("The services."),
+            ),
+        ),
+        add(
+            format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"),
+            "get",
+            operation(
+                "DeletedServices_GetByName",
+                "DeletedServices",
+                "Gets a deleted service.",
+                deleted.clone(),
+                ok("The service."),
+            ),
+        ),
+        add(
+            format!("{provider}/locations/{{location}}/deletedservices/{{serviceName}}"),
+            "delete",
+            operation(
+                "DeletedServices_Purge",
+                "DeletedServices",
+                "Removes a deleted service for good. Needs the role owner.",
+                deleted,
+                json!({"200": {"description": "Purged."}, "204": {"description": "There was none."}, "default": {"$ref": "#/components/responses/Error"}}),
+            ),
+        ),
+        add(
+            format!("{service}/mails"),
+            "get",
+            operation(
+                "Mail_ListByService",
+                "Mail",
+                "Lists the service's mails, newest first, with their delivery status. Needs the role contributor, because mails hold keys and links.",
+                mails.clone(),
+                ok("The mails."),
+            ),
+        ),
+        add(
+            format!("{service}/mails/{{mailId}}"),
+            "get",
+            operation(
+                "Mail_Get",
+                "Mail",
+                "Gets a mail with its content. Needs the role contributor.",
+                one_mail.clone(),
+                ok("The mail."),
+            ),
+        ),
+        add(
+            format!("{service}/mails/{{mailId}}/resend"),
+            "post",
+            operation(
+                "Mail_Resend",
+                "Mail",
+                "Queues a mail again that failed or was held. Needs the role contributor.",
+                one_mail,
+                json!({"204": {"description": "Queued."}, "default": {"$ref": "#/components/responses/Error"}}),
+            ),
+        ),
+        add(
+            format!("{service}/operationStatuses/{{operationId}}"),
+            "get",
+            operation(
+                "OperationStatus_Get",
+                "Operations",
+                "Tells how a long-running operation goes.",
+                place.clone(),
+                ok("The status."),
+            ),
+        ),
+        add(
+            format!("{service}/operationresults/{{operationId}}"),
+            "get",
+            operation(
+                "OperationResults_Get",
+                "Operations",
+                "Gives the result of a long-running operation.",
+                place,
+                json!({"200": {"description": "The resource."}, "202": {"description": "Still running."}, "default": {"$ref": "#/components/responses/Error"}}),
+            ),
+        ),
     ]
 }
 
@@ -118,9 +222,13 @@ async fn page() -> HttpResponse {
 }
 
 async fn script() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/javascript; charset=utf-8").body(include_str!("docs/docs.js"))
+    HttpResponse::Ok()
+        .content_type("text/javascript; charset=utf-8")
+        .body(include_str!("docs/docs.js"))
 }
 
 async fn style() -> HttpResponse {
-    HttpResponse::Ok().content_type("text/css; charset=utf-8").body(include_str!("docs/docs.css"))
+    HttpResponse::Ok()
+        .content_type("text/css; charset=utf-8")
+        .body(include_str!("docs/docs.css"))
 }

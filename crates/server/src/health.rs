@@ -33,7 +33,11 @@ async fn readyz(state: web::Data<State>) -> HttpResponse {
         }
         Err(_) => "slow".to_owned(),
     };
-    let gateway = if state.rollout.is_loaded() { "ok" } else { "loading" };
+    let gateway = if state.rollout.is_loaded() {
+        "ok"
+    } else {
+        "loading"
+    };
     let body = json!({"database": database, "gateway": gateway});
     if database == "ok" && gateway == "ok" {
         HttpResponse::Ok().json(body)
@@ -43,5 +47,7 @@ async fn readyz(state: web::Data<State>) -> HttpResponse {
 }
 
 async fn prometheus(state: web::Data<State>) -> HttpResponse {
-    HttpResponse::Ok().content_type("text/plain; version=0.0.4; charset=utf-8").body(state.metrics.render())
+    HttpResponse::Ok()
+        .content_type("text/plain; version=0.0.4; charset=utf-8")
+        .body(state.metrics.render())
 }

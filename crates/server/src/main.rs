@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use server::{
-    serve,
+    serve::{self, Part},
     settings::{ServeSettings, StateSettings},
     state::{OpenState, migrate},
 };
@@ -18,7 +18,12 @@ struct Cli {
     #[arg(long, env = "PORTICO_LOG_JSON", global = true)]
     log_json: bool,
     /// What is logged, such as `info` or `info,gateway=debug`
-    #[arg(long, env = "PORTICO_LOG", default_value = "warn,server=info,portico=info", global = true)]
+    #[arg(
+        long,
+        env = "PORTICO_LOG",
+        default_value = "warn,server=info,portico=info",
+        global = true
+    )]
     log: String,
     #[command(subcommand)]
     command: Command,
@@ -28,6 +33,10 @@ struct Cli {
 enum Command {
     /// Runs everything: management API, gateway, worker, and a Postgres unless DATABASE_URL is set
     Serve(Box<ServeSettings>),
+    /// Runs a gateway of its own over the database of a `serve`
+    Gateway(Box<ServeSettings>),
+    /// Runs jobs only: activations, mails, housekeeping
+    Worker(Box<ServeSettings>),
     /// Brings the database to this version
     Migrate(StateSettings),
     /// Prints the OpenAPI document of the management API
@@ -37,6 +46,21 @@ enum Command {
         /// E-mail address or client id of the principal
         #[arg(long)]
         email: String,
+        /// State
+        #[command(flatten)]
+        state: StateSettings,
+    },
+    /// Gives a principal a role over a service, or over everything; makes the principal if need be
+    Grant {
+        /// E-mail address or client id
+        #[arg(long)]
+        email: String,
+        /// Role
+        #[arg(long, value_enum)]
+        role: GrantedRole,
+        /// Name of the service; the whole installation without it
+        #[arg(long)]
+        service: Option<String>,
         /// State
         #[command(flatten)]
         state: StateSettings,
@@ -52,10 +76,31 @@ enum Command {
     },
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum GrantedRole {
+    Owner,
+    Contributor,
+    Reader,
+    Developer,
+}
+
+impl From<GrantedRole> for identity::Role {
+    fn from(role: GrantedRole) -> Self {
+        match role {
+            GrantedRole::Owner => Self::Owner,
+            GrantedRole::Contributor => Self::Contributor,
+            GrantedRole::Reader => Self::Reader,
+            GrantedRole::Developer => Self::Developer,
+        }
+    }
+}
+
 fn main() -> anyhow::Result<()> {
     let cli = Cli::parse();
     let filter = EnvFilter::try_new(&cli.log).context("--log")?;
-    let log = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let log = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if cli.log_json {
         log.json().init();
     } else {
@@ -66,7 +111,15 @@ fn main() -> anyhow::Result<()> {
             let text = serde_json::to_string_pretty(&server::docs::document(&kinds::registry()))?;
             writeln!(std::io::stdout(), "{text}").context("printing")
         }
-        Command::Serve(settings) => actix_web::rt::System::new().block_on(run(*settings)),
+        Command::Serve(settings) => {
+            actix_web::rt::System::new().block_on(run(*settings, Part::All))
+        }
+        Command::Gateway(settings) => {
+            actix_web::rt::System::new().block_on(run(*settings, Part::Gateway))
+        }
+        Command::Worker(settings) => {
+            actix_web::rt::System::new().block_on(run(*settings, Part::Worker))
+        }
         Command::Migrate(settings) => actix_web::rt::System::new().block_on(async {
             let state = OpenState::connect(&settings).await?;
             let outcome = migrate(&state.pool).await;
@@ -76,25 +129,93 @@ fn main() -> anyhow::Result<()> {
         Command::Token { email, state } => actix_web::rt::System::new().block_on(async {
             let state = attach(&state).await?;
             let identity = identity(&state);
-            let principal = identity.find(&email).await?.with_context(|| format!("there is no principal {email}"))?;
-            writeln!(std::io::stdout(), "{}", identity.issue(principal).await?.access_token)?;
+            let principal = identity
+                .find(&email)
+                .await?
+                .with_context(|| format!("there is no principal {email}"))?;
+            writeln!(
+                std::io::stdout(),
+                "{}",
+                identity.issue(principal).await?.access_token
+            )?;
             state.close().await;
             Ok(())
+        }),
+        Command::Grant {
+            email,
+            role,
+            service,
+            state,
+        } => actix_web::rt::System::new().block_on(async {
+            let state = attach(&state).await?;
+            let outcome = grant(&state, &email, role.into(), service.as_deref()).await;
+            state.close().await;
+            outcome
         }),
         Command::Application { name, state } => actix_web::rt::System::new().block_on(async {
             let state = attach(&state).await?;
             let identity = identity(&state);
             let application = identity.create_application(&name).await?;
-            identity.grant(application.id, None, identity::Role::Contributor).await?;
-            writeln!(std::io::stdout(), "client id      {}\nclient secret  {}", application.client_id, application.client_secret)?;
+            identity
+                .grant(application.id, None, identity::Role::Contributor)
+                .await?;
+            writeln!(
+                std::io::stdout(),
+                "client id      {}\nclient secret  {}",
+                application.client_id,
+                application.client_secret
+            )?;
             state.close().await;
             Ok(())
         }),
     }
 }
 
+/// Grants a role; a new person's password is read from standard input.
+async fn grant(
+    state: &OpenState,
+    email: &str,
+    role: identity::Role,
+    service: Option<&str>,
+) -> anyhow::Result<()> {
+    let identity = identity(state);
+    let scope = match service {
+        None => None,
+        Some(name) => Some(
+            sqlx::query_scalar(
+                "SELECT id FROM services WHERE lower(name) = lower($1) AND deleted_at IS NULL",
+            )
+            .bind(name)
+            .fetch_optional(&state.pool)
+            .await?
+            .with_context(|| format!("there is no service {name}"))?,
+        ),
+    };
+    let principal = match identity.find(email).await? {
+        Some(principal) => principal,
+        None => {
+            let password = read_password(email)?;
+            identity.create_person(email, Some(&password)).await?
+        }
+    };
+    identity.grant(principal, scope, role).await?;
+    Ok(())
+}
+
+/// A line of standard input, so that a password is in no command line and no environment.
+fn read_password(email: &str) -> anyhow::Result<String> {
+    write!(std::io::stderr(), "Password of the new account {email}: ")?;
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line)?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+}
+
 fn identity(state: &OpenState) -> identity::Identity {
-    identity::Identity::new(state.pool.clone(), state.secrets.clone(), identity::Options::new(serve::clock()))
+    identity::Identity::new(
+        state.pool.clone(),
+        state.secrets.clone(),
+        identity::Options::new(serve::clock()),
+    )
 }
 
 /// The state of a Portico that may be running: its embedded Postgres is used, not started twice.
@@ -103,36 +224,64 @@ async fn attach(settings: &StateSettings) -> anyhow::Result<OpenState> {
     if settings.database_url.is_none() {
         let data_dir = std::path::absolute(&settings.data_dir)?;
         let url = std::fs::read_to_string(data_dir.join("postgres.url"));
-        let url = url.with_context(|| format!("no Portico runs over {}; start it, or set DATABASE_URL", data_dir.display()))?;
+        let url = url.with_context(|| {
+            format!(
+                "no Portico runs over {}; start it, or set DATABASE_URL",
+                data_dir.display()
+            )
+        })?;
         settings.secret_key = match settings.secret_key {
             Some(key) => Some(key),
-            None => Some(std::fs::read_to_string(data_dir.join("secret.key")).context("reading the secret key")?),
+            None => Some(
+                std::fs::read_to_string(data_dir.join("secret.key"))
+                    .context("reading the secret key")?,
+            ),
         };
         settings.database_url = Some(url.trim().to_owned());
     }
     OpenState::connect(&settings).await
 }
 
-async fn run(settings: ServeSettings) -> anyhow::Result<()> {
-    let running = serve::start(settings).await?;
+async fn run(settings: ServeSettings, part: Part) -> anyhow::Result<()> {
+    let running = serve::start(settings, part).await?;
     let mut out = std::io::stdout();
     writeln!(out, "Portico is ready.")?;
-    writeln!(out, "  Management API    http://{}", running.management)?;
+    if part == Part::All {
+        writeln!(out, "  Management API    http://{}", running.management)?;
+    } else {
+        writeln!(out, "  Health, metrics   http://{}", running.management)?;
+    }
     if let Some(address) = running.management_tls {
-        writeln!(out, "  over TLS          https://localhost:{}", address.port())?;
-    }
-    writeln!(out, "  Documentation     http://{}/docs", running.management)?;
-    if let Some(address) = running.gateway_address {
-        writeln!(out, "  Gateway           port {}; each service reports its own gatewayUrl", address.port())?;
-    }
-    writeln!(out, "  Administrator     {}", running.first.administrator)?;
-    if let Some(secret) = &running.first.bootstrap_secret {
-        writeln!(out, "  Bootstrap secret  {secret}")?;
         writeln!(
             out,
-            "  Set the password  curl -X POST http://{}/bootstrap -d '{{\"secret\": \"{secret}\", \"password\": \"...\"}}'",
+            "  over TLS          https://localhost:{}",
+            address.port()
+        )?;
+    }
+    if part == Part::All {
+        writeln!(
+            out,
+            "  Documentation     http://{}/docs",
             running.management
         )?;
+    }
+    if let Some(address) = running.gateway_address {
+        writeln!(
+            out,
+            "  Gateway           port {}; each service reports its own gatewayUrl",
+            address.port()
+        )?;
+    }
+    if let Some(first) = &running.first {
+        writeln!(out, "  Administrator     {}", first.administrator)?;
+        if let Some(secret) = &first.bootstrap_secret {
+            writeln!(out, "  Bootstrap secret  {secret}")?;
+            writeln!(
+                out,
+                "  Set the password  curl -X POST http://{}/bootstrap -d '{{\"secret\": \"{secret}\", \"password\": \"...\"}}'",
+                running.management
+            )?;
+        }
     }
     out.flush()?;
     running.until(signalled()).await

@@ -24,7 +24,11 @@ pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
 /// Answers a management request.
-pub async fn answer(state: web::Data<State>, http: HttpRequest, body: std::result::Result<web::Bytes, actix_web::Error>) -> HttpResponse {
+pub async fn answer(
+    state: web::Data<State>,
+    http: HttpRequest,
+    body: std::result::Result<web::Bytes, actix_web::Error>,
+) -> HttpResponse {
     let work = async {
         let request = read(&state, &http, body).await?;
         dispatch(&state, &request).await
@@ -32,7 +36,10 @@ pub async fn answer(state: web::Data<State>, http: HttpRequest, body: std::resul
     match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(reply)) => respond(reply),
         Ok(Err(error)) => fail(&http, &error),
-        Err(_) => fail(&http, &Error::Unavailable("the request took too long".into())),
+        Err(_) => fail(
+            &http,
+            &Error::Unavailable("the request took too long".into()),
+        ),
     }
 }
 
@@ -49,7 +56,11 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
     state.engine.handle(request).await
 }
 
-async fn read(state: &State, http: &HttpRequest, body: std::result::Result<web::Bytes, actix_web::Error>) -> Result<Request> {
+async fn read(
+    state: &State,
+    http: &HttpRequest,
+    body: std::result::Result<web::Bytes, actix_web::Error>,
+) -> Result<Request> {
     // Before anything else, so that a stranger learns nothing about paths and versions.
     let caller = caller(state, http).await?;
     let body = body.map_err(|_| Error::TooLarge(MAX_BODY_BYTES))?;
@@ -62,9 +73,12 @@ async fn read(state: &State, http: &HttpRequest, body: std::result::Result<web::
         Some(version) if API_VERSIONS.contains(&version) => version.to_owned(),
         Some(version) => return Err(Error::UnsupportedApiVersion(version.to_owned())),
     };
-    let path = ResourcePath::parse(http.path()).map_err(|e| Error::Malformed(format!("The path cannot be read: {e}")))?;
+    let path = ResourcePath::parse(http.path())
+        .map_err(|e| Error::Malformed(format!("The path cannot be read: {e}")))?;
     if path.root == Root::Relative {
-        return Err(Error::UnknownType { path: http.path().to_owned() });
+        return Err(Error::UnknownType {
+            path: http.path().to_owned(),
+        });
     }
     let method = match http.method().as_str() {
         "GET" => Method::Get,
@@ -75,8 +89,21 @@ async fn read(state: &State, http: &HttpRequest, body: std::result::Result<web::
         "DELETE" => Method::Delete,
         other => return Err(Error::MethodNotAllowed(other.to_owned())),
     };
-    let if_match = IfMatch::parse(http.headers().get(header::IF_MATCH).and_then(|v| v.to_str().ok()));
-    Ok(Request { method, path, query, if_match, body, caller, base_url: base_url(http), api_version })
+    let if_match = IfMatch::parse(
+        http.headers()
+            .get(header::IF_MATCH)
+            .and_then(|v| v.to_str().ok()),
+    );
+    Ok(Request {
+        method,
+        path,
+        query,
+        if_match,
+        body,
+        caller,
+        base_url: base_url(http),
+        api_version,
+    })
 }
 
 /// Scheme and authority that the caller used.
@@ -91,7 +118,11 @@ pub fn base_url(http: &HttpRequest) -> String {
 /// # Errors
 /// `Unauthenticated` with a sentence that says which credentials are accepted.
 pub async fn caller(state: &State, http: &HttpRequest) -> Result<Caller> {
-    let header = http.headers().get(header::AUTHORIZATION).and_then(|v| v.to_str().ok()).unwrap_or_default();
+    let header = http
+        .headers()
+        .get(header::AUTHORIZATION)
+        .and_then(|v| v.to_str().ok())
+        .unwrap_or_default();
     match header.split_once(' ') {
         Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => {
             let principal = state.identity.verify(token.trim()).await.map_err(|e| crate::sign_in::token_error(&e))?;
@@ -109,12 +140,16 @@ pub async fn caller(state: &State, http: &HttpRequest) -> Result<Caller> {
 /// A reply of the engine as an HTTP response.
 #[must_use]
 pub fn respond(reply: Reply) -> HttpResponse {
-    let mut out = HttpResponseBuilder::new(StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut out = HttpResponseBuilder::new(
+        StatusCode::from_u16(reply.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    );
     for (name, value) in reply.headers {
         out.insert_header((name, value));
     }
     match reply.body {
-        Some(body) => out.content_type("application/json; charset=utf-8").body(body.to_string()),
+        Some(body) => out
+            .content_type("application/json; charset=utf-8")
+            .body(body.to_string()),
         None => out.finish(),
     }
 }
@@ -131,12 +166,17 @@ pub fn fail(http: &HttpRequest, error: &Error) -> HttpResponse {
             "a management request failed"
         );
     }
-    let mut out = HttpResponseBuilder::new(StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR));
+    let mut out = HttpResponseBuilder::new(
+        StatusCode::from_u16(error.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+    );
     match error {
         Error::Unauthenticated(_) => {
             out.insert_header((
                 header::WWW_AUTHENTICATE,
-                format!("Bearer authorization_uri=\"{}/oauth2/token\", error=\"invalid_token\"", base_url(http)),
+                format!(
+                    "Bearer authorization_uri=\"{}/oauth2/token\", error=\"invalid_token\"",
+                    base_url(http)
+                ),
             ));
         }
         Error::TooManyRequests(seconds) => {
@@ -144,5 +184,6 @@ pub fn fail(http: &HttpRequest, error: &Error) -> HttpResponse {
         }
         _ => {}
     }
-    out.content_type("application/json; charset=utf-8").body(error.envelope().to_string())
+    out.content_type("application/json; charset=utf-8")
+        .body(error.envelope().to_string())
 }

@@ -24,9 +24,11 @@ struct Operation {
 /// # Errors
 /// `ResourceNotFound` for an unknown operation or one of a service that the caller must not know.
 pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
-    let (Root::Group { .. }, Some((kind, id)), Some((service, name))) =
-        (&request.path.root, request.path.pairs.last(), request.path.pairs.first())
-    else {
+    let (Root::Group { .. }, Some((kind, id)), Some((service, name))) = (
+        &request.path.root,
+        request.path.pairs.last(),
+        request.path.pairs.first(),
+    ) else {
         return Ok(None);
     };
     let result = kind.eq_ignore_ascii_case("operationresults");
@@ -45,7 +47,10 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         pairs: vec![("service".to_owned(), name.clone())],
         tail: None,
     };
-    let resource = Request { path, ..request.clone() };
+    let resource = Request {
+        path,
+        ..request.clone()
+    };
     let reply = state.engine.handle(&resource).await?;
     let operation: Option<Operation> = sqlx::query_as(
         "SELECT o.service_id, o.status, o.error, o.started_at, o.ended_at FROM long_operations o \
@@ -60,9 +65,15 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
     let running = operation.status == "InProgress";
     if result {
         return Ok(Some(match operation.error {
-            _ if running => Reply::empty(202).with("Location", own_url(request)).with("Retry-After", "1"),
+            _ if running => Reply::empty(202)
+                .with("Location", own_url(request))
+                .with("Retry-After", "1"),
             None => reply,
-            Some(error) => Reply { status: 500, headers: Vec::new(), body: Some(json!({"error": error})) },
+            Some(error) => Reply {
+                status: 500,
+                headers: Vec::new(),
+                body: Some(json!({"error": error})),
+            },
         }));
     }
     let mut body = json!({
@@ -78,7 +89,11 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         body["error"] = error;
     }
     let reply = Reply::ok(body);
-    Ok(Some(if running { reply.with("Retry-After", "1") } else { reply }))
+    Ok(Some(if running {
+        reply.with("Retry-After", "1")
+    } else {
+        reply
+    }))
 }
 
 fn own_url(request: &Request) -> String {

@@ -16,7 +16,10 @@ struct RequestId(String);
 /// The id of a request.
 #[must_use]
 pub fn of(http: &HttpRequest) -> String {
-    http.extensions().get::<RequestId>().map(|id| id.0.clone()).unwrap_or_default()
+    http.extensions()
+        .get::<RequestId>()
+        .map(|id| id.0.clone())
+        .unwrap_or_default()
 }
 
 /// Gives the request an id, answers with it, logs and counts.
@@ -42,13 +45,17 @@ pub async fn wrap<B: MessageBody>(
     let status = response.status();
     metrics::counter!("portico_management_requests_total", "method" => method.to_string(), "status" => status.as_str().to_owned())
         .increment(1);
-    metrics::histogram!("portico_management_request_seconds", "method" => method.to_string()).record(seconds);
+    metrics::histogram!("portico_management_request_seconds", "method" => method.to_string())
+        .record(seconds);
     // The query is left out: it may hold tokens.
     tracing::info!(request_id = id, %method, path, status = status.as_u16(), seconds, "management request");
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-ms-request-id"), value.clone());
-        headers.insert(HeaderName::from_static("x-ms-correlation-request-id"), correlation.unwrap_or(value));
+        headers.insert(
+            HeaderName::from_static("x-ms-correlation-request-id"),
+            correlation.unwrap_or(value),
+        );
     }
     for (name, value) in [
         ("cache-control", "no-cache"),

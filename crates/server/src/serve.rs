@@ -1,8 +1,9 @@
 //! `portico serve`: everything in one process, and how its parts find each other.
 
 use crate::{
-    State, arm, deleted, docs, echo, health, management,
-    request_id,
+    State, arm,
+    data_plane::DataPlane,
+    deleted, docs, echo, health, management, request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
     sign_in,
     state::OpenState,
@@ -28,7 +29,10 @@ const SHUTDOWN_SECONDS: u64 = 20;
 
 /// The one place that reads the machine's clock.
 #[must_use]
-#[expect(clippy::disallowed_methods, reason = "the clock that is injected everywhere else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock that is injected everywhere else"
+)]
 pub fn clock() -> engine::Clock {
     Arc::new(chrono::Utc::now)
 }
@@ -45,12 +49,18 @@ pub fn addresses(
 ) -> anyhow::Result<Settings> {
     let (gateway_scheme, gateway_port) = address.gateway_seen(gateway_port)?;
     let own = format!("http://{management}");
-    let management_url = address.management_url.clone().unwrap_or_else(|| own.clone());
+    let management_url = address
+        .management_url
+        .clone()
+        .unwrap_or_else(|| own.clone());
     Ok(Settings {
         gateway_scheme,
         gateway_port,
         gateway_domain: address.gateway_domain.clone(),
-        developer_portal_url: address.portal_url.clone().unwrap_or_else(|| format!("{management_url}/portal")),
+        developer_portal_url: address
+            .portal_url
+            .clone()
+            .unwrap_or_else(|| format!("{management_url}/portal")),
         echo_url: format!("{own}/echo"),
         management_url,
         mail_sender: mail.mail_sender.clone(),
@@ -62,7 +72,7 @@ pub struct Running {
     servers: Vec<ServerHandle>,
     tasks: JoinSet<anyhow::Result<()>>,
     worker: Option<jobs::Worker>,
-    gateway: Option<crate::data_plane::DataPlane>,
+    gateway: Option<DataPlane>,
     state: OpenState,
     /// Where the management API answers.
     pub management: SocketAddr,
@@ -70,55 +80,109 @@ pub struct Running {
     pub management_tls: Option<SocketAddr>,
     /// Where the gateway answers.
     pub gateway_address: Option<SocketAddr>,
-    /// How the first administrator gets in.
-    pub first: identity::FirstStart,
+    /// How the first administrator gets in, where the management API runs.
+    pub first: Option<identity::FirstStart>,
 }
 
-/// Starts everything and returns when requests are answered.
+/// Which parts a process runs. All of them find each other through Postgres only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Everything.
+    All,
+    /// The gateway, with health and metrics on the management address.
+    Gateway,
+    /// The jobs, with health and metrics on the management address.
+    Worker,
+}
+
+/// Starts a process' parts and returns when requests are answered.
 ///
 /// # Errors
 /// When a part cannot start; parts that had started end with the process.
-pub async fn start(settings: ServeSettings) -> anyhow::Result<Running> {
-    let metrics = PrometheusBuilder::new().install_recorder().context("installing the metrics recorder")?;
+pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Running> {
+    let metrics = PrometheusBuilder::new()
+        .install_recorder()
+        .context("installing the metrics recorder")?;
     let state = OpenState::open(&settings.state).await?;
     let clock = clock();
-    let identity = Arc::new(Identity::new(state.pool.clone(), state.secrets.clone(), Options::new(clock.clone())));
-    let first = identity
-        .first_start(&settings.admin_email, settings.admin_password.as_deref())
-        .await
-        .context("making the first administrator")?;
+    let identity = Arc::new(Identity::new(
+        state.pool.clone(),
+        state.secrets.clone(),
+        Options::new(clock.clone()),
+    ));
+    let first = match part {
+        Part::All => Some(
+            identity
+                .first_start(&settings.admin_email, settings.admin_password.as_deref())
+                .await
+                .context("making the first administrator")?,
+        ),
+        Part::Gateway | Part::Worker => None,
+    };
 
-    let listener = std::net::TcpListener::bind(settings.listen).with_context(|| format!("listening on {}", settings.listen))?;
+    let listener = std::net::TcpListener::bind(settings.listen)
+        .with_context(|| format!("listening on {}", settings.listen))?;
     let management = listener.local_addr()?;
-    let gateway_listener = if settings.no_gateway {
+    let gateway_listener = if part == Part::Worker || (part == Part::All && settings.no_gateway) {
         None
     } else {
         let address = settings.address.gateway_listen;
-        Some(std::net::TcpListener::bind(address).with_context(|| format!("listening on {address}"))?)
+        Some(
+            std::net::TcpListener::bind(address)
+                .with_context(|| format!("listening on {address}"))?,
+        )
     };
-    let gateway_address = gateway_listener.as_ref().map(std::net::TcpListener::local_addr).transpose()?;
-    let gateway_port = gateway_address.map_or(settings.address.gateway_listen.port(), |address| address.port());
+    let gateway_address = gateway_listener
+        .as_ref()
+        .map(std::net::TcpListener::local_addr)
+        .transpose()?;
+    let gateway_port = gateway_address.map_or(settings.address.gateway_listen.port(), |address| {
+        address.port()
+    });
     let public = addresses(&settings.address, &settings.mail, management, gateway_port)?;
 
-    let codec = Codec { secrets: state.secrets.clone() };
+    let codec = Codec {
+        secrets: state.secrets.clone(),
+    };
     let gateway = match gateway_listener {
         None => None,
-        Some(listener) => {
-            Some(crate::data_plane::DataPlane::start(&settings.address, listener, state.pool.clone(), clock.clone()).await?)
-        }
+        Some(listener) => Some(DataPlane::start(listener, state.pool.clone()).await?),
     };
     let publish: rollout::Publish = match &gateway {
         Some(gateway) => gateway.publisher(),
         None => Arc::new(|_| ()),
     };
-    let rollout = Arc::new(Rollout::start(state.pool.clone(), codec.clone(), public.clone(), publish));
-    let engine =
-        Arc::new(Engine::new(state.pool.clone(), kinds::registry(), codec, public, clock.clone(), rollout.clone()));
-    let worker = if settings.no_worker { None } else { Some(worker(&state, &settings.mail, engine.clone()).await?) };
+    let rollout = Arc::new(Rollout::start(
+        state.pool.clone(),
+        codec.clone(),
+        public.clone(),
+        publish,
+    ));
+    let engine = Arc::new(Engine::new(
+        state.pool.clone(),
+        kinds::registry(),
+        codec,
+        public,
+        clock.clone(),
+        rollout.clone(),
+    ));
+    let works = part == Part::Worker || (part == Part::All && !settings.no_worker);
+    let worker = if works {
+        Some(worker(&state, &settings.mail, engine.clone()).await?)
+    } else {
+        None
+    };
 
     let mut tasks = JoinSet::new();
-    tasks.spawn(housekeeping(state.pool.clone(), clock));
-    let shared = web::Data::new(State { engine, identity, rollout: rollout.clone(), metrics });
+    if works {
+        tasks.spawn(housekeeping(state.pool.clone(), clock));
+    }
+    let shared = web::Data::new(State {
+        engine,
+        identity,
+        rollout: rollout.clone(),
+        metrics,
+    });
     let app = move || {
         App::new()
             .app_data(shared.clone())
@@ -126,11 +190,16 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Running> {
             .wrap(middleware::Compress::default())
             .wrap(middleware::from_fn(request_id::wrap))
             .configure(health::routes)
-            .configure(docs::routes)
-            .configure(echo::routes)
-            .configure(arm::routes)
-            .configure(sign_in::routes)
-            .default_service(web::to(management::answer))
+            .configure(|config| {
+                if part == Part::All {
+                    config
+                        .configure(docs::routes)
+                        .configure(echo::routes)
+                        .configure(arm::routes)
+                        .configure(sign_in::routes)
+                        .default_service(web::to(management::answer));
+                }
+            })
     };
     let server = HttpServer::new(app.clone())
         .workers(workers())
@@ -142,9 +211,9 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Running> {
     let mut servers = vec![server.handle()];
     tasks.spawn(async move { server.await.context("serving the management API") });
     let mut management_tls = None;
-    if let (Some(cert), Some(key)) = (&settings.tls_cert, &settings.tls_key) {
-        let listener =
-            std::net::TcpListener::bind(settings.tls_listen).with_context(|| format!("listening on {}", settings.tls_listen))?;
+    if let (Part::All, Some(cert), Some(key)) = (part, &settings.tls_cert, &settings.tls_key) {
+        let listener = std::net::TcpListener::bind(settings.tls_listen)
+            .with_context(|| format!("listening on {}", settings.tls_listen))?;
         management_tls = Some(listener.local_addr()?);
         let server = HttpServer::new(app)
             .workers(workers())
@@ -158,12 +227,24 @@ pub async fn start(settings: ServeSettings) -> anyhow::Result<Running> {
     }
     // Ready means that the first call through the gateway finds its API.
     rollout.loaded().await;
-    Ok(Running { servers, tasks, worker, gateway, state, management, management_tls, gateway_address, first })
+    Ok(Running {
+        servers,
+        tasks,
+        worker,
+        gateway,
+        state,
+        management,
+        management_tls,
+        gateway_address,
+        first,
+    })
 }
 
 /// Threads that answer management requests. Each blocks on nothing, so a few are enough beside the gateway.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(2, usize::from).min(8)
+    std::thread::available_parallelism()
+        .map_or(2, usize::from)
+        .min(8)
 }
 
 impl Running {
@@ -201,8 +282,17 @@ impl Running {
 ///
 /// # Errors
 /// When the SMTP URL cannot be read or the queue cannot be reached.
-pub async fn worker(state: &OpenState, mail: &MailSettings, engine: Arc<Engine>) -> anyhow::Result<jobs::Worker> {
-    let transport = mail.smtp_url.as_deref().map(mail::Transport::smtp).transpose().context("PORTICO_SMTP_URL")?;
+pub async fn worker(
+    state: &OpenState,
+    mail: &MailSettings,
+    engine: Arc<Engine>,
+) -> anyhow::Result<jobs::Worker> {
+    let transport = mail
+        .smtp_url
+        .as_deref()
+        .map(mail::Transport::smtp)
+        .transpose()
+        .context("PORTICO_SMTP_URL")?;
     if transport.is_some() {
         let held = mail::requeue_held(&mut *state.pool.acquire().await?).await?;
         if held > 0 {
@@ -210,7 +300,10 @@ pub async fn worker(state: &OpenState, mail: &MailSettings, engine: Arc<Engine>)
         }
     }
     let jobs = jobs::Jobs::new()
-        .register(mail::SendMail { pool: state.pool.clone(), transport })
+        .register(mail::SendMail {
+            pool: state.pool.clone(),
+            transport,
+        })
         .register(ActivateService { engine });
     Ok(jobs::Worker::start(state.pool.clone(), jobs, jobs::WorkerOptions::default()).await?)
 }
@@ -221,7 +314,10 @@ async fn housekeeping(pool: sqlx::PgPool, clock: engine::Clock) -> anyhow::Resul
     loop {
         interval.tick().await;
         if let Err(error) = clean(&pool, clock()).await {
-            tracing::warn!(error = format!("{error:#}"), "housekeeping failed; it is tried again");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "housekeeping failed; it is tried again"
+            );
         }
     }
 }
@@ -230,10 +326,22 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
     let services = deleted::purge_expired(pool, now).await?;
     let changes = rollout::purge(pool, CHANGES_KEPT).await?;
     let mails = mail::purge_sent(&mut *pool.acquire().await?, now - MAILS_KEPT).await?;
-    sqlx::query("DELETE FROM sign_in_attempts WHERE last_at < $1").bind(now - chrono::Duration::days(1)).execute(pool).await?;
-    sqlx::query("DELETE FROM user_tickets WHERE expires_at < $1").bind(now).execute(pool).await?;
-    sqlx::query("DELETE FROM quota_counters WHERE period_end < $1").bind(now - chrono::Duration::days(1)).execute(pool).await?;
-    sqlx::query("DELETE FROM long_operations WHERE ended_at < $1").bind(now - chrono::Duration::days(7)).execute(pool).await?;
+    sqlx::query("DELETE FROM sign_in_attempts WHERE last_at < $1")
+        .bind(now - chrono::Duration::days(1))
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM user_tickets WHERE expires_at < $1")
+        .bind(now)
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM quota_counters WHERE period_end < $1")
+        .bind(now - chrono::Duration::days(1))
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM long_operations WHERE ended_at < $1")
+        .bind(now - chrono::Duration::days(7))
+        .execute(pool)
+        .await?;
     tracing::debug!(services, changes, mails, "housekeeping done");
     Ok(())
 }
@@ -241,14 +349,21 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
 /// TLS of the management API.
 fn tls(cert: &Path, key: &Path) -> anyhow::Result<rustls::ServerConfig> {
     use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-    let open = |path: &Path| File::open(path).map(BufReader::new).with_context(|| format!("reading {}", path.display()));
+    let open = |path: &Path| {
+        File::open(path)
+            .map(BufReader::new)
+            .with_context(|| format!("reading {}", path.display()))
+    };
     let chain = CertificateDer::pem_reader_iter(open(cert)?)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|e| anyhow::anyhow!("{}: {e}", cert.display()))?;
-    let key = PrivateKeyDer::from_pem_reader(open(key)?).map_err(|e| anyhow::anyhow!("{}: {e}", key.display()))?;
-    rustls::ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)
-        .context("the certificate and the key do not fit")
+    let key = PrivateKeyDer::from_pem_reader(open(key)?)
+        .map_err(|e| anyhow::anyhow!("{}: {e}", key.display()))?;
+    rustls::ServerConfig::builder_with_provider(Arc::new(
+        rustls::crypto::aws_lc_rs::default_provider(),
+    ))
+    .with_safe_default_protocol_versions()?
+    .with_no_client_auth()
+    .with_single_cert(chain, key)
+    .context("the certificate and the key do not fit")
 }

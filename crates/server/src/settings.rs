@@ -37,12 +37,9 @@ pub struct MailSettings {
 /// How callers reach the gateway, as printed in `gatewayUrl`.
 #[derive(Args, Clone, Debug)]
 pub struct AddressSettings {
-    /// Address of the gateway; by default all of loopback, because every service has an address of its own there
+    /// Address of the gateway; without a domain every service has a loopback address of its own, so it listens on all
     #[arg(long, env = "PORTICO_GATEWAY_LISTEN", default_value = "0.0.0.0:8081")]
     pub gateway_listen: SocketAddr,
-    /// Answer callers that are not on this machine, although no gateway domain is set
-    #[arg(long, env = "PORTICO_GATEWAY_PUBLIC")]
-    pub gateway_public: bool,
     /// Domain whose subdomains are the services' hosts: `{service}.{domain}`
     #[arg(long, env = "PORTICO_GATEWAY_DOMAIN")]
     pub gateway_domain: Option<String>,
@@ -101,7 +98,9 @@ impl AddressSettings {
     /// # Errors
     /// When `--gateway-seen-as` is not `scheme:port`.
     pub fn gateway_seen(&self, bound: u16) -> anyhow::Result<(String, u16)> {
-        let Some(text) = &self.gateway_seen_as else { return Ok(("http".to_owned(), bound)) };
+        let Some(text) = &self.gateway_seen_as else {
+            return Ok(("http".to_owned(), bound));
+        };
         match text.split_once(':') {
             Some((scheme @ ("http" | "https"), port)) => Ok((scheme.to_owned(), port.parse()?)),
             _ => anyhow::bail!("--gateway-seen-as must be http:PORT or https:PORT, not '{text}'"),

@@ -19,24 +19,38 @@ pub fn routes(config: &mut web::ServiceConfig) {
         .route("/sign-in", web::post().to(sign_in))
         .route("/bootstrap", web::post().to(bootstrap))
         .route("/.well-known/jwks.json", web::get().to(jwks))
-        .route("/metadata/identity/oauth2/token", web::get().to(managed_identity))
+        .route(
+            "/metadata/identity/oauth2/token",
+            web::get().to(managed_identity),
+        )
         .route("/oauth2/token", web::post().to(token))
         .route("/{tenant}/oauth2/token", web::post().to(token))
         .route("/{tenant}/oauth2/v2.0/token", web::post().to(token))
-        .route("/{tenant}/.well-known/openid-configuration", web::get().to(openid_configuration))
-        .route("/{tenant}/v2.0/.well-known/openid-configuration", web::get().to(openid_configuration));
+        .route(
+            "/{tenant}/.well-known/openid-configuration",
+            web::get().to(openid_configuration),
+        )
+        .route(
+            "/{tenant}/v2.0/.well-known/openid-configuration",
+            web::get().to(openid_configuration),
+        );
 }
 
 /// Where a sign-in comes from. Only the connection's own address counts: a header could be invented.
 fn address(http: &HttpRequest) -> IpAddr {
-    http.peer_addr().map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
+    http.peer_addr()
+        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 
 /// A refused sign-in as an error of the contract.
 fn refused(error: SignInError) -> Error {
     match error {
-        SignInError::Wrong => Error::Unauthenticated("The account or the password is wrong.".into()),
-        SignInError::Slowed { retry_after_seconds } => Error::TooManyRequests(retry_after_seconds),
+        SignInError::Wrong => {
+            Error::Unauthenticated("The account or the password is wrong.".into())
+        }
+        SignInError::Slowed {
+            retry_after_seconds,
+        } => Error::TooManyRequests(retry_after_seconds),
         SignInError::Password(problems) => {
             let mut violations = engine::Violations::default();
             for problem in problems {
@@ -59,7 +73,9 @@ pub fn token_error(error: &TokenError) -> Error {
 
 fn granted(http: &HttpRequest, outcome: Result<Token, SignInError>) -> HttpResponse {
     match outcome {
-        Ok(token) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(described(&token, "")),
+        Ok(token) => HttpResponse::Ok()
+            .insert_header((header::CACHE_CONTROL, "no-store"))
+            .json(described(&token, "")),
         Err(error) => fail(http, &refused(error)),
     }
 }
@@ -84,12 +100,19 @@ struct SignIn {
 }
 
 fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
-    serde_json::from_slice(body).map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))
+    serde_json::from_slice(body)
+        .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))
 }
 
 async fn sign_in(state: web::Data<State>, http: HttpRequest, body: web::Bytes) -> HttpResponse {
     match parsed::<SignIn>(&body) {
-        Ok(body) => granted(&http, state.identity.sign_in(&body.email, &body.password, address(&http)).await),
+        Ok(body) => granted(
+            &http,
+            state
+                .identity
+                .sign_in(&body.email, &body.password, address(&http))
+                .await,
+        ),
         Err(error) => fail(&http, &error),
     }
 }
@@ -103,9 +126,13 @@ struct Bootstrap {
 
 async fn bootstrap(state: web::Data<State>, http: HttpRequest, body: web::Bytes) -> HttpResponse {
     match parsed::<Bootstrap>(&body) {
-        Ok(body) => {
-            granted(&http, state.identity.redeem_bootstrap(&body.secret, &body.password, address(&http)).await)
-        }
+        Ok(body) => granted(
+            &http,
+            state
+                .identity
+                .redeem_bootstrap(&body.secret, &body.password, address(&http))
+                .await,
+        ),
         Err(error) => fail(&http, &error),
     }
 }
@@ -118,7 +145,11 @@ struct ClientCredentials {
 }
 
 /// An error of RFC 6749, 5.2.
-fn oauth_error(status: actix_web::http::StatusCode, error: &str, description: &str) -> HttpResponse {
+fn oauth_error(
+    status: actix_web::http::StatusCode,
+    error: &str,
+    description: &str,
+) -> HttpResponse {
     HttpResponse::build(status)
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(json!({"error": error, "error_description": description}))
@@ -128,22 +159,44 @@ async fn token(state: web::Data<State>, http: HttpRequest, body: web::Bytes) -> 
     use actix_web::http::StatusCode;
     let form: ClientCredentials = match serde_urlencoded::from_bytes(&body) {
         Ok(form) => form,
-        Err(_) => return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", "The body is not a form."),
+        Err(_) => {
+            return oauth_error(
+                StatusCode::BAD_REQUEST,
+                "invalid_request",
+                "The body is not a form.",
+            );
+        }
     };
     if form.grant_type.as_deref() != Some("client_credentials") {
-        return oauth_error(StatusCode::BAD_REQUEST, "unsupported_grant_type", "Only client_credentials is supported.");
+        return oauth_error(
+            StatusCode::BAD_REQUEST,
+            "unsupported_grant_type",
+            "Only client_credentials is supported.",
+        );
     }
     let (Some(id), Some(secret)) = (form.client_id, form.client_secret) else {
-        return oauth_error(StatusCode::BAD_REQUEST, "invalid_request", "client_id and client_secret are required.");
+        return oauth_error(
+            StatusCode::BAD_REQUEST,
+            "invalid_request",
+            "client_id and client_secret are required.",
+        );
     };
-    match state.identity.client_credentials(&id, &secret, address(&http)).await {
+    match state
+        .identity
+        .client_credentials(&id, &secret, address(&http))
+        .await
+    {
         Ok(token) => HttpResponse::Ok()
             .insert_header((header::CACHE_CONTROL, "no-store"))
             .json(described(&token, "")),
-        Err(SignInError::Slowed { retry_after_seconds }) => fail(&http, &Error::TooManyRequests(retry_after_seconds)),
-        Err(SignInError::Wrong) => {
-            oauth_error(StatusCode::UNAUTHORIZED, "invalid_client", "The client or its secret is wrong.")
-        }
+        Err(SignInError::Slowed {
+            retry_after_seconds,
+        }) => fail(&http, &Error::TooManyRequests(retry_after_seconds)),
+        Err(SignInError::Wrong) => oauth_error(
+            StatusCode::UNAUTHORIZED,
+            "invalid_client",
+            "The client or its secret is wrong.",
+        ),
         Err(error) => fail(&http, &refused(error)),
     }
 }
@@ -157,12 +210,24 @@ async fn managed_identity(state: web::Data<State>, http: HttpRequest) -> HttpRes
         .find_map(|name| http.headers().get(*name))
         .and_then(|value| value.to_str().ok());
     let Some(secret) = secret else {
-        return fail(&http, &Error::Unauthenticated("Send the secret in the header X-IDENTITY-HEADER.".into()));
+        return fail(
+            &http,
+            &Error::Unauthenticated("Send the secret in the header X-IDENTITY-HEADER.".into()),
+        );
     };
-    let query: Vec<(String, String)> = serde_urlencoded::from_str(http.query_string()).unwrap_or_default();
-    let resource = query.iter().find(|(n, _)| n == "resource").map_or("", |(_, v)| v.as_str()).to_owned();
+    let query: Vec<(String, String)> =
+        serde_urlencoded::from_str(http.query_string()).unwrap_or_default();
+    let resource = query
+        .iter()
+        .find(|(n, _)| n == "resource")
+        .map_or("", |(_, v)| v.as_str())
+        .to_owned();
     let outcome = match secret.split_once(':') {
-        Some((id, secret)) => state.identity.client_credentials(id, secret, address(&http)).await.map_err(refused),
+        Some((id, secret)) => state
+            .identity
+            .client_credentials(id, secret, address(&http))
+            .await
+            .map_err(refused),
         None => match state.identity.verify(secret).await {
             Ok(principal) => state.identity.issue(principal.id).await.map_err(refused),
             Err(error) => Err(token_error(&error)),
@@ -204,7 +269,11 @@ async fn openid_configuration(http: HttpRequest) -> HttpResponse {
 /// # Errors
 /// `Unauthenticated`, with the same words whatever is wrong, so that nothing is learned about keys.
 pub async fn integration(state: &State, header: &str, path: &str) -> Result<Caller> {
-    let refused = || Error::Unauthenticated("Authentication failed. The SharedAccessSignature is not valid.".into());
+    let refused = || {
+        Error::Unauthenticated(
+            "Authentication failed. The SharedAccessSignature is not valid.".into(),
+        )
+    };
     let signature = sas::parse(header).map_err(|_| refused())?;
     let name = arm_id::ResourcePath::parse(path)
         .ok()

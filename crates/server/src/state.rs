@@ -52,23 +52,40 @@ impl OpenState {
             .acquire_timeout(Duration::from_secs(10));
         // A statement that outlives the request's own limit holds locks for nobody.
         let limited = |options: PgConnectOptions| {
-            options.options([("statement_timeout", "30s"), ("idle_in_transaction_session_timeout", "60s")])
+            options.options([
+                ("statement_timeout", "30s"),
+                ("idle_in_transaction_session_timeout", "60s"),
+            ])
         };
         let (pool, postgres) = match &settings.database_url {
             Some(url) => {
                 let options: PgConnectOptions = url.parse().context("DATABASE_URL")?;
-                (pool_options.connect_with(limited(options)).await.context("connecting to DATABASE_URL")?, None)
+                (
+                    pool_options
+                        .connect_with(limited(options))
+                        .await
+                        .context("connecting to DATABASE_URL")?,
+                    None,
+                )
             }
             None => {
                 let mut options = Options::durable(data_dir.join("postgres"));
                 options.bin_dir.clone_from(&settings.postgres_bin);
-                let postgres = EmbeddedPostgres::start(options).await.context("starting the embedded Postgres")?;
+                let postgres = EmbeddedPostgres::start(options)
+                    .await
+                    .context("starting the embedded Postgres")?;
                 note_url(&data_dir, postgres.url())?;
-                let pool = pool_options.connect_with(limited(postgres.connect_options().clone())).await?;
+                let pool = pool_options
+                    .connect_with(limited(postgres.connect_options().clone()))
+                    .await?;
                 (pool, Some(postgres))
             }
         };
-        Ok(Self { pool, secrets, postgres })
+        Ok(Self {
+            pool,
+            secrets,
+            postgres,
+        })
     }
 
     /// Closes the connections, then the server.
@@ -85,8 +102,13 @@ impl OpenState {
 /// # Errors
 /// When a migration fails or the database is of a newer version.
 pub async fn migrate(pool: &PgPool) -> anyhow::Result<()> {
-    MIGRATIONS.run(pool).await.context("migrating the database")?;
-    jobs::migrate(pool).await.context("migrating the job queue")?;
+    MIGRATIONS
+        .run(pool)
+        .await
+        .context("migrating the database")?;
+    jobs::migrate(pool)
+        .await
+        .context("migrating the job queue")?;
     Ok(())
 }
 

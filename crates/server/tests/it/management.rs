@@ -14,8 +14,13 @@ async fn a_service_is_created_filled_and_deleted() -> anyhow::Result<()> {
     let token = portico.token().await?;
     let service = portico.service(&token, "demoazureml").await?;
 
-    let apis = portico.send(&token, Method::GET, &format!("{service}/apis"), &[], None).await?;
-    assert_eq!((apis.status, apis.body["count"].as_i64()), (StatusCode::OK, Some(1)));
+    let apis = portico
+        .send(&token, Method::GET, &format!("{service}/apis"), &[], None)
+        .await?;
+    assert_eq!(
+        (apis.status, apis.body["count"].as_i64()),
+        (StatusCode::OK, Some(1))
+    );
     assert_eq!(apis.body["value"][0]["name"], "echo-api");
 
     let taken = portico
@@ -32,9 +37,13 @@ async fn a_service_is_created_filled_and_deleted() -> anyhow::Result<()> {
         json!({"nameAvailable": false, "reason": "AlreadyExists", "message": "The service name 'DEMOAZUREML' is already in use."})
     );
 
-    let deleted = portico.send(&token, Method::DELETE, &service, &[], None).await?;
+    let deleted = portico
+        .send(&token, Method::DELETE, &service, &[], None)
+        .await?;
     assert_eq!(deleted.status, StatusCode::OK);
-    let gone = portico.send(&token, Method::GET, &service, &[], None).await?;
+    let gone = portico
+        .send(&token, Method::GET, &service, &[], None)
+        .await?;
     assert_eq!(gone.status, StatusCode::NOT_FOUND);
     Ok(())
 }
@@ -50,7 +59,9 @@ async fn a_bad_body_names_every_violation_and_changes_nothing() -> anyhow::Resul
         "colour": "blue",
         "properties": {"publisherEmail": "nobody", "depth": 3}
     });
-    let refused = portico.send(&token, Method::PUT, &path, &[], Some(&body)).await?;
+    let refused = portico
+        .send(&token, Method::PUT, &path, &[], Some(&body))
+        .await?;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     assert_eq!(refused.body["error"]["code"], "ValidationError");
     let mut targets: Vec<&str> = refused.body["error"]["details"]
@@ -60,7 +71,16 @@ async fn a_bad_body_names_every_violation_and_changes_nothing() -> anyhow::Resul
         .filter_map(|detail| detail["target"].as_str())
         .collect();
     targets.sort_unstable();
-    assert_eq!(targets, ["colour", "location", "properties.depth", "publisherName", "sku.name"]);
+    assert_eq!(
+        targets,
+        [
+            "colour",
+            "location",
+            "properties.depth",
+            "publisherName",
+            "sku.name"
+        ]
+    );
     let absent = portico.send(&token, Method::GET, &path, &[], None).await?;
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
     Ok(())
