@@ -1,7 +1,7 @@
 //! Characters to tokens.
 
 use crate::{Error, Literal};
-use chrono::{DateTime, NaiveDate, NaiveDateTime, Utc};
+use chrono::{DateTime, Datelike as _, NaiveDate, NaiveDateTime, Utc};
 
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Token {
@@ -140,13 +140,18 @@ fn number_or_time(text: &str, position: usize) -> Result<Literal, Error> {
     })
 }
 
-/// Times without an offset are UTC.
+/// Times without an offset are UTC. Years are those of ISO 8601 without signs, which databases hold too.
 fn time(text: &str) -> Option<DateTime<Utc>> {
+    instant(text).filter(|time| (1..=9999).contains(&time.year()))
+}
+
+fn instant(text: &str) -> Option<DateTime<Utc>> {
     if let Ok(time) = DateTime::parse_from_rfc3339(text) {
         return Some(time.to_utc());
     }
+    let local = text.strip_suffix(['Z', 'z']).unwrap_or(text);
     for format in ["%Y-%m-%dT%H:%M:%S%.f", "%Y-%m-%dT%H:%M"] {
-        if let Ok(time) = NaiveDateTime::parse_from_str(text.trim_end_matches(['Z', 'z']), format) {
+        if let Ok(time) = NaiveDateTime::parse_from_str(local, format) {
             return Some(time.and_utc());
         }
     }

@@ -181,7 +181,7 @@ impl fmt::Display for Literal {
     }
 }
 
-/// Prints a text that parses to the same expression.
+/// Prints a text that parses to the same expression, as long as it has at most [`MAX_CHARS`].
 impl fmt::Display for Expr {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -7,8 +7,12 @@ use crate::{
 
 /// Longest text that is read.
 pub const MAX_CHARS: usize = 8192;
-/// Deepest nesting that is read; also the limit of what later recursion over the tree has to bear.
+/// Height of the tallest tree that is made, and so what recursion over a tree has to bear. A chain of
+/// `and` or `or` grows the tree by one with each of its terms.
 pub const MAX_DEPTH: usize = 64;
+/// Deepest nesting that is read. Printing puts up to two parentheses or words around each level of a
+/// tree (`not ((a and b))`), and what was printed must read back.
+const MAX_NESTING: usize = 2 * MAX_DEPTH;
 
 /// Reads a `$filter`.
 ///
@@ -16,9 +20,9 @@ pub const MAX_DEPTH: usize = 64;
 /// What is wrong and where.
 pub fn parse_filter(text: &str) -> Result<Expr, Error> {
     let mut parser = Parser::new(text)?;
-    let expr = parser.or(0)?;
+    let tree = parser.or(0)?;
     parser.end()?;
-    Ok(expr)
+    Ok(tree.expr)
 }
 
 /// Reads an `$orderby`: `callCountTotal desc, name`.
@@ -41,6 +45,18 @@ pub fn parse_order_by(text: &str) -> Result<Vec<(Field, Direction)>, Error> {
             parser.end()?;
             return Ok(out);
         }
+    }
+}
+
+/// An expression and its height; a leaf's is 1.
+struct Tree {
+    expr: Expr,
+    height: usize,
+}
+
+impl Tree {
+    const fn leaf(expr: Expr) -> Self {
+        Self { expr, height: 1 }
     }
 }
 
@@ -111,33 +127,47 @@ impl Parser {
         }
     }
 
-    fn or(&mut self, depth: usize) -> Result<Expr, Error> {
-        let mut left = self.and(depth)?;
-        let mut chained = depth;
-        while self.keyword("or") {
-            // A long chain is a deep tree.
-            chained += 1;
-            left = Expr::Or(Box::new(left), Box::new(self.and(chained)?));
-        }
-        Ok(left)
-    }
-
-    fn and(&mut self, depth: usize) -> Result<Expr, Error> {
-        let mut left = self.not(depth)?;
-        let mut chained = depth;
-        while self.keyword("and") {
-            chained += 1;
-            left = Expr::And(Box::new(left), Box::new(self.not(chained)?));
-        }
-        Ok(left)
-    }
-
-    fn not(&mut self, depth: usize) -> Result<Expr, Error> {
-        if depth > MAX_DEPTH {
+    /// Height of a tree over trees of this height at most.
+    fn above(&self, height: usize) -> Result<usize, Error> {
+        if height >= MAX_DEPTH {
             return self.wrong(format!("nested deeper than {MAX_DEPTH} levels"));
         }
+        Ok(height + 1)
+    }
+
+    fn or(&mut self, depth: usize) -> Result<Tree, Error> {
+        let mut left = self.and(depth)?;
+        while self.keyword("or") {
+            let right = self.and(depth)?;
+            let height = self.above(left.height.max(right.height))?;
+            let expr = Expr::Or(Box::new(left.expr), Box::new(right.expr));
+            left = Tree { expr, height };
+        }
+        Ok(left)
+    }
+
+    fn and(&mut self, depth: usize) -> Result<Tree, Error> {
+        let mut left = self.not(depth)?;
+        while self.keyword("and") {
+            let right = self.not(depth)?;
+            let height = self.above(left.height.max(right.height))?;
+            let expr = Expr::And(Box::new(left.expr), Box::new(right.expr));
+            left = Tree { expr, height };
+        }
+        Ok(left)
+    }
+
+    fn not(&mut self, depth: usize) -> Result<Tree, Error> {
+        if depth > MAX_NESTING {
+            return self.wrong(format!("nested deeper than {MAX_NESTING} parentheses"));
+        }
         if self.keyword("not") {
-            return Ok(Expr::Not(Box::new(self.not(depth + 1)?)));
+            let inner = self.not(depth + 1)?;
+            let height = self.above(inner.height)?;
+            return Ok(Tree {
+                expr: Expr::Not(Box::new(inner.expr)),
+                height,
+            });
         }
         if self.take(&Token::Open) {
             let inner = self.or(depth + 1)?;
@@ -147,7 +177,7 @@ impl Parser {
         self.leaf(depth)
     }
 
-    fn leaf(&mut self, depth: usize) -> Result<Expr, Error> {
+    fn leaf(&mut self, depth: usize) -> Result<Tree, Error> {
         if let (Some(Token::Word(word)), Some(Token::Open)) = (
             self.peek(),
             self.tokens.get(self.at + 1).map(|at| &at.token),
@@ -165,20 +195,16 @@ impl Parser {
                 }
             };
             self.at += 2;
-            return self.call(function);
+            return self.call(function).map(Tree::leaf);
         }
-        let position = self.position();
         let mut field = self.field()?;
-        let quantifier = field
-            .path
-            .last()
-            .map(|last| last.to_ascii_lowercase())
-            .filter(|_| field.path.len() > 1);
-        if let (Some(quantifier @ ("any" | "all")), true) =
-            (quantifier.as_deref(), self.take(&Token::Open))
+        if self.peek() == Some(&Token::Open)
+            && let [_, .., last] = field.path.as_slice()
+            && let Some(all) = quantifier(last)
         {
+            self.at += 1;
             field.path.pop();
-            return self.lambda(field, quantifier == "all", depth);
+            return self.lambda(field, all, depth);
         }
         let op = match self.peek() {
             Some(Token::Word(word)) => match word.to_ascii_lowercase().as_str() {
@@ -188,18 +214,15 @@ impl Parser {
                 "ge" => Op::Ge,
                 "lt" => Op::Lt,
                 "le" => Op::Le,
-                "and" | "or" => return Ok(Expr::Bare(field)),
+                "and" | "or" => return Ok(Tree::leaf(Expr::Bare(field))),
                 _ => return self.wrong("expected one of eq, ne, gt, ge, lt, le"),
             },
-            None | Some(Token::Close) => return Ok(Expr::Bare(Field { position, ..field })),
+            None | Some(Token::Close) => return Ok(Tree::leaf(Expr::Bare(field))),
             Some(_) => return self.wrong("expected one of eq, ne, gt, ge, lt, le"),
         };
         self.at += 1;
-        Ok(Expr::Compare {
-            field,
-            op,
-            value: self.literal()?,
-        })
+        let value = self.literal()?;
+        Ok(Tree::leaf(Expr::Compare { field, op, value }))
     }
 
     fn call(&mut self, function: Function) -> Result<Expr, Error> {
@@ -225,22 +248,24 @@ impl Parser {
         })
     }
 
-    fn lambda(&mut self, field: Field, all: bool, depth: usize) -> Result<Expr, Error> {
+    fn lambda(&mut self, field: Field, all: bool, depth: usize) -> Result<Tree, Error> {
         if !all && self.take(&Token::Close) {
-            return Ok(Expr::Any {
+            return Ok(Tree::leaf(Expr::Any {
                 field,
                 variable: String::new(),
                 body: None,
-            });
+            }));
         }
         let Some(Token::Word(variable)) = self.peek().cloned() else {
             return self.wrong("expected the name of the element");
         };
         self.at += 1;
         self.need(&Token::Colon, "':'")?;
-        let body = Box::new(self.or(depth + 1)?);
+        let inner = self.or(depth + 1)?;
         self.need(&Token::Close, "')'")?;
-        Ok(if all {
+        let height = self.above(inner.height)?;
+        let body = Box::new(inner.expr);
+        let expr = if all {
             Expr::All {
                 field,
                 variable,
@@ -252,7 +277,8 @@ impl Parser {
                 variable,
                 body: Some(body),
             }
-        })
+        };
+        Ok(Tree { expr, height })
     }
 
     fn field(&mut self) -> Result<Field, Error> {
@@ -292,5 +318,16 @@ impl Parser {
         };
         self.at += 1;
         Ok(literal)
+    }
+}
+
+/// Whether a path's last segment asks of all elements or of any; neither for other names.
+fn quantifier(name: &str) -> Option<bool> {
+    if name.eq_ignore_ascii_case("all") {
+        Some(true)
+    } else if name.eq_ignore_ascii_case("any") {
+        Some(false)
+    } else {
+        None
     }
 }

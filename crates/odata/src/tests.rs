@@ -77,6 +77,27 @@ fn errors_say_where_and_what() {
             "'frobnicate' is not one of contains, substringof, startswith, endswith",
         ),
         (
+            "properties/name( eq 'x'",
+            16,
+            "expected one of eq, ne, gt, ge, lt, le",
+        ),
+        ("tags/all()", 10, "expected the name of the element"),
+        (
+            "a ge datetime'12017-06-01T00:00:00'",
+            6,
+            "'12017-06-01T00:00:00' is not a time such as 2017-06-01T00:00:00",
+        ),
+        (
+            "a ge 0000-01-01",
+            6,
+            "'0000-01-01' is neither a number nor a time such as 2017-06-01T00:00:00Z",
+        ),
+        (
+            "a ge 2017-06-01T00:00ZZ",
+            6,
+            "'2017-06-01T00:00ZZ' is neither a number nor a time such as 2017-06-01T00:00:00Z",
+        ),
+        (
             "a eq 1x",
             6,
             "'1x' is neither a number nor a time such as 2017-06-01T00:00:00Z",
@@ -93,13 +114,60 @@ fn errors_say_where_and_what() {
 }
 
 #[test]
-fn depth_and_length_are_limited() {
+fn nesting_and_length_are_limited() {
     let deep = format!("{}a eq 1{}", "(".repeat(1000), ")".repeat(1000));
-    assert!(refused(&deep).1.contains("nested deeper"));
+    assert_eq!(
+        refused(&deep),
+        (130, "nested deeper than 128 parentheses".to_owned())
+    );
     let chain = vec!["a eq 1"; 500].join(" and ");
-    assert!(refused(&chain).1.contains("nested deeper"));
+    assert!(refused(&chain).1.contains("nested deeper than 64 levels"));
     let long = format!("a eq '{}'", "x".repeat(10_000));
     assert!(refused(&long).1.contains("longer than"));
+}
+
+/// Height of a tree; a leaf's is 1.
+fn height(expr: &Expr) -> usize {
+    1 + match expr {
+        Expr::And(a, b) | Expr::Or(a, b) => height(a).max(height(b)),
+        Expr::Not(a) | Expr::Any { body: Some(a), .. } | Expr::All { body: a, .. } => height(a),
+        Expr::Compare { .. } | Expr::Call { .. } | Expr::Any { body: None, .. } | Expr::Bare(_) => {
+            0
+        }
+    }
+}
+
+#[test]
+fn chains_within_parentheses_add_up_to_one_height() {
+    // Each pair of parentheses around a chain of its own: few parentheses, a tall tree.
+    let chain = |parentheses: usize, terms: usize| {
+        (0..parentheses).fold("a".to_owned(), |inner, _| {
+            format!("({inner}{})", " and a".repeat(terms))
+        })
+    };
+    assert_eq!(height(&parse_filter(&chain(7, 9)).unwrap()), MAX_DEPTH);
+    assert!(
+        refused(&chain(8, 8))
+            .1
+            .contains("nested deeper than 64 levels")
+    );
+    assert!(
+        refused(&chain(30, 40))
+            .1
+            .contains("nested deeper than 64 levels")
+    );
+}
+
+#[test]
+fn the_tallest_tree_reads_back_from_its_print() {
+    let nots = format!("{}a", "not ".repeat(MAX_DEPTH - 1));
+    let groups =
+        "not (b and ".repeat((MAX_DEPTH - 2) / 2) + "not a" + &")".repeat((MAX_DEPTH - 2) / 2);
+    for text in [nots, groups] {
+        let expr = parse_filter(&text).unwrap();
+        assert_eq!(height(&expr), MAX_DEPTH, "{text}");
+        assert_eq!(parse_filter(&expr.to_string()).unwrap(), expr, "{text}");
+    }
 }
 
 #[test]
@@ -158,16 +226,26 @@ fn expr() -> impl Strategy<Value = Expr> {
             value
         }),
         field().prop_map(Expr::Bare),
+        field().prop_map(|field| Expr::Any {
+            field,
+            variable: String::new(),
+            body: None
+        }),
     ];
     leaf.prop_recursive(5, 32, 2, |inner| {
         prop_oneof![
             (inner.clone(), inner.clone()).prop_map(|(a, b)| Expr::And(Box::new(a), Box::new(b))),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| Expr::Or(Box::new(a), Box::new(b))),
             inner.clone().prop_map(|a| Expr::Not(Box::new(a))),
-            (field(), inner).prop_map(|(field, body)| Expr::Any {
+            (field(), inner.clone()).prop_map(|(field, body)| Expr::Any {
                 field,
                 variable: "element".into(),
                 body: Some(Box::new(body))
+            }),
+            (field(), inner).prop_map(|(field, body)| Expr::All {
+                field,
+                variable: "element".into(),
+                body: Box::new(body)
             }),
         ]
     })
@@ -186,8 +264,14 @@ proptest! {
     }
 
     #[test]
-    fn no_text_of_likely_pieces_panics(pieces in prop::collection::vec(
-        prop::sample::select(vec!["(", ")", "and", "or", "not", "name", "eq", "'x'", "1", "/", ",", ":", "any", "datetime'", " "]), 0..40)) {
-        let _ = parse_filter(&pieces.join(" "));
+    fn what_likely_pieces_make_is_refused_or_reads_back_from_its_print(pieces in prop::collection::vec(
+        prop::sample::select(vec![
+            "(", ")", "and", "or", "not", "name", "name eq 1", "eq", "'x'", "1", "/", ",", ":",
+            "t/any(e:", "t/any()", "contains(name,'x')", "datetime'", "2017-06-01", "null", " "
+        ]), 0..40)) {
+        if let Ok(expr) = parse_filter(&pieces.join(" ")) {
+            prop_assert!(height(&expr) <= MAX_DEPTH);
+            prop_assert_eq!(parse_filter(&expr.to_string()).unwrap(), expr);
+        }
     }
 }
