@@ -14,6 +14,10 @@ use crate::service::{
 };
 
 /// One difference between two snapshots.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "changes are consumed one by one; nearly all of them are the large one"
+)]
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Change {
     /// The entity is new or has changed.

@@ -118,6 +118,8 @@ struct Stamps {
     substitution: u64,
 }
 
+type Parsed = Result<Arc<Document>, Configuration>;
+
 #[derive(Clone, Debug)]
 struct Cached {
     product: Option<Uuid>,
@@ -134,7 +136,7 @@ pub(crate) struct PolicyState {
     /// Whether named values or fragments occur in the text.
     refers: bool,
     /// The last compilation and the substitution stamp that it is for.
-    parsed: ArcSwap<Option<(u64, Result<Arc<Document>, Configuration>)>>,
+    parsed: ArcSwap<Option<(u64, Parsed)>>,
     /// Combinations with this document as the innermost.
     combined: ArcSwap<Vec<Cached>>,
 }

@@ -241,8 +241,10 @@ struct Ends<T> {
     method: Box<str>,
     plain: Vec<Leaf<T>>,
     /// Leaves with a literal query part, by the first of them: an imported SOAP service has hundreds, `?soapAction=...`.
-    keyed: Option<Box<HashMap<Box<str>, Vec<Leaf<T>>>>>,
+    keyed: Option<Box<Keyed<T>>>,
 }
+
+type Keyed<T> = HashMap<Box<str>, Vec<Leaf<T>>>;
 
 /// Children of a node by literal. A persistent map for two entries would take a kilobyte.
 #[derive(Clone, Debug)]

@@ -223,7 +223,12 @@ impl ServiceState {
             return Some(ApiMatch {
                 state,
                 api,
-                prefix_bytes: slash + end + revision_bytes,
+                // Without a path of its own an API leaves the slash to its operations.
+                prefix_bytes: if end + revision_bytes == 0 {
+                    0
+                } else {
+                    slash + end + revision_bytes
+                },
             });
         }
         None
