@@ -1,18 +1,25 @@
 #!/usr/bin/env bash
-# Everything that is checked without running the product. What `make lint` does; .ci/run calls it too.
-set -euo pipefail
+# Everything that is checked without running the product. What `make lint` does; .ci/run calls it too. Every check runs, also
+# after one has failed.
+set -uo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
-cd "$repository"
-step() { printf '\n== %s\n' "$*"; }
+cd "$repository" || exit 1
+failed=()
+check() {
+    local name=$1
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" || failed+=("$name")
+}
 
-step "Format"
-cargo fmt --all --check
-step "Crate graph"
-python3 scripts/crate-graph.py
-step "Compose file"
-scripts/compose-check.sh
-step "Licences, bans, sources, advisories"
-scripts/deny.sh
-step "Clippy"
-cargo clippy --locked --workspace --all-targets -- -D warnings
+check "format" cargo fmt --all --check
+check "crate graph" python3 scripts/crate-graph.py
+check "compose file" scripts/compose-check.sh
+check "licences, bans, sources, advisories" scripts/deny.sh
+check "clippy" cargo clippy --locked --workspace --all-targets -- -D warnings
+
+if [ ${#failed[@]} -gt 0 ]; then
+    printf 'lint failed: %s\n' "${failed[@]}" >&2
+    exit 1
+fi
