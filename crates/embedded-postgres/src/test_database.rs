@@ -250,7 +250,10 @@ async fn server() -> Result<&'static PgConnectOptions, Error> {
     static SERVER: OnceCell<PgConnectOptions> = OnceCell::const_new();
     SERVER
         .get_or_try_init(|| async {
-            #[expect(clippy::disallowed_methods, reason = "tests have no main that could hand in a setting")]
+            #[expect(
+                clippy::disallowed_methods,
+                reason = "tests have no main that could hand in a setting"
+            )]
             if let Ok(url) = std::env::var("PORTICO_TEST_DATABASE_URL") {
                 return Ok(PgConnectOptions::from_str(&url)?);
             }

@@ -354,7 +354,10 @@ fn impatient() -> WorkerOptions {
 #[tokio::test]
 #[ignore = "run by another test"]
 async fn hang_until_killed() {
-    #[expect(clippy::disallowed_methods, reason = "how the parent test names the database")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "how the parent test names the database"
+    )]
     let pool = PgPool::connect(&std::env::var(HANG_ON).unwrap())
         .await
         .unwrap();

@@ -78,7 +78,10 @@ enum LogFormat {
 }
 
 #[tokio::main]
-#[expect(clippy::disallowed_methods, reason = "the clock that is handed to everything else")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clock that is handed to everything else"
+)]
 async fn main() -> anyhow::Result<()> {
     let flags = Flags::parse();
     start_log(flags.log_format);
