@@ -1,5 +1,9 @@
 //! SharedAccessSignatures (contract rules §9): who, until when, and an HMAC-SHA512 over both under a key
 //! of the service's tenant access.
+//!
+//! The same key signs for the tenant access itself, which may do everything in its service, and for the
+//! single users of `users/{id}/token`, who may not. [`verify`] takes only the former and
+//! [`verify_user`] only the latter, so that a user's sign-on link is no key to the service.
 
 use aws_lc_rs::hmac;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -73,24 +77,64 @@ fn key_of(key: &str) -> hmac::Key {
     hmac::Key::new(hmac::HMAC_SHA512, key.as_bytes())
 }
 
-/// Whether the signature was made with the key and holds now; compared in constant time.
-#[must_use]
-pub fn verify(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
-    let message = format!("{}\n{}", sas.uid, sas.expiry_text);
+/// Who the tenant access is in its signatures.
+pub const INTEGRATION: &str = "integration";
+
+/// What is signed for the tenant access: the contract's text, which its clients sign too.
+fn tenant_message(expiry: &str) -> String {
+    format!("{INTEGRATION}\n{expiry}")
+}
+
+/// What is signed for a user. A user may be named `integration`; no text that is signed for one is
+/// the tenant access's.
+fn user_message(uid: &str, expiry: &str) -> String {
+    if uid == INTEGRATION {
+        format!("user\n{uid}\n{expiry}")
+    } else {
+        format!("{uid}\n{expiry}")
+    }
+}
+
+fn holds(sas: &Sas, message: &str, key: &str, now: DateTime<Utc>) -> bool {
     now < sas.expires_at
         && sas.expires_at <= now + LONGEST
         && hmac::verify(&key_of(key), message.as_bytes(), &sas.signature).is_ok()
+}
+
+/// Whether the signature was made for the tenant access with the key and holds now, for 30 days at
+/// most; compared in constant time. A user's signature never does.
+#[must_use]
+pub fn verify(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
+    sas.uid == INTEGRATION && holds(sas, &tenant_message(&sas.expiry_text), key, now)
+}
+
+/// Whether the signature was made by [`user_token`] for the user `sas.uid` with the key and holds now.
+#[must_use]
+pub fn verify_user(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
+    holds(sas, &user_message(&sas.uid, &sas.expiry_text), key, now)
+}
+
+fn signed(uid: &str, expiry: &str, message: &str, key: &str) -> String {
+    let signature = hmac::sign(&key_of(key), message.as_bytes());
+    format!(
+        "{uid}&{expiry}&{}",
+        BASE64_STANDARD.encode(signature.as_ref())
+    )
 }
 
 /// `{user}&{yyyyMMddHHmm}&{signature}`
 #[must_use]
 pub fn user_token(uid: &str, expires_at: DateTime<Utc>, key: &str) -> String {
     let expiry = expires_at.format(SHORT).to_string();
-    let signature = hmac::sign(&key_of(key), format!("{uid}\n{expiry}").as_bytes());
-    format!(
-        "{uid}&{expiry}&{}",
-        BASE64_STANDARD.encode(signature.as_ref())
-    )
+    signed(uid, &expiry, &user_message(uid, &expiry), key)
+}
+
+/// `integration&{yyyyMMddHHmm}&{signature}`: what follows `SharedAccessSignature ` in the header of a
+/// client that has the tenant access's key.
+#[must_use]
+pub fn tenant_token(expires_at: DateTime<Utc>, key: &str) -> String {
+    let expiry = expires_at.format(SHORT).to_string();
+    signed(INTEGRATION, &expiry, &tenant_message(&expiry), key)
 }
 
 #[cfg(test)]
@@ -105,7 +149,7 @@ mod tests {
 
     #[test]
     fn a_signature_holds_for_its_key_until_its_end() -> Result<(), ParseError> {
-        let token = user_token("integration", at("2026-01-10T00:00:00Z"), "key");
+        let token = tenant_token(at("2026-01-10T00:00:00Z"), "key");
         let sas = parse(&format!("SharedAccessSignature {token}"))?;
         assert_eq!(sas.uid, "integration");
         assert!(verify(&sas, "key", at("2026-01-09T23:59:59Z")));
@@ -124,6 +168,30 @@ mod tests {
             "another uid"
         );
         Ok(())
+    }
+
+    #[test]
+    fn a_users_signature_is_none_of_the_tenant_access() -> Result<(), ParseError> {
+        let now = at("2026-01-09T00:00:00Z");
+        for uid in ["1", "Integration", "integration"] {
+            let sas = parse_token(&user_token(uid, at("2026-01-10T00:00:00Z"), "key"))?;
+            assert!(verify_user(&sas, "key", now), "{uid}");
+            assert!(!verify_user(&sas, "other", now), "{uid}");
+            assert!(!verify(&sas, "key", now), "{uid}");
+        }
+        let tenant = parse_token(&tenant_token(at("2026-01-10T00:00:00Z"), "key"))?;
+        assert!(verify(&tenant, "key", now));
+        assert!(!verify_user(&tenant, "key", now));
+        Ok(())
+    }
+
+    #[test]
+    fn a_signature_is_the_contracts_hmac() {
+        // printf 'integration\n202601100000' | openssl dgst -sha512 -hmac key -binary | base64
+        assert_eq!(
+            tenant_token(at("2026-01-10T00:00:00Z"), "key"),
+            "integration&202601100000&aCeriutiLJsDIHZdZ6ISpu6a5yBBomCXyLF7Pjc3lR3GdKUjtuCPk9/Xk2LGtd/AnwQ5Z7+/FNhHDamlY9uZ4Q=="
+        );
     }
 
     #[test]
