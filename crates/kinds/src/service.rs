@@ -481,6 +481,37 @@ fn loopback(name: &str, probe: u32) -> String {
     )
 }
 
+/// Writes the installation's present addresses into every service that prints others: a new domain,
+/// port or portal URL shows after the next start. Returns how many changed.
+///
+/// # Errors
+/// When the database fails.
+pub async fn refresh_addresses(engine: &engine::Engine) -> Result<usize> {
+    let services: Vec<(uuid::Uuid, String, String)> =
+        sqlx::query_as("SELECT id, name, gateway_hostname FROM services")
+            .fetch_all(&engine.pool)
+            .await?;
+    let settings = engine.settings();
+    let mut changed = 0;
+    for (id, name, loopback) in services {
+        let done = sqlx::query(
+            "UPDATE services SET gateway_url = $2, developer_portal_url = $3, portal_url = $4, management_api_url = $5, \
+             rev = rev + 1, updated_at = $6 WHERE id = $1 AND (gateway_url, developer_portal_url, portal_url, management_api_url) \
+             IS DISTINCT FROM ($2, $3, $4, $5)",
+        )
+        .bind(id)
+        .bind(settings.gateway_url(&name, &loopback))
+        .bind(settings.portal_url(&name))
+        .bind(format!("{}/publisher", settings.management_url))
+        .bind(&settings.management_url)
+        .bind(engine.now())
+        .execute(&engine.pool)
+        .await?;
+        changed += usize::from(done.rows_affected() > 0);
+    }
+    Ok(changed)
+}
+
 #[cfg(test)]
 mod tests {
     use super::loopback;

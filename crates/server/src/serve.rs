@@ -166,6 +166,14 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         clock.clone(),
         rollout.clone(),
     ));
+    if part == Part::All {
+        let changed = kinds::service::refresh_addresses(&engine)
+            .await
+            .context("refreshing the services' addresses")?;
+        if changed > 0 {
+            tracing::info!(changed, "services print new addresses");
+        }
+    }
     let works = part == Part::Worker || (part == Part::All && !settings.no_worker);
     let worker = if works {
         Some(worker(&state, &settings.mail, engine.clone()).await?)

@@ -1,3 +1,4 @@
 //! A running Portico, driven as its users drive it: one file per story.
 
+mod gateway;
 mod management;
