@@ -1,0 +1,214 @@
+//! Calls through the gateway of a running Portico, configured by management writes.
+
+use embedded_postgres::test_database::TestDatabase;
+use reqwest::{Client, Method, StatusCode};
+use serde_json::{Value, json};
+use testkit::Portico;
+
+const BINARY: &str = env!("CARGO_BIN_EXE_portico");
+
+struct Caller<'a> {
+    portico: &'a Portico,
+    token: String,
+    service: String,
+}
+
+impl<'a> Caller<'a> {
+    async fn new(portico: &'a Portico, name: &str) -> anyhow::Result<Self> {
+        let token = portico.token().await?;
+        let service = portico.service(&token, name).await?;
+        Ok(Self {
+            portico,
+            token,
+            service,
+        })
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
+        let path = format!("{}{path}", self.service);
+        let answer = self
+            .portico
+            .send(
+                &self.token,
+                method,
+                &path,
+                &[("If-Match", "*")],
+                body.as_ref(),
+            )
+            .await?;
+        anyhow::ensure!(answer.status.is_success(), "{path}: {answer:?}");
+        Ok(answer.body)
+    }
+
+    async fn gateway_url(&self) -> anyhow::Result<String> {
+        let service = self.send(Method::GET, "", None).await?;
+        Ok(service["properties"]["gatewayUrl"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned())
+    }
+
+    /// A subscription and its first key.
+    async fn key(&self, sid: &str, scope: &str) -> anyhow::Result<String> {
+        let body = json!({"properties": {"scope": scope, "displayName": sid, "state": "active"}});
+        self.send(Method::PUT, &format!("/subscriptions/{sid}"), Some(body))
+            .await?;
+        let keys = self
+            .send(
+                Method::POST,
+                &format!("/subscriptions/{sid}/listSecrets"),
+                None,
+            )
+            .await?;
+        Ok(keys["primaryKey"].as_str().unwrap_or_default().to_owned())
+    }
+}
+
+async fn call(url: &str, key: &str) -> anyhow::Result<(StatusCode, Value)> {
+    let reply = Client::new()
+        .get(url)
+        .header("Ocp-Apim-Subscription-Key", key)
+        .send()
+        .await?;
+    let status = reply.status();
+    let text = reply.text().await?;
+    Ok((
+        status,
+        serde_json::from_str(&text).unwrap_or(Value::String(text)),
+    ))
+}
+
+const UNKNOWN_KEY: &str = "Access denied due to invalid subscription key. Make sure to provide a valid key for an active subscription.";
+
+#[tokio::test]
+async fn a_write_is_served_as_soon_as_it_is_answered() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "live").await?;
+    let url = format!("{}/echo/resource?param1=x", publisher.gateway_url().await?);
+    let key = publisher.key("ann", "/apis/echo-api").await?;
+    for _ in 0..20 {
+        assert_eq!(call(&url, &key).await?.0, StatusCode::OK);
+        let suspended = json!({"properties": {"state": "suspended"}});
+        publisher
+            .send(Method::PATCH, "/subscriptions/ann", Some(suspended))
+            .await?;
+        assert_eq!(
+            call(&url, &key).await?,
+            (
+                StatusCode::UNAUTHORIZED,
+                json!({"statusCode": 401, "message": UNKNOWN_KEY})
+            )
+        );
+        let active = json!({"properties": {"state": "active"}});
+        publisher
+            .send(Method::PATCH, "/subscriptions/ann", Some(active))
+            .await?;
+    }
+    publisher
+        .send(
+            Method::POST,
+            "/subscriptions/ann/regeneratePrimaryKey",
+            None,
+        )
+        .await?;
+    assert_eq!(
+        call(&url, &key).await?.0,
+        StatusCode::UNAUTHORIZED,
+        "the old key"
+    );
+    publisher
+        .send(Method::DELETE, "/apis/echo-api", None)
+        .await?;
+    assert_eq!(
+        call(&url, &key).await?,
+        (
+            StatusCode::NOT_FOUND,
+            json!({"statusCode": 404, "message": "Resource not found"})
+        )
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn services_share_a_gateway_and_keep_their_keys_apart() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let one = Caller::new(&portico, "one").await?;
+    let two = Caller::new(&portico, "two").await?;
+    let (url_one, url_two) = (one.gateway_url().await?, two.gateway_url().await?);
+    assert_ne!(url_one, url_two);
+    let key = one.key("ann", "/apis").await?;
+    assert_eq!(
+        call(&format!("{url_one}/echo/resource?param1=x"), &key)
+            .await?
+            .0,
+        StatusCode::OK
+    );
+    let elsewhere = call(&format!("{url_two}/echo/resource?param1=x"), &key).await?;
+    assert_eq!(elsewhere.0, StatusCode::UNAUTHORIZED);
+    let nobody = format!("http://127.0.0.1:{}/echo/resource", portico.gateway_port);
+    assert_eq!(call(&nobody, &key).await?.0, StatusCode::NOT_FOUND);
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_quota_is_counted_across_restarts() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "limits").await?;
+    // The standard limits of Starter, without the five calls a minute that would take twenty minutes.
+    let policy = "<policies><inbound><quota calls=\"100\" renewal-period=\"604800\" /><base /></inbound><backend><base /></backend><outbound><base /></outbound></policies>";
+    let body = json!({"properties": {"value": policy, "format": "xml"}});
+    publisher
+        .send(Method::PUT, "/products/starter/policies/policy", Some(body))
+        .await?;
+    let key = publisher.key("ann", "/products/starter").await?;
+    let path = "/echo/resource?param1=x";
+    let url = format!("{}{path}", publisher.gateway_url().await?);
+    for _ in 0..60 {
+        assert_eq!(call(&url, &key).await?.0, StatusCode::OK);
+    }
+    // Counts are written four times a second; `kill -9` would lose what is younger.
+    let mut written = 0;
+    for _ in 0..100 {
+        written = sqlx::query_scalar("SELECT coalesce(sum(calls), 0)::int8 FROM quota_counters")
+            .fetch_one(&database.pool())
+            .await?;
+        if written == 60_i64 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(written, 60);
+    // The Echo API's backend is Portico itself, hence the same address again.
+    let listen = portico
+        .management_url
+        .trim_start_matches("http://")
+        .to_owned();
+    portico.kill().await?;
+
+    let portico = Portico::start(BINARY, &database, &[("PORTICO_LISTEN", &listen)]).await?;
+    let again = Caller {
+        portico: &portico,
+        token: portico.token().await?,
+        service: publisher_path(),
+    };
+    // The gateway's port is another one now, and the service reports it.
+    let url = format!("{}{path}", again.gateway_url().await?);
+    for at in 61..=100 {
+        assert_eq!(call(&url, &key).await?.0, StatusCode::OK, "call {at}");
+    }
+    let (status, body) = call(&url, &key).await?;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    let message = body["message"].as_str().unwrap_or_default();
+    assert!(
+        message.starts_with("Out of call volume quota. Quota will be replenished in "),
+        "{message}"
+    );
+    Ok(())
+}
+
+fn publisher_path() -> String {
+    format!("{}/service/limits", testkit::GROUP)
+}
