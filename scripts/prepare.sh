@@ -40,6 +40,8 @@ has_postgres || packages+=(postgresql)
 if [ "$purpose" = test ]; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
     command -v curl >/dev/null || packages+=(curl)
+    # The tests send signals with the program, not with a shell's built-in.
+    type -P kill >/dev/null || packages+=(procps)
 fi
 
 if [ ${#packages[@]} -gt 0 ]; then
