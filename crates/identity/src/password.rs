@@ -4,11 +4,11 @@ use argon2::{
     Algorithm, Argon2, Params, Version,
     password_hash::{PasswordHasher as _, PasswordVerifier as _, phc::PasswordHash},
 };
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 use tokio::sync::Semaphore;
 
 /// Hashes at a time. Each takes 19 MiB and a core, so a flood of sign-ins must not take all of both.
-static HASHING: LazyLock<Semaphore> = LazyLock::new(|| Semaphore::new(2));
+static HASHING: LazyLock<Arc<Semaphore>> = LazyLock::new(|| Arc::new(Semaphore::new(2)));
 
 /// A hash could not be made.
 #[derive(Debug, thiserror::Error)]
@@ -37,23 +37,39 @@ fn argon2() -> Result<Argon2<'static>, HashError> {
     Ok(Argon2::new(Algorithm::Argon2id, Version::V0x13, params))
 }
 
+/// Runs work on a blocking thread when its turn has come. The turn ends with the work: a caller that
+/// hangs up does not stop the thread, and must not make room for another one either.
+async fn in_turn<T: Send + 'static>(
+    turns: &Arc<Semaphore>,
+    work: impl FnOnce() -> Result<T, HashError> + Send + 'static,
+) -> Result<T, HashError> {
+    let failed = |e: &dyn std::error::Error| HashError(e.to_string());
+    let turn = turns
+        .clone()
+        .acquire_owned()
+        .await
+        .map_err(|e| failed(&e))?;
+    tokio::task::spawn_blocking(move || {
+        let outcome = work();
+        drop(turn);
+        outcome
+    })
+    .await
+    .map_err(|e| failed(&e))?
+}
+
 /// The hash to store, with salt and parameters (PHC string).
 ///
 /// # Errors
 /// When the system gives no randomness or memory.
 pub async fn hash(password: String) -> Result<String, HashError> {
-    let _turn = HASHING
-        .acquire()
-        .await
-        .map_err(|e| HashError(e.to_string()))?;
-    tokio::task::spawn_blocking(move || {
+    in_turn(&HASHING, move || {
         let hash = argon2()?
             .hash_password(password.as_bytes())
             .map_err(|e| HashError(e.to_string()))?;
         Ok(hash.to_string())
     })
     .await
-    .map_err(|e| HashError(e.to_string()))?
 }
 
 /// Whether a password has this hash. Without a hash (an unknown account) it takes as long and is false.
@@ -61,11 +77,7 @@ pub async fn hash(password: String) -> Result<String, HashError> {
 /// # Errors
 /// When the hash is not one.
 pub async fn verify(password: String, stored: Option<String>) -> Result<bool, HashError> {
-    let _turn = HASHING
-        .acquire()
-        .await
-        .map_err(|e| HashError(e.to_string()))?;
-    tokio::task::spawn_blocking(move || {
+    in_turn(&HASHING, move || {
         let Some(stored) = stored else {
             argon2()?
                 .hash_password(password.as_bytes())
@@ -78,7 +90,6 @@ pub async fn verify(password: String, stored: Option<String>) -> Result<bool, Ha
             .is_ok())
     })
     .await
-    .map_err(|e| HashError(e.to_string()))?
 }
 
 #[cfg(test)]
@@ -96,6 +107,33 @@ mod tests {
         assert!(!verify("wrong horse".into(), Some(stored.clone())).await?);
         assert!(!verify("correct horse".into(), None).await?);
         assert_ne!(hash("correct horse".into()).await?, stored);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_caller_that_hangs_up_keeps_the_turn_until_the_work_is_done()
+    -> Result<(), Box<dyn std::error::Error>> {
+        let turns = Arc::new(Semaphore::new(1));
+        let (started, starts) = tokio::sync::oneshot::channel();
+        let (finish, finishes) = std::sync::mpsc::channel::<()>();
+        let caller = tokio::spawn({
+            let turns = turns.clone();
+            async move {
+                let work = move || {
+                    let told = started.send(()).is_ok();
+                    finishes.recv().map_err(|e| HashError(e.to_string()))?;
+                    Ok(told)
+                };
+                in_turn(&turns, work).await
+            }
+        });
+        starts.await?;
+        caller.abort();
+        assert!(caller.await.is_err_and(|e| e.is_cancelled()));
+        assert_eq!(turns.available_permits(), 0);
+        finish.send(())?;
+        let next = turns.acquire().await?;
+        drop(next);
         Ok(())
     }
 
