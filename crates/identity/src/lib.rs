@@ -2,9 +2,10 @@
 //! the tokens they get, and the SharedAccessSignatures of a service's tenant access.
 //!
 //! A token is a JWT (ES256) that names a principal. It holds no roles: the engine reads them from
-//! `role_assignments` together with the row that a request is about, so that a revoked role or a
-//! disabled principal ends at once and not with the token. Signing keys rotate; all replicas read them
-//! from Postgres. Guessing is slowed by durable counters per account and per address.
+//! `role_assignments` together with the row that a request is about, and [`Identity::verify`] looks
+//! the principal up, so that a revoked role or a disabled principal ends at once and not with the
+//! token. Signing keys rotate, and are known everywhere before they sign; all replicas read them from
+//! Postgres. Guessing is slowed by durable counters per account and per address.
 
 pub mod password;
 pub mod sas;
@@ -13,7 +14,7 @@ mod attempts;
 mod principals;
 mod tokens;
 
-pub use principals::{FirstStart, NewApplication, Role};
+pub use principals::{Account, Assignment, FirstStart, NewApplication, Role};
 pub use tokens::TokenError;
 
 use aws_lc_rs::{digest, rand};
@@ -21,14 +22,17 @@ use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Duration, Utc};
 use secret_box::SecretBox;
 use sqlx::PgPool;
-use std::sync::Arc;
+use std::{
+    fmt,
+    sync::{Arc, atomic::AtomicI64},
+};
 use uuid::Uuid;
 
 /// The current time, injected.
 pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 
-/// A token for the management API.
-#[derive(Clone, Debug)]
+/// A token for the management API. `Debug` leaves the token itself out.
+#[derive(Clone)]
 pub struct Token {
     /// The JWT.
     pub access_token: String,
@@ -38,19 +42,66 @@ pub struct Token {
     pub expires_at: DateTime<Utc>,
 }
 
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("expires_at", &self.expires_at)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What a principal is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Signs in with an e-mail address and a password.
+    Person,
+    /// Signs in with a client id and a secret.
+    Application,
+}
+
+impl Kind {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Person => "person",
+            Self::Application => "application",
+        }
+    }
+}
+
+impl TryFrom<String> for Kind {
+    type Error = UnknownText;
+
+    fn try_from(text: String) -> Result<Self, UnknownText> {
+        match text.as_str() {
+            "person" => Ok(Self::Person),
+            "application" => Ok(Self::Application),
+            _ => Err(UnknownText(text)),
+        }
+    }
+}
+
+/// A text in the database that this version does not know, such as a role of a later one.
+#[derive(Debug, thiserror::Error)]
+#[error("'{0}' is unknown to this version")]
+pub struct UnknownText(pub(crate) String);
+
 /// Who a token names.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
 pub struct Principal {
     /// Row in `principals`.
     pub id: Uuid,
     /// E-mail address or client id.
     pub name: String,
+    /// Person or application.
+    #[sqlx(try_from = "String")]
+    pub kind: Kind,
 }
 
 /// Why there is no token.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
-    /// The account, the password or the secret is wrong; which of them is not said.
+    /// The account, the password or the secret is wrong, or there is no such principal; which of them
+    /// is not said.
     #[error("the account or the secret is wrong")]
     Wrong,
     /// Too many failures; not even the right secret helps before the time is over.
@@ -102,6 +153,8 @@ pub struct Identity {
     secrets: Arc<SecretBox>,
     options: Options,
     keys: tokens::Keys,
+    /// When rows of `sign_in_attempts` were last dropped by this replica, in seconds.
+    attempts_forgotten_at: AtomicI64,
 }
 
 impl Identity {
@@ -113,6 +166,7 @@ impl Identity {
             secrets,
             options,
             keys: tokens::Keys::default(),
+            attempts_forgotten_at: AtomicI64::new(0),
         }
     }
 

@@ -1,7 +1,11 @@
 //! Accounts: people, applications, roles, and the first administrator.
 
-use crate::{Identity, SignInError, Token, digest_of, password, random_text};
-use std::net::IpAddr;
+use crate::{
+    Identity, Kind, Principal, SignInError, Token, UnknownText, attempts::Target, digest_of,
+    password, random_text,
+};
+use chrono::{DateTime, Utc};
+use std::{fmt, net::IpAddr};
 use uuid::Uuid;
 
 /// A role over a service or the whole installation.
@@ -28,8 +32,49 @@ impl Role {
     }
 }
 
-/// How the first administrator gets in.
-#[derive(Debug)]
+impl TryFrom<String> for Role {
+    type Error = UnknownText;
+
+    fn try_from(text: String) -> Result<Self, UnknownText> {
+        [
+            Self::Owner,
+            Self::Contributor,
+            Self::Reader,
+            Self::Developer,
+        ]
+        .into_iter()
+        .find(|role| role.text() == text)
+        .ok_or(UnknownText(text))
+    }
+}
+
+/// A role that a principal has.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Assignment {
+    /// The service; `None` for the whole installation.
+    pub scope_service_id: Option<Uuid>,
+    /// What the principal may do there.
+    #[sqlx(try_from = "String")]
+    pub role: Role,
+}
+
+/// A principal as an administrator sees it.
+#[derive(Clone, Debug, PartialEq, Eq, sqlx::FromRow)]
+pub struct Account {
+    /// Who.
+    #[sqlx(flatten)]
+    pub principal: Principal,
+    /// Name that people see.
+    pub display_name: String,
+    /// Whether a password or a client secret is set.
+    pub has_secret: bool,
+    /// Since when the principal is disabled.
+    pub disabled_at: Option<DateTime<Utc>>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+}
+
+/// How the first administrator gets in. `Debug` leaves the secret out.
 pub struct FirstStart {
     /// The administrator's e-mail address.
     pub administrator: String,
@@ -37,8 +82,15 @@ pub struct FirstStart {
     pub bootstrap_secret: Option<String>,
 }
 
-/// A new application's credentials; the secret cannot be read again.
-#[derive(Debug)]
+impl fmt::Debug for FirstStart {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FirstStart")
+            .field("administrator", &self.administrator)
+            .finish_non_exhaustive()
+    }
+}
+
+/// An application's new credentials; the secret cannot be read again, and `Debug` leaves it out.
 pub struct NewApplication {
     /// Row in `principals`.
     pub id: Uuid,
@@ -48,18 +100,52 @@ pub struct NewApplication {
     pub client_secret: String,
 }
 
+impl fmt::Debug for NewApplication {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewApplication")
+            .field("client_id", &self.client_id)
+            .finish_non_exhaustive()
+    }
+}
+
 #[derive(sqlx::FromRow)]
-struct Account {
+struct Credentials {
     id: Uuid,
     secret_hash: Option<String>,
+}
+
+#[derive(sqlx::FromRow)]
+struct Owner {
+    id: Uuid,
+    name: String,
+    has_secret: bool,
+    disabled: bool,
+}
+
+/// The hash of a new password that is good enough.
+async fn hash_of_new(password: &str) -> Result<String, SignInError> {
+    let problems = password::problems(password);
+    if problems.is_empty() {
+        hashed(password).await
+    } else {
+        Err(SignInError::Password(problems))
+    }
+}
+
+async fn hashed(secret: &str) -> Result<String, SignInError> {
+    password::hash(secret.to_owned())
+        .await
+        .map_err(|e| SignInError::Crypto(e.to_string()))
 }
 
 impl Identity {
     /// Makes the first administrator, owner of the installation, unless there is one.
     ///
     /// With a password it is set at once; without, a one-time secret is made. As long as it is unused,
-    /// every start makes a fresh one, because the former may have been lost with a terminal.
-    /// Replicas that start together make one administrator.
+    /// every start makes a fresh one, because the former may have been lost with a terminal. Replicas
+    /// that start together make one administrator, and the secret of the last to start is the one
+    /// that holds. An installation whose owner gave the role away gets the account of this address
+    /// back as owner, or nobody could manage it.
     ///
     /// # Errors
     /// When the password is not good enough or the database fails.
@@ -70,58 +156,54 @@ impl Identity {
     ) -> Result<FirstStart, SignInError> {
         let hash = match given {
             None => None,
-            Some(text) => {
-                let problems = password::problems(text);
-                if !problems.is_empty() {
-                    return Err(SignInError::Password(problems));
-                }
-                Some(
-                    password::hash(text.to_owned())
-                        .await
-                        .map_err(|e| SignInError::Crypto(e.to_string()))?,
-                )
-            }
+            Some(text) => Some(hash_of_new(text).await?),
         };
         let now = self.now();
         let mut tx = self.pool.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico first start', 0))")
             .execute(&mut *tx)
             .await?;
-        let existing: Option<(Uuid, String, bool)> = sqlx::query_as(
-            "SELECT p.id, p.name, p.secret_hash IS NOT NULL FROM principals p \
+        let existing: Option<Owner> = sqlx::query_as(
+            "SELECT p.id, p.name, p.secret_hash IS NOT NULL AS has_secret, p.disabled_at IS NOT NULL AS disabled \
+             FROM principals p \
              JOIN role_assignments r ON r.principal_id = p.id AND r.scope_service_id IS NULL AND r.role = 'owner' \
-             WHERE p.kind = 'person' ORDER BY p.created_at LIMIT 1",
+             WHERE p.kind = 'person' ORDER BY p.disabled_at IS NOT NULL, p.created_at LIMIT 1",
         )
         .fetch_optional(&mut *tx)
         .await?;
-        let (id, administrator, has_password) = match existing {
-            Some(found) => found,
+        let owner = match existing {
+            Some(owner) => owner,
             None => {
-                let id = Uuid::now_v7();
-                sqlx::query(
-                    "INSERT INTO principals (id, kind, name, display_name, created_at, updated_at) VALUES ($1, 'person', $2, $2, $3, $3)",
+                let owner: Owner = sqlx::query_as(
+                    "INSERT INTO principals AS p (id, kind, name, display_name, created_at, updated_at) \
+                     VALUES ($1, 'person', $2, $2, $3, $3) \
+                     ON CONFLICT (lower(name)) DO UPDATE SET updated_at = $3 WHERE p.kind = 'person' \
+                     RETURNING id, name, secret_hash IS NOT NULL AS has_secret, disabled_at IS NOT NULL AS disabled",
                 )
-                .bind(id)
+                .bind(Uuid::now_v7())
                 .bind(email)
+                .bind(now)
+                .fetch_one(&mut *tx)
+                .await?;
+                sqlx::query(
+                    "INSERT INTO role_assignments (id, principal_id, role, created_at) VALUES ($1, $2, 'owner', $3) \
+                     ON CONFLICT (principal_id, scope_service_id) DO UPDATE SET role = 'owner'",
+                )
+                .bind(Uuid::now_v7())
+                .bind(owner.id)
                 .bind(now)
                 .execute(&mut *tx)
                 .await?;
-                sqlx::query("INSERT INTO role_assignments (id, principal_id, role, created_at) VALUES ($1, $2, 'owner', $3)")
-                    .bind(Uuid::now_v7())
-                    .bind(id)
-                    .bind(now)
-                    .execute(&mut *tx)
-                    .await?;
-                (id, email.to_owned(), false)
+                owner
             }
         };
         let mut bootstrap_secret = None;
-        if !has_password {
+        if !owner.has_secret && !owner.disabled {
             if let Some(hash) = hash {
                 sqlx::query(
                     "UPDATE principals SET secret_hash = $2, updated_at = $3 WHERE id = $1",
                 )
-                .bind(id)
+                .bind(owner.id)
                 .bind(hash)
                 .bind(now)
                 .execute(&mut *tx)
@@ -132,7 +214,7 @@ impl Identity {
                     "INSERT INTO bootstrap_secret (singleton, principal_id, digest, created_at) VALUES (true, $1, $2, $3) \
                      ON CONFLICT (singleton) DO UPDATE SET principal_id = $1, digest = $2, created_at = $3, used_at = NULL",
                 )
-                .bind(id)
+                .bind(owner.id)
                 .bind(digest_of(&secret))
                 .bind(now)
                 .execute(&mut *tx)
@@ -142,12 +224,13 @@ impl Identity {
         }
         tx.commit().await?;
         Ok(FirstStart {
-            administrator,
+            administrator: owner.name,
             bootstrap_secret,
         })
     }
 
-    /// Sets the first administrator's password with the one-time secret.
+    /// Sets the first administrator's password with the one-time secret, unless one is set already:
+    /// a secret that was printed and never used must not replace a password.
     ///
     /// # Errors
     /// `Wrong` for another or a used secret, `Password` for a bad new password, `Slowed` after failures.
@@ -157,16 +240,13 @@ impl Identity {
         new: &str,
         address: IpAddr,
     ) -> Result<Token, SignInError> {
-        const ACCOUNT: &str = "bootstrap secret";
-        self.attempt(ACCOUNT, address).await?;
+        // Says nothing about the secret, so it neither counts as an attempt nor clears any.
         let problems = password::problems(new);
         if !problems.is_empty() {
-            self.succeeded(ACCOUNT).await?;
             return Err(SignInError::Password(problems));
         }
-        let hash = password::hash(new.to_owned())
-            .await
-            .map_err(|e| SignInError::Crypto(e.to_string()))?;
+        self.attempt(Target::Bootstrap, address).await?;
+        let hash = hashed(new).await?;
         let now = self.now();
         let mut tx = self.pool.begin().await?;
         let principal: Option<Uuid> = sqlx::query_scalar(
@@ -177,14 +257,19 @@ impl Identity {
         .fetch_optional(&mut *tx)
         .await?;
         let principal = principal.ok_or(SignInError::Wrong)?;
-        sqlx::query("UPDATE principals SET secret_hash = $2, updated_at = $3 WHERE id = $1")
-            .bind(principal)
-            .bind(hash)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+        let set = sqlx::query(
+            "UPDATE principals SET secret_hash = $2, updated_at = $3 WHERE id = $1 AND secret_hash IS NULL AND disabled_at IS NULL",
+        )
+        .bind(principal)
+        .bind(hash)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+        if set.rows_affected() == 0 {
+            return Err(SignInError::Wrong);
+        }
         tx.commit().await?;
-        self.succeeded(ACCOUNT).await?;
+        self.succeeded(Target::Bootstrap, address).await?;
         self.issue(principal).await
     }
 
@@ -198,7 +283,7 @@ impl Identity {
         password: &str,
         address: IpAddr,
     ) -> Result<Token, SignInError> {
-        self.enter("person", email, password, address).await
+        self.enter(Kind::Person, email, password, address).await
     }
 
     /// A token for a client id and its secret.
@@ -211,22 +296,23 @@ impl Identity {
         secret: &str,
         address: IpAddr,
     ) -> Result<Token, SignInError> {
-        self.enter("application", id, secret, address).await
+        self.enter(Kind::Application, id, secret, address).await
     }
 
     async fn enter(
         &self,
-        kind: &str,
+        kind: Kind,
         name: &str,
         secret: &str,
         address: IpAddr,
     ) -> Result<Token, SignInError> {
-        self.attempt(name, address).await?;
-        let account: Option<Account> = sqlx::query_as(
+        let target = Target::Account(name);
+        self.attempt(target, address).await?;
+        let account: Option<Credentials> = sqlx::query_as(
             "SELECT id, secret_hash FROM principals WHERE lower(name) = lower($1) AND kind = $2 AND disabled_at IS NULL",
         )
         .bind(name)
-        .bind(kind)
+        .bind(kind.text())
         .fetch_optional(&self.pool)
         .await?;
         let (id, hash) = account.map_or((None, None), |account| {
@@ -237,7 +323,7 @@ impl Identity {
             .map_err(|e| SignInError::Crypto(e.to_string()))?;
         match id {
             Some(id) if right => {
-                self.succeeded(name).await?;
+                self.succeeded(target, address).await?;
                 self.issue(id).await
             }
             _ => Err(SignInError::Wrong),
@@ -257,6 +343,33 @@ impl Identity {
         )
     }
 
+    /// All principals, by name.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn accounts(&self) -> Result<Vec<Account>, SignInError> {
+        Ok(sqlx::query_as(
+            "SELECT id, name, kind, display_name, secret_hash IS NOT NULL AS has_secret, disabled_at, created_at \
+             FROM principals ORDER BY lower(name)",
+        )
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
+    /// The roles of a principal, the one over the whole installation first.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn assignments(&self, principal: Uuid) -> Result<Vec<Assignment>, SignInError> {
+        Ok(sqlx::query_as(
+            "SELECT scope_service_id, role FROM role_assignments WHERE principal_id = $1 \
+             ORDER BY scope_service_id NULLS FIRST",
+        )
+        .bind(principal)
+        .fetch_all(&self.pool)
+        .await?)
+    }
+
     /// Adds a person.
     ///
     /// # Errors
@@ -268,19 +381,19 @@ impl Identity {
     ) -> Result<Uuid, SignInError> {
         let hash = match password {
             None => None,
-            Some(text) => {
-                let problems = password::problems(text);
-                if !problems.is_empty() {
-                    return Err(SignInError::Password(problems));
-                }
-                Some(
-                    password::hash(text.to_owned())
-                        .await
-                        .map_err(|e| SignInError::Crypto(e.to_string()))?,
-                )
-            }
+            Some(text) => Some(hash_of_new(text).await?),
         };
-        self.insert("person", email, email, hash).await
+        self.insert(Kind::Person, email, email, hash).await
+    }
+
+    /// Sets a person's password. Tokens that were issued before live on until they expire.
+    ///
+    /// # Errors
+    /// `Password` for a bad password; `Wrong` when there is no such person.
+    pub async fn set_password(&self, person: Uuid, new: &str) -> Result<(), SignInError> {
+        let hash = hash_of_new(new).await?;
+        self.set_secret(Kind::Person, person, hash).await?;
+        Ok(())
     }
 
     /// Adds an application and makes its secret.
@@ -292,11 +405,9 @@ impl Identity {
         display_name: &str,
     ) -> Result<NewApplication, SignInError> {
         let (client_id, client_secret) = (Uuid::new_v4().to_string(), random_text()?);
-        let hash = password::hash(client_secret.clone())
-            .await
-            .map_err(|e| SignInError::Crypto(e.to_string()))?;
+        let hash = hashed(&client_secret).await?;
         let id = self
-            .insert("application", &client_id, display_name, Some(hash))
+            .insert(Kind::Application, &client_id, display_name, Some(hash))
             .await?;
         Ok(NewApplication {
             id,
@@ -305,9 +416,40 @@ impl Identity {
         })
     }
 
+    /// Replaces an application's secret; the former one ends at once, tokens when they expire.
+    ///
+    /// # Errors
+    /// `Wrong` when there is no such application.
+    pub async fn rotate_secret(&self, application: Uuid) -> Result<NewApplication, SignInError> {
+        let client_secret = random_text()?;
+        let hash = hashed(&client_secret).await?;
+        let client_id = self
+            .set_secret(Kind::Application, application, hash)
+            .await?;
+        Ok(NewApplication {
+            id: application,
+            client_id,
+            client_secret,
+        })
+    }
+
+    /// Sets the hash of a principal's secret; returns the principal's name.
+    async fn set_secret(&self, kind: Kind, id: Uuid, hash: String) -> Result<String, SignInError> {
+        let name: Option<String> = sqlx::query_scalar(
+            "UPDATE principals SET secret_hash = $3, updated_at = $4 WHERE id = $1 AND kind = $2 RETURNING name",
+        )
+        .bind(id)
+        .bind(kind.text())
+        .bind(hash)
+        .bind(self.now())
+        .fetch_optional(&self.pool)
+        .await?;
+        name.ok_or(SignInError::Wrong)
+    }
+
     async fn insert(
         &self,
-        kind: &str,
+        kind: Kind,
         name: &str,
         display_name: &str,
         hash: Option<String>,
@@ -317,7 +459,7 @@ impl Identity {
             "INSERT INTO principals (id, kind, name, display_name, secret_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)",
         )
         .bind(id)
-        .bind(kind)
+        .bind(kind.text())
         .bind(name)
         .bind(display_name)
         .bind(hash)
@@ -370,16 +512,37 @@ impl Identity {
         Ok(done.rows_affected() > 0)
     }
 
-    /// Disables a principal: no new tokens, and the engine sees no roles from now on.
+    /// Disables a principal: no new tokens, and those that it has are refused from now on.
     ///
     /// # Errors
-    /// When the database fails.
+    /// `Wrong` when there is no such principal.
     pub async fn disable(&self, principal: Uuid) -> Result<(), SignInError> {
-        sqlx::query("UPDATE principals SET disabled_at = $2, updated_at = $2 WHERE id = $1")
-            .bind(principal)
-            .bind(self.now())
-            .execute(&self.pool)
-            .await?;
+        self.set_disabled(principal, Some(self.now())).await
+    }
+
+    /// Lets a disabled principal in again, with its former secret and roles.
+    ///
+    /// # Errors
+    /// `Wrong` when there is no such principal.
+    pub async fn enable(&self, principal: Uuid) -> Result<(), SignInError> {
+        self.set_disabled(principal, None).await
+    }
+
+    async fn set_disabled(
+        &self,
+        principal: Uuid,
+        since: Option<DateTime<Utc>>,
+    ) -> Result<(), SignInError> {
+        let done =
+            sqlx::query("UPDATE principals SET disabled_at = $2, updated_at = $3 WHERE id = $1")
+                .bind(principal)
+                .bind(since)
+                .bind(self.now())
+                .execute(&self.pool)
+                .await?;
+        if done.rows_affected() == 0 {
+            return Err(SignInError::Wrong);
+        }
         Ok(())
     }
 }

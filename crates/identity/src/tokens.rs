@@ -6,12 +6,12 @@ use aws_lc_rs::{
     signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, KeyPair as _},
 };
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::{collections::HashMap, sync::Arc};
-use tokio::sync::RwLock;
+use tokio::sync::{Mutex, RwLock};
 use uuid::Uuid;
 
 /// `aud` of the tokens.
@@ -20,17 +20,24 @@ const AUDIENCE: &str = "portico-management";
 const SEALED: &str = "identity.signing_key";
 /// Least seconds between two reads of the keys for an unknown `kid`, so that invented ones cost nothing.
 const REREAD_SECONDS: i64 = 5;
+/// Seconds after which the keys are read again anyway.
+const STALE_SECONDS: i64 = 300;
+/// The next key is made when this part of a key's lifetime is left, and signs when the former ends.
+/// All replicas have read it by then, and so have those who read the JSON Web Key Set now and then.
+const AHEAD_PART: i32 = 10;
+/// Bytes of an uncompressed point of P-256: 04, x, y.
+const POINT_LEN: usize = 65;
 
 /// Why a token is refused.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// Not one of ours, changed, or signed by a retired key.
+    /// Not one of ours, changed, signed by a retired key, or of a principal that is gone or disabled.
     #[error("The access token is invalid.")]
     Invalid,
     /// Over.
     #[error("The access token expired.")]
     Expired,
-    /// The keys could not be read.
+    /// The keys or the principal could not be read.
     #[error("The access token could not be checked.")]
     Unavailable(#[source] sqlx::Error),
 }
@@ -55,11 +62,16 @@ struct Key {
 }
 
 #[derive(Default)]
-pub(crate) struct Keys(RwLock<Known>);
+pub(crate) struct Keys {
+    known: RwLock<Known>,
+    /// Held while the keys are read, so that those who need the same read wait for it.
+    reading: Mutex<()>,
+}
 
 #[derive(Default)]
 struct Known {
     keys: HashMap<String, Arc<Key>>,
+    /// When they were last read, for good.
     read_at: Option<DateTime<Utc>>,
 }
 
@@ -110,23 +122,15 @@ impl Identity {
         })
     }
 
-    /// Who a token names.
+    /// Who a token names. The principal is looked up each time, so that a disabled one is refused at
+    /// once, on every replica.
     ///
     /// # Errors
     /// Why it is refused.
     pub async fn verify(&self, token: &str) -> Result<Principal, TokenError> {
         let header = jsonwebtoken::decode_header(token).map_err(|_| TokenError::Invalid)?;
         let kid = header.kid.ok_or(TokenError::Invalid)?;
-        let key = match self.known(&kid).await {
-            Some(key) => key,
-            None => {
-                self.reread(false).await.map_err(|e| match e {
-                    SignInError::Database(e) => TokenError::Unavailable(e),
-                    _ => TokenError::Invalid,
-                })?;
-                self.known(&kid).await.ok_or(TokenError::Invalid)?
-            }
-        };
+        let key = self.key_of(&kid).await?;
         let mut validation = Validation::new(Algorithm::ES256);
         validation.set_audience(&[AUDIENCE]);
         validation.set_issuer(&[&self.options.issuer]);
@@ -144,24 +148,30 @@ impl Identity {
         if now < claims.nbf {
             return Err(TokenError::Invalid);
         }
-        Ok(Principal {
-            id: claims.sub,
-            name: claims.name,
-        })
+        sqlx::query_as(
+            "SELECT id, name, kind FROM principals WHERE id = $1 AND disabled_at IS NULL",
+        )
+        .bind(claims.sub)
+        .fetch_optional(&self.pool)
+        .await
+        .map_err(TokenError::Unavailable)?
+        .ok_or(TokenError::Invalid)
     }
 
-    /// The public keys, as a JSON Web Key Set.
+    /// The public keys of all tokens that are valid or will be soon, as a JSON Web Key Set.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn jwks(&self) -> Result<Value, SignInError> {
-        self.signing_key(self.now()).await?;
-        let known = self.keys.0.read().await;
+        let now = self.now();
+        self.refresh(now).await?;
+        self.signing_key(now).await?;
+        let known = self.keys.known.read().await;
         let mut keys: Vec<Value> = known
             .keys
             .iter()
+            .filter(|(_, key)| key.retires_at + self.options.token_lifetime > now)
             .map(|(kid, key)| {
-                // Uncompressed point: 04, x, y.
                 let (x, y) = key.public[1..].split_at(32);
                 json!({"kty": "EC", "crv": "P-256", "use": "sig", "alg": "ES256", "kid": kid,
                        "x": BASE64_URL_SAFE_NO_PAD.encode(x), "y": BASE64_URL_SAFE_NO_PAD.encode(y)})
@@ -171,44 +181,119 @@ impl Identity {
         Ok(json!({"keys": keys}))
     }
 
+    /// Makes the next key when the newest one has a tenth of its lifetime left, and drops keys that no
+    /// valid token names; whether it made one. Issuing tokens does the same, so calling this from time
+    /// to time only serves installations that issue none for long.
+    ///
+    /// # Errors
+    /// When the database or sealing fails.
+    pub async fn rotate_if_due(&self) -> Result<bool, SignInError> {
+        let now = self.now();
+        let made = self.rotate(now).await?;
+        let _turn = self.keys.reading.lock().await;
+        self.read(now).await?;
+        Ok(made)
+    }
+
     async fn known(&self, kid: &str) -> Option<Arc<Key>> {
-        self.keys.0.read().await.keys.get(kid).cloned()
+        self.keys.known.read().await.keys.get(kid).cloned()
     }
 
-    /// The newest key that still signs; makes one when there is none.
-    async fn signing_key(&self, now: DateTime<Utc>) -> Result<(String, Arc<Key>), SignInError> {
-        for attempt in 0..2 {
-            {
-                let known = self.keys.0.read().await;
-                let newest = known
-                    .keys
-                    .iter()
-                    .filter(|(_, key)| key.retires_at > now)
-                    .max_by_key(|(_, key)| key.created_at);
-                if let Some((kid, key)) = newest {
-                    return Ok((kid.clone(), key.clone()));
-                }
+    /// Seconds since the keys were read; `None` before the first time.
+    async fn age_seconds(&self, now: DateTime<Utc>) -> Option<i64> {
+        let known = self.keys.known.read().await;
+        // A clock that was set back makes them old, not new.
+        known.read_at.map(|at| (now - at).num_seconds().abs())
+    }
+
+    /// The key of this id; one that is unknown may have been made by another replica.
+    async fn key_of(&self, kid: &str) -> Result<Arc<Key>, TokenError> {
+        let now = self.now();
+        let refreshed = self.refresh(now).await;
+        if let Some(key) = self.known(kid).await {
+            if let Err(error) = refreshed {
+                tracing::warn!(%error, "the signing keys could not be read again; the known ones still serve");
             }
-            if attempt == 0 {
-                self.rotate(now).await?;
-                self.reread(true).await?;
-            }
+            return Ok(key);
         }
-        Err(SignInError::Crypto("no key signs".into()))
+        refreshed.map_err(TokenError::Unavailable)?;
+        let _turn = self.keys.reading.lock().await;
+        let read_lately = |age: Option<i64>| age.is_some_and(|age| age < REREAD_SECONDS);
+        if let Some(key) = self.known(kid).await {
+            return Ok(key);
+        }
+        if !read_lately(self.age_seconds(now).await) {
+            self.read(now).await.map_err(TokenError::Unavailable)?;
+        }
+        self.known(kid).await.ok_or(TokenError::Invalid)
     }
 
-    /// Adds a key unless another replica has one that signs; drops keys that no valid token names.
-    async fn rotate(&self, now: DateTime<Utc>) -> Result<(), SignInError> {
+    /// Reads the keys for the first time, or when they are stale. Who finds stale ones being read by
+    /// another goes on with them.
+    async fn refresh(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let stale = |age: Option<i64>| age.is_none_or(|age| age >= STALE_SECONDS);
+        let age = self.age_seconds(now).await;
+        if !stale(age) {
+            return Ok(());
+        }
+        let _turn = match (age, self.keys.reading.try_lock()) {
+            (_, Ok(turn)) => turn,
+            (Some(_), Err(_)) => return Ok(()),
+            (None, Err(_)) => self.keys.reading.lock().await,
+        };
+        if stale(self.age_seconds(now).await) {
+            self.read(now).await?;
+        }
+        Ok(())
+    }
+
+    /// The oldest key that still signs: the newer ones wait until everybody has read them.
+    async fn oldest_signing(&self, now: DateTime<Utc>) -> Option<(String, Arc<Key>)> {
+        let known = self.keys.known.read().await;
+        known
+            .keys
+            .iter()
+            .filter(|(_, key)| key.retires_at > now)
+            .min_by_key(|(kid, key)| (key.created_at, kid.as_str()))
+            .map(|(kid, key)| (kid.clone(), key.clone()))
+    }
+
+    fn ahead(&self) -> Duration {
+        self.options.key_lifetime / AHEAD_PART
+    }
+
+    /// The key that signs; makes one when there is none, and the next one when it is due.
+    async fn signing_key(&self, now: DateTime<Utc>) -> Result<(String, Arc<Key>), SignInError> {
+        self.refresh(now).await?;
+        let newest = {
+            let known = self.keys.known.read().await;
+            known.keys.values().map(|key| key.retires_at).max()
+        };
+        if newest.is_none_or(|at| at <= now + self.ahead()) {
+            let rotated = self.rotate_if_due().await;
+            if let (Err(error), Some(key)) = (&rotated, self.oldest_signing(now).await) {
+                tracing::error!(%error, "the next signing key could not be made; the present one still signs");
+                return Ok(key);
+            }
+            rotated?;
+        }
+        self.oldest_signing(now).await.ok_or_else(|| {
+            SignInError::Crypto("no signing key can be used; see the errors before".into())
+        })
+    }
+
+    /// Adds a key unless there is one that signs for long enough; whether it did.
+    async fn rotate(&self, now: DateTime<Utc>) -> Result<bool, SignInError> {
         let mut tx = self.pool.begin().await?;
         sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico signing keys', 0))")
             .execute(&mut *tx)
             .await?;
-        let signs: bool =
-            sqlx::query_scalar("SELECT EXISTS (SELECT FROM signing_keys WHERE retires_at > $1)")
-                .bind(now)
+        let newest: Option<DateTime<Utc>> =
+            sqlx::query_scalar("SELECT max(retires_at) FROM signing_keys")
                 .fetch_one(&mut *tx)
                 .await?;
-        if !signs {
+        let due = newest.is_none_or(|at| at <= now + self.ahead());
+        if due {
             let crypto = |_| SignInError::Crypto("a signing key could not be made".into());
             let document = EcdsaKeyPair::generate_pkcs8(
                 &ECDSA_P256_SHA256_FIXED_SIGNING,
@@ -224,6 +309,8 @@ impl Identity {
                 .secrets
                 .seal(SEALED, document.as_ref())
                 .map_err(|e| SignInError::Crypto(e.to_string()))?;
+            // It signs when the former ends.
+            let signs_from = newest.map_or(now, |at| at.max(now));
             sqlx::query(
                 "INSERT INTO signing_keys (kid, private_key, public_key, created_at, retires_at) VALUES ($1, $2, $3, $4, $5)",
             )
@@ -231,7 +318,7 @@ impl Identity {
             .bind(sealed)
             .bind(public)
             .bind(now)
-            .bind(now + self.options.key_lifetime)
+            .bind(signs_from + self.options.key_lifetime)
             .execute(&mut *tx)
             .await?;
         }
@@ -240,32 +327,33 @@ impl Identity {
             .execute(&mut *tx)
             .await?;
         tx.commit().await?;
-        Ok(())
+        Ok(due)
     }
 
-    async fn reread(&self, at_once: bool) -> Result<(), SignInError> {
-        let now = self.now();
-        {
-            let mut known = self.keys.0.write().await;
-            let recent = known
-                .read_at
-                .is_some_and(|at| (now - at).num_seconds().abs() < REREAD_SECONDS);
-            if recent && !at_once {
-                return Ok(());
-            }
-            known.read_at = Some(now);
-        }
-        let rows: Vec<Row> =
-            sqlx::query_as("SELECT kid, private_key, public_key, created_at, retires_at FROM signing_keys WHERE retires_at > $1")
-                .bind(now - self.options.token_lifetime)
-                .fetch_all(&self.pool)
-                .await?;
+    /// Reads all keys. The caller holds `reading`.
+    async fn read(&self, now: DateTime<Utc>) -> Result<(), sqlx::Error> {
+        let rows: Vec<Row> = sqlx::query_as(
+            "SELECT kid, private_key, public_key, created_at, retires_at FROM signing_keys WHERE retires_at > $1",
+        )
+        .bind(now - self.options.token_lifetime)
+        .fetch_all(&self.pool)
+        .await?;
         let mut keys = HashMap::new();
         for row in rows {
-            let private = self
-                .secrets
-                .open(SEALED, &row.private_key)
-                .map_err(|e| SignInError::Crypto(e.to_string()))?;
+            if row.public_key.len() != POINT_LEN {
+                tracing::error!(
+                    kid = row.kid,
+                    "a signing key is skipped: its public key is damaged"
+                );
+                continue;
+            }
+            let private = match self.secrets.open(SEALED, &row.private_key) {
+                Ok(private) => private,
+                Err(error) => {
+                    tracing::error!(kid = row.kid, %error, "a signing key is skipped: it cannot be opened");
+                    continue;
+                }
+            };
             let key = Key {
                 decoding: DecodingKey::from_ec_der(&row.public_key),
                 encoding: EncodingKey::from_ec_der(&private),
@@ -275,7 +363,10 @@ impl Identity {
             };
             keys.insert(row.kid, Arc::new(key));
         }
-        self.keys.0.write().await.keys = keys;
+        *self.keys.known.write().await = Known {
+            keys,
+            read_at: Some(now),
+        };
         Ok(())
     }
 }
