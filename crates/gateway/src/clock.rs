@@ -36,6 +36,10 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "this is the clock that is handed to the gateway"
+    )]
     fn now(&self) -> DateTime<Utc> {
         Utc::now()
     }

@@ -375,7 +375,7 @@ mod tests {
             bytes: 0,
         };
         counters.settle([stored.clone()]);
-        assert_eq!(counters.totals(), [stored.clone()]);
+        assert_eq!(counters.totals(), std::slice::from_ref(&stored));
 
         let restarted = Counters::default();
         restarted.merge([stored]);

@@ -128,11 +128,15 @@ fn check_head(
     if uri_bytes > limits.uri_bytes {
         return refuse(StatusCode::URI_TOO_LONG, "The path and query are too long.");
     }
-    // HTTP/2 has no limit of its own in number.
-    if headers.len() > limits.headers {
+    // HTTP/2 has no limit of its own in number, and hyper's buffer for HTTP/1 may grow beyond what it is told.
+    let head_bytes: usize = headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len())
+        .sum();
+    if headers.len() > limits.headers || head_bytes + uri_bytes > limits.head_bytes {
         return refuse(
             StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            "The request has too many headers.",
+            "The headers of the request are too large.",
         );
     }
     let length = headers
@@ -293,6 +297,7 @@ pub(crate) fn is_websocket(headers: &HeaderMap) -> bool {
 }
 
 async fn process(x: &mut Exchange) -> Result<(), Fault> {
+    policies::cors::greet_portal(x);
     if let Some(preflight) = route(x)? {
         return answer_preflight(x, preflight).await;
     }

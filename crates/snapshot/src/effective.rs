@@ -230,11 +230,11 @@ fn read(
             &escaped
         }
     };
-    let lookup = |name: &str| {
-        service
-            .named_values
-            .by_key(name)
-            .map(|value| value.value.clone())
+    // Braces of Liquid look like named values; the published gateway leaves them to the template too.
+    let has_template = xml.contains("template=\"liquid\"");
+    let lookup = |name: &str| match service.named_values.by_key(name) {
+        Some(value) => Some(value.value.clone()),
+        None => has_template.then(|| format!("{{{{{name}}}}}")),
     };
     let xml = policy::substitute_named_values(xml, lookup).map_err(|problems| joined(&problems))?;
     policy::parse(&xml, Format::Xml, scope).map_err(|problems| joined(&problems))

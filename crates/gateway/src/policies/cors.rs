@@ -125,6 +125,19 @@ pub(super) async fn apply(x: &mut Exchange, policy: &Cors) -> Result<Flow, Fault
     Ok(Flow::Next)
 }
 
+/// Lets a portal of the service read whatever the answer will be, so that its test console can show refusals too.
+pub(crate) fn greet_portal(x: &mut Exchange) {
+    if let Some(origin) = x.request.headers.get(header::ORIGIN)
+        && origin.to_str().is_ok_and(|origin| is_portal(x, origin))
+    {
+        x.cors = Some(CorsAnswer {
+            origin: origin.clone(),
+            credentials: false,
+            expose: None,
+        });
+    }
+}
+
 /// The first `cors` policy of the steps, outermost level only: conditions would have to look at a request that is not there yet.
 fn find(steps: &[Step]) -> Option<&Cors> {
     steps.iter().find_map(|step| match &step.kind {
@@ -155,11 +168,6 @@ pub(crate) async fn preflight(
     let mut response = Response::default();
     let Some(policy) = find(steps) else {
         if is_portal(x, &origin) {
-            x.cors = Some(CorsAnswer {
-                origin: value(&origin)?,
-                credentials: false,
-                expose: None,
-            });
             permit(&mut response.headers, method, &asked, None)?;
             x.respond(response);
             return Ok(());

@@ -364,6 +364,7 @@ fn take_response(x: &mut Exchange, mut response: http::Response<Incoming>, webso
 pub(super) fn send_fault(source: &'static str, error: &SendError) -> Fault {
     let mut cause: Option<&(dyn Error + 'static)> = Some(error);
     let mut text = error.to_string();
+    let mut by_client = false;
     while let Some(inner) = cause {
         if let Some(too_long) = inner.downcast_ref::<TooLong>() {
             return Fault::new(
@@ -373,19 +374,19 @@ pub(super) fn send_fault(source: &'static str, error: &SendError) -> Fault {
                 format!("The request body is longer than {} bytes.", too_long.0),
             );
         }
-        if inner
+        by_client |= inner
             .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_user)
-        {
-            return Fault::new(
-                StatusCode::BAD_REQUEST,
-                source,
-                "ClientConnectionFailure",
-                "The request body ended before its time.",
-            );
-        }
+            .is_some_and(hyper::Error::is_user);
         text = inner.to_string();
         cause = inner.source();
+    }
+    if by_client {
+        return Fault::new(
+            StatusCode::BAD_REQUEST,
+            source,
+            "ClientConnectionFailure",
+            "The request body ended before its time.",
+        );
     }
     Fault::internal(
         source,

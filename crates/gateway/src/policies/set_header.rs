@@ -27,7 +27,7 @@ pub(super) async fn evaluate(x: &mut Exchange, policy: &SetHeader) -> Result<Eva
     let action = *x.value(&policy.exists_action, SOURCE).await?;
     let mut values = Vec::with_capacity(policy.values.len());
     for value in &policy.values {
-        values.push(header_value(SOURCE, &*x.value(value, SOURCE).await?)?);
+        values.push(header_value(SOURCE, &x.value(value, SOURCE).await?)?);
     }
     Ok(Evaluated {
         name,
