@@ -27,9 +27,10 @@ ARROWS = {
     "kinds": ["engine", "arm-id", "policy", "jobs", "mail", "identity"],
     "snapshot": ["policy"],
     "rollout": ["kinds", "snapshot", "policy", "engine", "jobs"],
+    "reports": ["odata", "engine"],
     "gateway": ["snapshot", "policy"],
     "server": [
-        "arm-id", "engine", "secret-box", "embedded-postgres", "jobs", "mail", "identity", "kinds", "snapshot", "rollout",
+        "arm-id", "engine", "secret-box", "embedded-postgres", "jobs", "mail", "identity", "kinds", "snapshot", "rollout", "reports",
         "gateway", "policy",
     ],
     "testkit": ["server", "embedded-postgres"],

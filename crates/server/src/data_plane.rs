@@ -2,7 +2,8 @@
 
 use anyhow::Context as _;
 use gateway::{
-    CounterDelta, CounterKey, CounterTotal, Counters, Gateway, Options, Record, Telemetry,
+    CacheOutcome, CounterDelta, CounterKey, CounterTotal, Counters, Gateway, Options, Record,
+    Telemetry,
 };
 use sqlx::{FromRow, PgPool};
 use std::{sync::Arc, time::Duration};
@@ -14,6 +15,8 @@ use uuid::Uuid;
 const FLUSH: Duration = Duration::from_millis(250);
 /// How far back counts of other gateways are read; covers clocks that differ and a slow flush.
 const OVERLAP_SECONDS: f64 = 5.0;
+/// How long the last records of calls may take to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// How long calls may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
 
@@ -25,6 +28,7 @@ pub struct DataPlane {
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
     flushing: JoinHandle<()>,
+    recording: JoinHandle<()>,
     counters: Arc<Counters>,
     pool: PgPool,
 }
@@ -41,9 +45,10 @@ impl DataPlane {
                 .await
                 .context("reading the counters of quotas")?,
         );
+        let (writer, recording) = reports::Writer::start(pool.clone());
         let options = Options {
             counters: counters.clone(),
-            telemetry: Arc::new(Metrics),
+            telemetry: Arc::new(Recorder(writer)),
             ..Options::default()
         };
         let gateway = Gateway::new(options)?;
@@ -78,6 +83,7 @@ impl DataPlane {
             stop,
             serving,
             flushing,
+            recording,
             counters,
             pool,
         })
@@ -100,7 +106,15 @@ impl DataPlane {
         if let Err(error) = flush(&self.counters, &self.pool).await {
             tracing::warn!(%error, "the last counts of quotas are lost");
         }
+        // With the gateway goes the last sender of records; what waits is written before the pool closes.
+        drop(self.gateway);
         self.runtime.shutdown_background();
+        if tokio::time::timeout(LAST_RECORDS, self.recording)
+            .await
+            .is_err()
+        {
+            tracing::warn!("the last records of calls are lost");
+        }
     }
 }
 
@@ -195,10 +209,10 @@ async fn add(pool: &PgPool, deltas: &[CounterDelta]) -> Result<Vec<CounterTotal>
     Ok(rows.into_iter().map(CounterTotal::from).collect())
 }
 
-/// Counts calls for `/metrics`.
-struct Metrics;
+/// Counts calls for `/metrics` and hands them to the reports.
+struct Recorder(reports::Writer);
 
-impl Telemetry for Metrics {
+impl Telemetry for Recorder {
     fn record(&self, record: Record) {
         let status = match record.status {
             100..=199 => "1xx",
@@ -214,5 +228,30 @@ impl Telemetry for Metrics {
             .increment(record.request_bytes);
         metrics::counter!("portico_gateway_bytes_total", "direction" => "out")
             .increment(record.response_bytes);
+        self.0.record(reports::Call {
+            id: record.request_id,
+            service_id: record.service_id,
+            api_id: record.api_id,
+            operation_id: record.operation_id,
+            product_id: record.product_id,
+            subscription_id: record.subscription_id,
+            user_id: record.user_id,
+            method: record.method.to_string(),
+            path: record.path,
+            status: record.status,
+            cache: match record.cache {
+                CacheOutcome::None => "none",
+                CacheOutcome::Hit => "hit",
+                CacheOutcome::Miss => "miss",
+            },
+            started_at: record.started_at,
+            total: record.total,
+            backend: record.backend,
+            request_bytes: record.request_bytes,
+            response_bytes: record.response_bytes,
+            client_ip: record.client_ip.to_string(),
+            error: record.error,
+            revision: record.revision,
+        });
     }
 }

@@ -112,7 +112,43 @@ fn extra() -> Vec<Extra> {
         method,
         operation,
     };
-    vec![
+    let mut reports = Vec::new();
+    for (name, what) in [
+        ("byApi", "API"),
+        ("byUser", "user"),
+        ("byOperation", "operation"),
+        ("byProduct", "product"),
+        ("byGeo", "place of the caller"),
+        ("bySubscription", "subscription"),
+        ("byTime", "interval"),
+        ("byRequest", "single call"),
+    ] {
+        let mut parameters = place.clone();
+        parameters.remove(3);
+        parameters.push(json!({"name": "$filter", "in": "query", "required": true, "schema": {"type": "string"},
+            "description": "A range of timestamp, and apiId, operationId, productId, subscriptionId, userId or apiRegion (eq), joined by and.",
+            "example": "timestamp ge datetime'2026-11-01T00:00:00' and timestamp le datetime'2026-11-30T00:00:00'"}));
+        for parameter in ["top", "skip"] {
+            parameters.push(json!({"$ref": format!("#/components/parameters/{parameter}")}));
+        }
+        if name == "byTime" {
+            parameters.push(json!({"name": "interval", "in": "query", "required": true, "schema": {"type": "string"},
+                "description": "ISO 8601 duration, a multiple of 15 minutes.", "example": "PT1H"}));
+        }
+        let (first, rest) = name.split_at(1);
+        reports.push(add(
+            format!("{service}/reports/{name}"),
+            "get",
+            operation(
+                &format!("Reports_List{}{rest}", first.to_uppercase()),
+                "Reports",
+                &format!("Counts, bytes and times of calls for each {what}."),
+                parameters,
+                ok("The rows."),
+            ),
+        ));
+    }
+    let mut out = vec![
         add("/sign-in".into(), "post", sign_in),
         add("/bootstrap".into(), "post", redeem),
         add(format!("/{}/oauth2/v2.0/token", arm::TENANT), "post", token),
@@ -205,7 +241,9 @@ fn extra() -> Vec<Extra> {
                 json!({"200": {"description": "The resource."}, "202": {"description": "Still running."}, "default": {"$ref": "#/components/responses/Error"}}),
             ),
         ),
-    ]
+    ];
+    out.append(&mut reports);
+    out
 }
 
 async fn document_json(state: web::Data<State>) -> HttpResponse {

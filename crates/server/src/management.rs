@@ -53,6 +53,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
     if let Some(reply) = mails::answer(state, request).await? {
         return Ok(reply);
     }
+    if let Some(reply) = reports::answer(&state.engine, request).await? {
+        return Ok(reply);
+    }
     state.engine.handle(request).await
 }
 

@@ -24,6 +24,8 @@ const HOUSEKEEPING: Duration = Duration::from_secs(600);
 const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
 /// How long sent mails stay readable.
 const MAILS_KEPT: chrono::Duration = chrono::Duration::days(30);
+/// How long single calls stay readable; their counts stay for good.
+const CALLS_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// How long running requests may take to end at shutdown, in seconds.
 const SHUTDOWN_SECONDS: u64 = 20;
 
@@ -350,7 +352,8 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .bind(now - chrono::Duration::days(7))
         .execute(pool)
         .await?;
-    tracing::debug!(services, changes, mails, "housekeeping done");
+    let days = reports::drop_old_calls(pool, (now - CALLS_KEPT).date_naive()).await?;
+    tracing::debug!(days, services, changes, mails, "housekeeping done");
     Ok(())
 }
 

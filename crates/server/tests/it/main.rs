@@ -2,3 +2,4 @@
 
 mod gateway;
 mod management;
+mod reports;

@@ -1,0 +1,267 @@
+//! From the gateway's records to tables.
+
+use chrono::{DateTime, Days, NaiveDate, Utc};
+use sqlx::{Connection as _, PgConnection, PgPool};
+use std::{collections::HashSet, time::Duration};
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+/// Records that may wait; more are dropped and counted, because telemetry must not slow calls.
+const QUEUE: usize = 65_536;
+/// Records of one transaction.
+const BATCH: usize = 5_000;
+/// Longest wait of a record.
+const FLUSH: Duration = Duration::from_millis(500);
+/// Attempts at a batch before it is given up and counted as dropped.
+const ATTEMPTS: u32 = 5;
+
+/// A call through the gateway.
+#[derive(Clone, Debug)]
+pub struct Call {
+    /// Id of the request.
+    pub id: Uuid,
+    /// Service.
+    pub service_id: Uuid,
+    /// API, if one was found.
+    pub api_id: Option<Uuid>,
+    /// Operation, if one was found.
+    pub operation_id: Option<Uuid>,
+    /// Product of the subscription.
+    pub product_id: Option<Uuid>,
+    /// Subscription whose key was used.
+    pub subscription_id: Option<Uuid>,
+    /// Owner of the subscription.
+    pub user_id: Option<Uuid>,
+    /// Method.
+    pub method: String,
+    /// Path without query, which may hold keys.
+    pub path: String,
+    /// Status of the reply.
+    pub status: u16,
+    /// `hit`, `miss` or `none`.
+    pub cache: &'static str,
+    /// When the request's head was read.
+    pub started_at: DateTime<Utc>,
+    /// Time until the last byte was sent.
+    pub total: Duration,
+    /// Time that the backend took.
+    pub backend: Duration,
+    /// Bytes of the request.
+    pub request_bytes: u64,
+    /// Bytes of the reply.
+    pub response_bytes: u64,
+    /// Address of the caller.
+    pub client_ip: String,
+    /// Source and reason of an error.
+    pub error: Option<(String, String)>,
+    /// Revision of the configuration that served it.
+    pub revision: u64,
+}
+
+/// Takes calls from any thread. Cheap to clone; writing ends when the last clone is dropped.
+#[derive(Clone, Debug)]
+pub struct Writer(mpsc::Sender<Call>);
+
+impl Writer {
+    /// Starts to write into this database.
+    #[must_use]
+    pub fn start(pool: PgPool) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, inbox) = mpsc::channel(QUEUE);
+        (Self(sender), tokio::spawn(write(pool, inbox)))
+    }
+
+    /// Takes a call, or drops it when too many wait.
+    pub fn record(&self, call: Call) {
+        if self.0.try_send(call).is_err() {
+            metrics::counter!("portico_telemetry_dropped_total").increment(1);
+        }
+    }
+}
+
+async fn write(pool: PgPool, mut inbox: mpsc::Receiver<Call>) {
+    let mut partitions = HashSet::new();
+    let mut batch = Vec::with_capacity(BATCH);
+    while inbox.recv_many(&mut batch, BATCH).await > 0 {
+        // Few and large transactions: what comes within the wait travels together.
+        let wait = tokio::time::sleep(FLUSH);
+        tokio::pin!(wait);
+        while batch.len() < BATCH {
+            let room = BATCH - batch.len();
+            tokio::select! {
+                () = &mut wait => break,
+                more = inbox.recv_many(&mut batch, room) => if more == 0 { break },
+            }
+        }
+        for attempt in 1..=ATTEMPTS {
+            match store(&pool, &mut partitions, &batch).await {
+                Ok(()) => break,
+                Err(error) if attempt < ATTEMPTS => {
+                    tracing::warn!(%error, attempt, "records of calls could not be written; they are tried again");
+                    tokio::time::sleep(FLUSH * attempt).await;
+                }
+                Err(error) => {
+                    tracing::error!(%error, lost = batch.len(), "records of calls are lost");
+                    metrics::counter!("portico_telemetry_dropped_total")
+                        .increment(batch.len() as u64);
+                }
+            }
+        }
+        batch.clear();
+    }
+}
+
+async fn store(
+    pool: &PgPool,
+    partitions: &mut HashSet<NaiveDate>,
+    calls: &[Call],
+) -> Result<(), sqlx::Error> {
+    let mut connection = pool.acquire().await?;
+    for day in calls
+        .iter()
+        .map(|call| call.started_at.date_naive())
+        .collect::<HashSet<_>>()
+    {
+        if !partitions.contains(&day) {
+            make_partition(&mut connection, day).await?;
+            partitions.insert(day);
+        }
+    }
+    let mut tx = connection.begin().await?;
+    insert_calls(&mut tx, calls).await?;
+    add_counts(&mut tx, calls).await?;
+    tx.commit().await
+}
+
+/// The partition of a day; several gateways may want it at once.
+async fn make_partition(connection: &mut PgConnection, day: NaiveDate) -> Result<(), sqlx::Error> {
+    let next = day.checked_add_days(Days::new(1)).unwrap_or(day);
+    let sql = format!(
+        "CREATE TABLE IF NOT EXISTS calls_{} PARTITION OF calls FOR VALUES FROM ('{day} 00:00:00+00') TO ('{next} 00:00:00+00')",
+        day.format("%Y%m%d")
+    );
+    let mut tx = connection.begin().await?;
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('portico call partitions', 0))")
+        .execute(&mut *tx)
+        .await?;
+    sqlx::query(sqlx::AssertSqlSafe(sql))
+        .execute(&mut *tx)
+        .await?;
+    tx.commit().await
+}
+
+fn number(n: u64) -> i64 {
+    i64::try_from(n).unwrap_or(i64::MAX)
+}
+
+fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+async fn insert_calls(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::Error> {
+    macro_rules! column {
+        ($field:expr) => {
+            calls.iter().map($field).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(
+        "INSERT INTO calls (id, service_id, api_id, operation_id, product_id, subscription_id, user_id, method, path, status, \
+         cache, started_at, total_us, backend_us, request_bytes, response_bytes, client_ip, error_source, error_reason, revision) \
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], \
+         $9::text[], $10::int4[], $11::text[], $12::timestamptz[], $13::int8[], $14::int8[], $15::int8[], $16::int8[], $17::text[], \
+         $18::text[], $19::text[], $20::int8[])",
+    )
+    .bind(column!(|c| c.id))
+    .bind(column!(|c| c.service_id))
+    .bind(column!(|c| c.api_id))
+    .bind(column!(|c| c.operation_id))
+    .bind(column!(|c| c.product_id))
+    .bind(column!(|c| c.subscription_id))
+    .bind(column!(|c| c.user_id))
+    .bind(column!(|c| c.method.clone()))
+    .bind(column!(|c| c.path.clone()))
+    .bind(column!(|c| i32::from(c.status)))
+    .bind(column!(|c| c.cache.to_owned()))
+    .bind(column!(|c| c.started_at))
+    .bind(column!(|c| micros(c.total)))
+    .bind(column!(|c| micros(c.backend)))
+    .bind(column!(|c| number(c.request_bytes)))
+    .bind(column!(|c| number(c.response_bytes)))
+    .bind(column!(|c| c.client_ip.clone()))
+    .bind(column!(|c| c.error.as_ref().map(|e| e.0.clone())))
+    .bind(column!(|c| c.error.as_ref().map(|e| e.1.clone())))
+    .bind(column!(|c| number(c.revision)))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Adds the calls to the counts. The classes of status are the contract's: blocked is 401, 403 and 429;
+/// success is up to 301, 304 and 307; failed is 400 and 500 to 599.
+async fn add_counts(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::Error> {
+    macro_rules! column {
+        ($field:expr) => {
+            calls.iter().map($field).collect::<Vec<_>>()
+        };
+    }
+    sqlx::query(
+        "INSERT INTO call_counts AS t (service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, \
+           success, blocked, failed, other, bytes, cache_hits, cache_misses, \
+           total_us_sum, total_us_min, total_us_max, backend_us_sum, backend_us_min, backend_us_max) \
+         SELECT service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, \
+           count(*) FILTER (WHERE class = 's'), count(*) FILTER (WHERE class = 'b'), count(*) FILTER (WHERE class = 'f'), \
+           count(*) FILTER (WHERE class = 'o'), sum(bytes)::int8, count(*) FILTER (WHERE cache = 'hit'), \
+           count(*) FILTER (WHERE cache = 'miss'), sum(total_us)::int8, min(total_us), max(total_us), sum(backend_us)::int8, \
+           min(backend_us), max(backend_us) \
+         FROM (SELECT c.*, date_bin('15 minutes', c.at, 'epoch'::timestamptz) AS period_start, \
+                 CASE WHEN c.status IN (401, 403, 429) THEN 'b' WHEN c.status <= 301 OR c.status IN (304, 307) THEN 's' \
+                      WHEN c.status = 400 OR c.status BETWEEN 500 AND 599 THEN 'f' ELSE 'o' END AS class \
+               FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int4[], \
+                 $9::int8[], $10::text[], $11::int8[], $12::int8[]) \
+                 AS c (service_id, at, api_id, operation_id, product_id, subscription_id, user_id, status, bytes, cache, total_us, backend_us)) c \
+         GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7 \
+         ON CONFLICT (service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id) DO UPDATE SET \
+           success = t.success + excluded.success, blocked = t.blocked + excluded.blocked, failed = t.failed + excluded.failed, \
+           other = t.other + excluded.other, bytes = t.bytes + excluded.bytes, cache_hits = t.cache_hits + excluded.cache_hits, \
+           cache_misses = t.cache_misses + excluded.cache_misses, total_us_sum = t.total_us_sum + excluded.total_us_sum, \
+           total_us_min = least(t.total_us_min, excluded.total_us_min), total_us_max = greatest(t.total_us_max, excluded.total_us_max), \
+           backend_us_sum = t.backend_us_sum + excluded.backend_us_sum, \
+           backend_us_min = least(t.backend_us_min, excluded.backend_us_min), \
+           backend_us_max = greatest(t.backend_us_max, excluded.backend_us_max)",
+    )
+    .bind(column!(|c| c.service_id))
+    .bind(column!(|c| c.started_at))
+    .bind(column!(|c| c.api_id.unwrap_or_default()))
+    .bind(column!(|c| c.operation_id.unwrap_or_default()))
+    .bind(column!(|c| c.product_id.unwrap_or_default()))
+    .bind(column!(|c| c.subscription_id.unwrap_or_default()))
+    .bind(column!(|c| c.user_id.unwrap_or_default()))
+    .bind(column!(|c| i32::from(c.status)))
+    .bind(column!(|c| number(c.request_bytes.saturating_add(c.response_bytes))))
+    .bind(column!(|c| c.cache.to_owned()))
+    .bind(column!(|c| micros(c.total)))
+    .bind(column!(|c| micros(c.backend)))
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// Drops the partitions of days before this one; returns how many. Counts stay.
+///
+/// # Errors
+/// When the database fails.
+pub async fn drop_old_calls(pool: &PgPool, before: NaiveDate) -> Result<usize, sqlx::Error> {
+    let names: Vec<String> = sqlx::query_scalar(
+        "SELECT c.relname FROM pg_inherits i JOIN pg_class c ON c.oid = i.inhrelid \
+         WHERE i.inhparent = 'calls'::regclass AND c.relname < $1",
+    )
+    .bind(format!("calls_{}", before.format("%Y%m%d")))
+    .fetch_all(pool)
+    .await?;
+    for name in &names {
+        // The catalogue's own names, made by `make_partition`.
+        sqlx::query(sqlx::AssertSqlSafe(format!("DROP TABLE IF EXISTS {name}")))
+            .execute(pool)
+            .await?;
+    }
+    Ok(names.len())
+}
