@@ -277,9 +277,9 @@ impl Context for View<'_> {
             Map::Query => uri::grouped(&x.request.query),
             Map::OriginalQuery => uri::grouped(&x.original.query),
             Map::MatchedParameters => x
-                .parameters
-                .iter()
-                .map(|(name, value)| (name.clone(), vec![value.clone()]))
+                .parameters()
+                .into_iter()
+                .map(|(name, value)| (name, vec![value]))
                 .collect(),
         }
     }

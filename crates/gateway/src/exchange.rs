@@ -115,8 +115,8 @@ pub(crate) struct Exchange {
     pub(crate) api: Option<Arc<Api>>,
     pub(crate) api_state: Option<Arc<ApiState>>,
     pub(crate) operation: Option<Arc<OperationState>>,
-    /// Of the URL template, decoded.
-    pub(crate) parameters: Vec<(String, String)>,
+    /// Bytes of the original path that belong to the API.
+    pub(crate) prefix_bytes: usize,
     pub(crate) access: Access,
     /// As the caller presented it.
     pub(crate) key: Option<String>,
@@ -331,6 +331,21 @@ impl Exchange {
         self.response = response;
         self.response_consumed.set(false);
         self.has_response = true;
+    }
+
+    /// Parameters of the URL template with their decoded values. Few policies ask: the search is repeated for those.
+    pub(crate) fn parameters(&self) -> Vec<(String, String)> {
+        let (Some(state), Some(_)) = (&self.api_state, &self.operation) else {
+            return Vec::new();
+        };
+        let path = &self.original.path[self.prefix_bytes..];
+        let found = state.operation(self.original.method.as_str(), path, &self.original.query);
+        found.map_or_else(Vec::new, |found| {
+            found
+                .parameters()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect()
+        })
     }
 
     /// Text that tells a limit from others of the same kind: its scope and its place there.

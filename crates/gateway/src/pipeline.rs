@@ -240,7 +240,7 @@ fn exchange(
         api: None,
         api_state: None,
         operation: None,
-        parameters: Vec::new(),
+        prefix_bytes: 0,
         access: Access::default(),
         key: None,
         effective: None,
@@ -312,6 +312,9 @@ async fn process(x: &mut Exchange) -> Result<(), Fault> {
     };
     for section in [Section::Inbound, Section::Backend, Section::Outbound] {
         x.section = section;
+        if effective.section(section).is_empty() {
+            continue;
+        }
         if policies::run(x, effective.section(section)).await? == Flow::Respond {
             break;
         }
@@ -373,11 +376,9 @@ fn route(x: &mut Exchange) -> Result<Option<Method>, Fault> {
     };
     x.api_state = Some(state);
     x.request.path = path;
+    x.prefix_bytes = prefix_bytes;
     match found {
-        Some((operation, parameters)) => {
-            x.operation = Some(operation);
-            x.parameters = parameters;
-        }
+        Some(operation) => x.operation = Some(operation),
         // The handshake of a WebSocket API has no template of its own.
         None if api_type == ApiType::WebSocket && x.upgrade.is_some() => {}
         None if preflight.is_some() => {}
@@ -391,15 +392,9 @@ fn route(x: &mut Exchange) -> Result<Option<Method>, Fault> {
     Ok(preflight)
 }
 
-type Located = (Arc<OperationState>, Vec<(String, String)>);
-
-fn locate(x: &Exchange, state: &ApiState, method: &str, path: &str) -> Option<Located> {
-    let found = state.operation(method, path, &x.request.query)?;
-    let parameters = found
-        .parameters()
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
-    Some((Arc::clone(found.value), parameters))
+fn locate(x: &Exchange, state: &ApiState, method: &str, path: &str) -> Option<Arc<OperationState>> {
+    let found = state.operation(method, path, &x.original.query)?;
+    Some(Arc::clone(found.value))
 }
 
 fn denied(x: &Exchange, api: &Api, denied: Denied) -> Fault {
@@ -590,11 +585,12 @@ async fn settle_after(x: &mut Exchange) {
 }
 
 /// Headers that belong to one connection, RFC 9110 section 7.6.1.
-const HOP_BY_HOP: [HeaderName; 8] = [
+const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,
+    header::PROXY_AUTHORIZATION,
     header::TE,
     header::TRAILER,
     header::TRANSFER_ENCODING,
@@ -603,6 +599,12 @@ const HOP_BY_HOP: [HeaderName; 8] = [
 
 /// Removes what is meant for one connection only, also what `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if !headers.contains_key(header::CONNECTION) {
+        for name in &HOP_BY_HOP[1..] {
+            headers.remove(name);
+        }
+        return;
+    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use crate::effective::PolicyState;
 use crate::entity::{Entity, Kind, Operation, PolicyScope, Product, Subscription};
+use crate::map::IdMap;
 use crate::service::{
     ApiState, DEEPEST, OperationState, ServiceState, depth, path_key, schema_key,
 };
@@ -45,9 +46,9 @@ pub struct Snapshot {
     revision: u64,
     /// Of the last application of changes, to stamp policies.
     serial: u64,
-    services: HashMap<Uuid, Arc<ServiceState>>,
+    services: IdMap<Uuid, Arc<ServiceState>>,
     hosts: HashMap<Box<str>, Uuid>,
-    places: HashMap<Uuid, Place>,
+    places: IdMap<Uuid, Place>,
 }
 
 impl Snapshot {
@@ -534,7 +535,7 @@ impl ServiceState {
         }
     }
 
-    fn forget_scope(&mut self, scope: PolicyScope, places: &mut HashMap<Uuid, Place>) {
+    fn forget_scope(&mut self, scope: PolicyScope, places: &mut IdMap<Uuid, Place>) {
         if let Some(state) = self.policies.remove(&scope) {
             self.policy_scopes.remove(&state.policy.id);
             places.remove(&state.policy.id);

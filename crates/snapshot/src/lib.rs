@@ -17,6 +17,7 @@ mod access;
 mod change;
 mod effective;
 pub mod entity;
+mod map;
 pub mod matcher;
 mod service;
 

@@ -11,19 +11,20 @@ use crate::entity::{
     Api, Backend, Certificate, Digest, Fragment, Logger, NamedValue, Operation, PolicyScope,
     Product, Schema, Service, Subscription, User, VersionScheme,
 };
+use crate::map::IdMap;
 use crate::matcher::{Found, Matcher};
 
 /// Entities of one kind, by id and by a second, lower-case key.
 #[derive(Clone, Debug)]
 pub(crate) struct Table<T> {
-    by_id: HashMap<Uuid, Arc<T>>,
+    by_id: IdMap<Uuid, Arc<T>>,
     by_key: HashMap<Box<str>, Arc<T>>,
 }
 
 impl<T> Default for Table<T> {
     fn default() -> Self {
         Self {
-            by_id: HashMap::new(),
+            by_id: IdMap::default(),
             by_key: HashMap::new(),
         }
     }
@@ -76,7 +77,7 @@ pub struct OperationState {
 pub struct ApiState {
     /// Absent while only children have arrived.
     pub(crate) api: Option<Arc<Api>>,
-    pub(crate) operations: HashMap<Uuid, Arc<OperationState>>,
+    pub(crate) operations: IdMap<Uuid, Arc<OperationState>>,
     pub(crate) matcher: Matcher<Arc<OperationState>>,
 }
 
@@ -120,19 +121,19 @@ pub struct ApiMatch<'s> {
 pub struct ServiceState {
     /// Absent while only children have arrived.
     pub(crate) service: Option<Arc<Service>>,
-    pub(crate) apis: HashMap<Uuid, Arc<ApiState>>,
+    pub(crate) apis: IdMap<Uuid, Arc<ApiState>>,
     /// APIs by path and segment version, lower case.
     pub(crate) paths: HashMap<Box<str>, Vec<Uuid>>,
     /// How many entries of `paths` have as many segments as the index says.
     pub(crate) depths: Vec<usize>,
-    pub(crate) products: HashMap<Uuid, Arc<Product>>,
+    pub(crate) products: IdMap<Uuid, Arc<Product>>,
     /// Products without need of a subscription, by [`Api::root`].
-    pub(crate) open_products: HashMap<Uuid, Vec<Uuid>>,
-    pub(crate) subscriptions: HashMap<Uuid, Arc<Subscription>>,
-    pub(crate) keys: HashMap<Digest, Arc<Subscription>>,
-    pub(crate) users: HashMap<Uuid, Arc<User>>,
-    pub(crate) policies: HashMap<PolicyScope, Arc<PolicyState>>,
-    pub(crate) policy_scopes: HashMap<Uuid, PolicyScope>,
+    pub(crate) open_products: IdMap<Uuid, Vec<Uuid>>,
+    pub(crate) subscriptions: IdMap<Uuid, Arc<Subscription>>,
+    pub(crate) keys: IdMap<Digest, Arc<Subscription>>,
+    pub(crate) users: IdMap<Uuid, Arc<User>>,
+    pub(crate) policies: IdMap<PolicyScope, Arc<PolicyState>>,
+    pub(crate) policy_scopes: IdMap<Uuid, PolicyScope>,
     pub(crate) fragments: Table<Fragment>,
     pub(crate) named_values: Table<NamedValue>,
     pub(crate) backends: Table<Backend>,

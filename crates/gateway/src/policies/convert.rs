@@ -400,7 +400,7 @@ fn context(x: &Exchange) -> Value {
             "Method": x.request.method.as_str(),
             "OriginalMethod": x.original.method.as_str(),
             "IpAddress": x.client_ip.to_string(),
-            "MatchedParameters": x.parameters.iter().map(|(name, value)| (name.clone(), value.clone().into())).collect::<Map<_, _>>(),
+            "MatchedParameters": x.parameters().into_iter().map(|(name, value)| (name, value.into())).collect::<Map<_, _>>(),
             "Headers": headers(&x.request.headers),
         },
         "Response": {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
-use policy::Value;
 use policy::elements::forward_request::ForwardRequest;
 use policy::expression::Side;
+use policy::{Section, Step, StepKind, Value};
 use snapshot::entity::{ApiType, Protocol};
 
 use crate::body::{Body, Payload, TooLong};
@@ -49,9 +49,9 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
     }
     let mut method = x.request.method.clone();
     let mut body = outgoing_body(x);
-    let began = x.gateway.options.clock.monotonic_ms();
     for _ in 0..=REDIRECTS {
-        let request = request(x, &method, &target, websocket, body)?;
+        let began = x.gateway.options.clock.monotonic_ms();
+        let request = request(x, policy, &method, &target, websocket, body)?;
         let sent = tokio::time::timeout(timeout, x.gateway.upstreams.send(&route, request)).await;
         let now = x.gateway.options.clock.monotonic_ms();
         x.backend_ms += now.saturating_sub(began);
@@ -104,6 +104,12 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
                 method = Method::GET;
                 x.request.body = Payload::Empty;
                 x.request.headers.remove(header::CONTENT_LENGTH);
+            }
+            if !same_origin(&target, &next) {
+                // What proves the caller to one server is not for another.
+                x.request.headers.remove(header::AUTHORIZATION);
+                x.request.headers.remove(header::COOKIE);
+                x.request.host_is_set = false;
             }
             target = next;
             body = outgoing_body(x);
@@ -267,14 +273,53 @@ fn takes_websocket(x: &Exchange) -> bool {
         })
 }
 
+/// Whether nothing after the call looks at the request's headers, so that they need not be copied.
+fn is_last_look(x: &Exchange, policy: &ForwardRequest) -> bool {
+    let Some(effective) = &x.effective else {
+        return false;
+    };
+    let [only] = effective.section(Section::Backend) else {
+        return false;
+    };
+    let literal = |step: &Step| match &step.kind {
+        StepKind::SetHeader(header) => {
+            header.name.literal().is_some()
+                && header.exists_action.literal().is_some()
+                && header.values.iter().all(|value| value.literal().is_some())
+        }
+        StepKind::SetStatus(status) => {
+            status.code.literal().is_some()
+                && status
+                    .reason
+                    .as_ref()
+                    .is_none_or(|reason| reason.literal().is_some())
+        }
+        StepKind::CacheStore(store) => {
+            store.duration.literal().is_some() && store.cache_response.is_none()
+        }
+        // Others may look at anything.
+        _ => false,
+    };
+    matches!(&only.kind, StepKind::ForwardRequest(known) if std::ptr::eq(known, policy))
+        && policy.follow_redirects.literal() == Some(&false)
+        && x.after.is_empty()
+        && effective.section(Section::Outbound).iter().all(literal)
+        && effective.section(Section::OnError).iter().all(literal)
+}
+
 fn request(
-    x: &Exchange,
+    x: &mut Exchange,
+    policy: &ForwardRequest,
     method: &Method,
     target: &str,
     websocket: bool,
     body: Body,
 ) -> Result<http::Request<Body>, Fault> {
-    let mut headers = x.request.headers.clone();
+    let mut headers = if is_last_look(x, policy) {
+        std::mem::take(&mut x.request.headers)
+    } else {
+        x.request.headers.clone()
+    };
     let trailers = headers
         .get(header::TE)
         .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
@@ -327,6 +372,12 @@ fn forwarded(x: &Exchange, headers: &mut HeaderMap) {
     if let Ok(host) = HeaderValue::try_from(&x.original.authority) {
         headers.insert(FORWARDED_HOST, host);
     }
+}
+
+fn same_origin(one: &str, other: &str) -> bool {
+    let (scheme, authority, _) = base_parts(one);
+    let (other_scheme, other_authority, _) = base_parts(other);
+    (scheme, authority) == (other_scheme, other_authority)
 }
 
 fn redirect(response: &http::Response<Incoming>, from: &str) -> Option<String> {

@@ -12,12 +12,13 @@ pub(super) async fn apply(x: &mut Exchange, policy: &RewriteUri) -> Result<Flow,
     let template = x.value(&policy.template, SOURCE).await?;
     let copy = *x.value(&policy.copy_unmatched_params, SOURCE).await?;
     let (path, query) = template.split_once('?').unwrap_or((&template, ""));
-    let path = fill(path, &x.parameters, uri::encode_segment);
+    let parameters = x.parameters();
+    let path = fill(path, &parameters, uri::encode_segment);
     let mut path = uri::encode_path(&path);
     if !path.starts_with('/') {
         path.insert(0, '/');
     }
-    let mut rewritten = fill(query, &x.parameters, uri::encode_query);
+    let mut rewritten = fill(query, &parameters, uri::encode_query);
     if copy {
         for part in x.request.query.split('&').filter(|part| !part.is_empty()) {
             let name = uri::decode(part.split_once('=').map_or(part, |(name, _)| name));
