@@ -24,6 +24,7 @@ use crate::options::Options;
 use crate::pipeline;
 use crate::policies::limit_concurrency::Concurrency;
 use crate::policies::rate_limit::RateKey;
+use crate::policies::validate_content::Schemas;
 use crate::policies::validate_jwt::Issuers;
 use crate::rate::Rates;
 use crate::upstream::Upstreams;
@@ -49,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) circuits: Circuits,
     pub(crate) concurrency: Concurrency,
     pub(crate) issuers: Issuers,
+    pub(crate) schemas: Schemas,
     pub(crate) calls: AtomicUsize,
 }
 
@@ -83,6 +85,7 @@ impl Gateway {
                 circuits: Circuits::default(),
                 concurrency: Concurrency::default(),
                 issuers: Issuers::default(),
+                schemas: Schemas::default(),
                 calls: AtomicUsize::new(0),
                 options,
             }),

@@ -2,7 +2,8 @@
 
 use http::Response;
 use serde_json::{Value, json};
-use snapshot::entity::PolicyScope;
+use snapshot::entity::{PolicyScope, Representation};
+use uuid::Uuid;
 
 use crate::harness::*;
 
@@ -165,6 +166,68 @@ async fn validate_content_refuses_by_size_type_and_form_or_only_notes() {
             None
         ]
     );
+}
+
+#[tokio::test]
+async fn validate_content_checks_json_by_the_schema_of_the_rule_or_of_the_operation() {
+    let backend = Backend::echo().await;
+    let world = World::open(&backend).await;
+    let schema = snapshot::entity::Schema {
+        id: Uuid::from_u128(90),
+        service_id: SERVICE,
+        api_id: None,
+        name: "shop".to_owned(),
+        content_type: "application/vnd.oai.openapi.components+json".to_owned(),
+        document: json!({"components": {"schemas": {
+            "Address": {"type": "object", "properties": {"Street": {"type": "string"}}, "required": ["Street"]},
+            "Person": {"type": "object", "properties": {"home": {"$ref": "#/components/schemas/Address"}}}
+        }}})
+        .to_string(),
+    };
+    let mut documented = operation(100, API, "*", "/*");
+    documented.request = vec![Representation {
+        content_type: "application/json".to_owned(),
+        schema_id: Some("shop".to_owned()),
+        type_name: Some("Person".to_owned()),
+        ..Representation::default()
+    }];
+    world.put([schema.into(), documented.into()]);
+    let set = |rule: &str| {
+        let document = inbound(&format!(
+            r#"<validate-content unspecified-content-type-action="prevent" max-size="1000" size-exceeded-action="prevent"><content {rule} validate-as="json" action="prevent" /></validate-content>"#
+        ));
+        world.policy(PolicyScope::Api(API), &document);
+    };
+    let post = async |body: Value| {
+        world
+            .post("/echo", &body.to_string())
+            .header("content-type", "application/json")
+            .send()
+            .await
+    };
+    set(
+        r#"type="application/json" schema-id="shop" schema-ref="$ref/#/components/schemas/Address""#,
+    );
+    assert_eq!(post(json!({"Street": "s"})).await.status, 200);
+    let refused = post(json!({"Street": 1})).await;
+    assert_eq!(
+        (refused.status, refused.body.as_str()),
+        (
+            400,
+            "{ \"statusCode\": 400, \"message\": \"/Street: 1 is not of type \\\"string\\\"\" }"
+        )
+    );
+    assert_eq!(post(json!({"street": "s"})).await.status, 400);
+    set(
+        r#"type="application/json" schema-id="shop" schema-ref="$ref/#/components/schemas/Address" case-insensitive-property-names="true" allow-additional-properties="false""#,
+    );
+    assert_eq!(post(json!({"STREET": "s"})).await.status, 200);
+    assert_eq!(post(json!({"STREET": "s", "zip": 1})).await.status, 400);
+    set("");
+    assert_eq!(post(json!({"home": {"Street": "s"}})).await.status, 200);
+    assert_eq!(post(json!({"home": {}})).await.status, 400);
+    set(r#"type="application/json" schema-id="gone""#);
+    assert_eq!(post(json!({})).await.status, 500);
 }
 
 const SECRET: &[u8] = b"signing-key-of-thirty-two-bytes!!";

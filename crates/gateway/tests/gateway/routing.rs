@@ -236,3 +236,59 @@ async fn a_policy_that_cannot_be_compiled_any_more_is_500_and_says_so_to_telemet
         ("configuration".to_owned(), "PolicyConfiguration".to_owned())
     );
 }
+
+#[tokio::test]
+async fn no_call_fails_or_goes_astray_while_the_configuration_changes() {
+    let (one, other) = (Backend::echo().await, Backend::echo().await);
+    let world = World::open(&one).await;
+    let second = Api {
+        subscription_required: false,
+        ..api(Uuid::from_u128(11), "second", &other.url())
+    };
+    world.put([
+        second.into(),
+        operation(101, Uuid::from_u128(11), "GET", "/{x}").into(),
+    ]);
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    let done = || stop.load(std::sync::atomic::Ordering::SeqCst);
+    let changes = async {
+        for round in 0..200_u128 {
+            // The APIs that are called keep their meaning; everything about them is replaced, and others come and go.
+            world.put([
+                operation(100, API, "*", "/*").into(),
+                operation(1000 + round, API, "GET", &format!("/other{round}/{{x}}")).into(),
+                api(
+                    Uuid::from_u128(5000 + round),
+                    &format!("echo/{round}"),
+                    "http://127.0.0.1:1",
+                )
+                .into(),
+            ]);
+            world.policy(
+                PolicyScope::Api(API),
+                &format!("<policies><inbound><set-header name=\"X-Round\"><value>{round}</value></set-header></inbound><backend><forward-request /></backend></policies>"),
+            );
+            world.change([Change::Remove {
+                kind: Kind::Api,
+                id: Uuid::from_u128(5000 + round),
+            }]);
+            tokio::task::yield_now().await;
+        }
+        stop.store(true, std::sync::atomic::Ordering::SeqCst);
+    };
+    let calls = async |path: &str, expected: &str| {
+        let mut count = 0;
+        while !done() || count < 50 {
+            let answer = world.get(path).send().await;
+            assert_eq!((answer.status, answer.body.as_str()), (200, expected));
+            count += 1;
+        }
+        count
+    };
+    let ((), first, second) = tokio::join!(
+        changes,
+        calls("/echo/a", "GET /a "),
+        calls("/second/b", "GET /b ")
+    );
+    assert_eq!((one.seen().len(), other.seen().len()), (first, second));
+}
