@@ -1,7 +1,6 @@
 //! Databases for tests.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-use std::time::{Duration, Instant};
 
 use embedded_postgres::test_database::TestDatabase;
 use sqlx::{ConnectOptions, Connection};
@@ -55,18 +54,4 @@ async fn the_url_connects_to_the_database() {
         .unwrap();
     connection.close().await.unwrap();
     assert_eq!(name, database.name());
-}
-
-#[tokio::test]
-async fn a_database_costs_little() {
-    TestDatabase::create().await.unwrap();
-    let mut shortest = Duration::MAX;
-    for _ in 0..10 {
-        let start = Instant::now();
-        drop(TestDatabase::create().await.unwrap());
-        shortest = shortest.min(start.elapsed());
-    }
-    // The fastest of ten, so that a busy machine does not decide.
-    assert!(shortest < Duration::from_millis(150), "{shortest:?}");
-    eprintln!("create and drop: {shortest:?}");
 }

@@ -10,6 +10,7 @@
 //! Rules of the wire contract are cited as "contract rules §n": the Microsoft.ApiManagement REST
 //! contract, api-versions 2022-08-01 and 2024-05-01.
 
+pub mod audit;
 pub mod column;
 pub mod cx;
 mod error;
@@ -36,7 +37,7 @@ pub use etag::{IfMatch, etag};
 pub use filter::{Filter, FilterKind};
 pub use kind::Kind;
 pub use link::{Join, Link};
-pub use page::{Caller, Method, Query, Reply, Request, Window};
+pub use page::{Caller, Method, Origin, Query, Reply, Request, Window};
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
     Access, Action, BoxFuture, ColumnType, Contract, Delete, Entity, Field, FieldAccess, Parent,

@@ -374,6 +374,21 @@ async fn finish(
     if changed {
         write.cx.changed(link.parent.facts().table, row.id);
         write.cx.changed(link.target.facts().table, target);
+        let verb = if request.method == crate::Method::Delete {
+            "delete"
+        } else {
+            "write"
+        };
+        let action = format!("{}/{verb}", link.segment);
+        let path = request.path.to_string();
+        let entry = crate::audit::Entry {
+            request,
+            action: format!("{}/{action}", verbs::type_name(link.parent)),
+            resource: path,
+            before: None,
+            after: None,
+        };
+        crate::audit::record(&mut write.cx, link.parent, entry).await?;
     }
     let changes = write.noted().await?;
     tx.commit().await?;

@@ -82,6 +82,15 @@ impl Query {
     }
 }
 
+/// Where a request comes from, for the audit trail.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Origin {
+    /// Address of the caller.
+    pub address: String,
+    /// Id of the request in the log.
+    pub request_id: String,
+}
+
 /// A request of the management API after authentication.
 #[derive(Clone, Debug)]
 pub struct Request {
@@ -99,6 +108,8 @@ pub struct Request {
     pub caller: Caller,
     /// Scheme and authority that the caller used, without a slash at the end: for absolute links.
     pub base_url: String,
+    /// Where it comes from.
+    pub origin: Origin,
     /// The contract version that the caller speaks, `2024-05-01`.
     pub api_version: String,
 }

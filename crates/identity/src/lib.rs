@@ -15,7 +15,7 @@ mod principals;
 mod tokens;
 
 pub use principals::{Account, Assignment, FirstStart, NewApplication, Role};
-pub use tokens::TokenError;
+pub use tokens::{TENANT, TokenError};
 
 use aws_lc_rs::{digest, rand};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};

@@ -16,6 +16,8 @@ use uuid::Uuid;
 
 /// `aud` of the tokens.
 const AUDIENCE: &str = "portico-management";
+/// The one tenant of every installation.
+pub const TENANT: &str = "00000000-0000-0000-0000-000000000000";
 /// Purpose under which private keys are sealed.
 const SEALED: &str = "identity.signing_key";
 /// Least seconds between two reads of the keys for an unknown `kid`, so that invented ones cost nothing.
@@ -47,6 +49,9 @@ struct Claims {
     iss: String,
     aud: String,
     sub: Uuid,
+    /// Tenant and object id, which clients of the contract look for.
+    tid: String,
+    oid: Uuid,
     name: String,
     iat: i64,
     nbf: i64,
@@ -103,6 +108,8 @@ impl Identity {
             iss: self.options.issuer.clone(),
             aud: AUDIENCE.to_owned(),
             sub: principal,
+            tid: TENANT.to_owned(),
+            oid: principal,
             name,
             iat: now.timestamp(),
             // Replicas' clocks differ a little.

@@ -6,6 +6,7 @@
 pub mod activation;
 pub mod api;
 pub mod api_version_set;
+pub mod audit_entry;
 pub mod authorization_server;
 pub mod backend;
 pub mod cache;
@@ -53,6 +54,7 @@ pub fn registry() -> Registry {
         .with::<recipient::RecipientEmail>()
         .with::<email_template::EmailTemplate>()
         .with::<tenant_access::TenantAccess>()
+        .with::<audit_entry::AuditEntry>()
         .with::<tag::Tag>()
         .with::<tag_description::TagDescription>()
         .with::<api_version_set::ApiVersionSet>()

@@ -115,8 +115,10 @@ pub fn render(subject: &str, body: &str, variables: &Variables) -> Result<Render
     };
     let subject = one_line(&fill(Part::Subject, subject, Output::Text)?);
     let html = fill(Part::Body, body, Output::Html)?;
-    let text =
-        html2text::config::plain().no_link_wrapping().string_from_read(html.as_bytes(), TEXT_WIDTH).map_err(|error| Error::Render {
+    let text = html2text::config::plain()
+        .no_link_wrapping()
+        .string_from_read(html.as_bytes(), TEXT_WIDTH)
+        .map_err(|error| Error::Render {
             part: Part::Body,
             problem: error.to_string(),
         })?;
@@ -149,7 +151,10 @@ mod tests {
 
     #[test]
     fn a_link_is_whole_in_the_text_part() {
-        let url = format!("https://portal.example.com/confirm?ticket={}", "a".repeat(120));
+        let url = format!(
+            "https://portal.example.com/confirm?ticket={}",
+            "a".repeat(120)
+        );
         let values = variables(json!({"ConfirmUrl": url}));
         let body = "<p>Follow <a href=\"$ConfirmUrl\">this link</a> or copy it: $ConfirmUrl</p>";
         let rendered = render("Hello", body, &values).expect("a correct template");

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use std::{collections::HashSet, time::Duration};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
 /// Records that may wait; more are dropped and counted, because telemetry must not slow calls.
@@ -60,7 +60,14 @@ pub struct Call {
 
 /// Takes calls from any thread. Cheap to clone; writing ends when the last clone is dropped.
 #[derive(Clone, Debug)]
-pub struct Writer(mpsc::Sender<Call>);
+pub struct Writer(mpsc::Sender<Message>);
+
+#[derive(Debug)]
+enum Message {
+    Call(Box<Call>),
+    /// Answered when everything before it is written.
+    Flush(oneshot::Sender<()>),
+}
 
 impl Writer {
     /// Starts to write into this database.
@@ -70,43 +77,67 @@ impl Writer {
         (Self(sender), tokio::spawn(write(pool, inbox)))
     }
 
+    /// Waits until everything that was recorded so far is written.
+    pub async fn flush(&self) {
+        let (done, written) = oneshot::channel();
+        if self.0.send(Message::Flush(done)).await.is_ok() {
+            // Without an answer the writer is gone, and has said why.
+            let _ = written.await;
+        }
+    }
+
     /// Takes a call, or drops it when too many wait.
     pub fn record(&self, call: Call) {
-        if self.0.try_send(call).is_err() {
+        if self.0.try_send(Message::Call(Box::new(call))).is_err() {
             metrics::counter!("portico_telemetry_dropped_total").increment(1);
         }
     }
 }
 
-async fn write(pool: PgPool, mut inbox: mpsc::Receiver<Call>) {
+async fn write(pool: PgPool, mut inbox: mpsc::Receiver<Message>) {
     let mut partitions = HashSet::new();
-    let mut batch = Vec::with_capacity(BATCH);
-    while inbox.recv_many(&mut batch, BATCH).await > 0 {
-        // Few and large transactions: what comes within the wait travels together.
+    let mut messages = Vec::with_capacity(BATCH);
+    while inbox.recv_many(&mut messages, BATCH).await > 0 {
+        // Few and large transactions: what comes within the wait travels together, unless somebody waits.
         let wait = tokio::time::sleep(FLUSH);
         tokio::pin!(wait);
-        while batch.len() < BATCH {
-            let room = BATCH - batch.len();
+        while messages.len() < BATCH && !messages.iter().any(|m| matches!(m, Message::Flush(_))) {
+            let room = BATCH - messages.len();
             tokio::select! {
                 () = &mut wait => break,
-                more = inbox.recv_many(&mut batch, room) => if more == 0 { break },
+                more = inbox.recv_many(&mut messages, room) => if more == 0 { break },
             }
         }
-        for attempt in 1..=ATTEMPTS {
-            match store(&pool, &mut partitions, &batch).await {
-                Ok(()) => break,
-                Err(error) if attempt < ATTEMPTS => {
-                    tracing::warn!(%error, attempt, "records of calls could not be written; they are tried again");
-                    tokio::time::sleep(FLUSH * attempt).await;
-                }
-                Err(error) => {
-                    tracing::error!(%error, lost = batch.len(), "records of calls are lost");
-                    metrics::counter!("portico_telemetry_dropped_total")
-                        .increment(batch.len() as u64);
-                }
+        let (mut calls, mut waiting) = (Vec::new(), Vec::new());
+        for message in messages.drain(..) {
+            match message {
+                Message::Call(call) => calls.push(*call),
+                Message::Flush(done) => waiting.push(done),
             }
         }
-        batch.clear();
+        if !calls.is_empty() {
+            persist(&pool, &mut partitions, &calls).await;
+        }
+        for done in waiting {
+            // Who asked may be gone.
+            let _ = done.send(());
+        }
+    }
+}
+
+async fn persist(pool: &PgPool, partitions: &mut HashSet<NaiveDate>, calls: &[Call]) {
+    for attempt in 1..=ATTEMPTS {
+        match store(pool, partitions, calls).await {
+            Ok(()) => return,
+            Err(error) if attempt < ATTEMPTS => {
+                tracing::warn!(%error, attempt, "records of calls could not be written; they are tried again");
+                tokio::time::sleep(FLUSH * attempt).await;
+            }
+            Err(error) => {
+                tracing::error!(%error, lost = calls.len(), "records of calls are lost");
+                metrics::counter!("portico_telemetry_dropped_total").increment(calls.len() as u64);
+            }
+        }
     }
 }
 

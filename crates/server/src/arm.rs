@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// The tenant of every installation: fixed, because there is only one.
-pub const TENANT: &str = "00000000-0000-0000-0000-000000000000";
+pub const TENANT: &str = identity::TENANT;
 
 /// Registers the paths of this module.
 pub fn routes(config: &mut web::ServiceConfig) {
@@ -71,14 +71,20 @@ async fn endpoints(http: HttpRequest) -> HttpResponse {
                      "azureDataLakeStoreFileSystem": host, "acrLoginServer": host,
                      "azureDataLakeAnalyticsCatalogAndJob": host}
     });
-    // From 2019 on a list, before that one object.
-    let listed = http.query_string().contains("api-version=20")
-        && !http.query_string().contains("api-version=2015");
-    HttpResponse::Ok().json(if listed {
-        json!([one])
-    } else {
-        json!({"galleryEndpoint": base, "graphEndpoint": base, "portalEndpoint": base,
-               "authentication": {"loginEndpoint": base, "audiences": one["authentication"]["audiences"]}})
+    let query: Vec<(String, String)> =
+        serde_urlencoded::from_str(http.query_string()).unwrap_or_default();
+    let version = query
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("api-version"))
+        .map_or("", |(_, version)| version.as_str());
+    // The contract's answer was a small object at first, then a list, and is one object again.
+    HttpResponse::Ok().json(match version {
+        "" | "2015-01-01" | "1.0" => json!({
+            "galleryEndpoint": base, "graphEndpoint": base, "portalEndpoint": base,
+            "authentication": {"loginEndpoint": base, "audiences": one["authentication"]["audiences"]}
+        }),
+        version if version < "2022-01-01" => json!([one]),
+        _ => one,
     })
 }
 

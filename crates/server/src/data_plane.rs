@@ -24,10 +24,12 @@ const DRAIN: Duration = Duration::from_secs(20);
 pub struct DataPlane {
     gateway: Gateway,
     /// Threads of its own: a flood of calls must not starve the management API, nor the other way round.
-    runtime: Runtime,
-    stop: oneshot::Sender<()>,
+    /// Always there until the end: a runtime must not be dropped where futures run.
+    runtime: Option<Runtime>,
+    stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     flushing: JoinHandle<()>,
+    records: reports::Writer,
     recording: JoinHandle<()>,
     counters: Arc<Counters>,
     pool: PgPool,
@@ -45,10 +47,10 @@ impl DataPlane {
                 .await
                 .context("reading the counters of quotas")?,
         );
-        let (writer, recording) = reports::Writer::start(pool.clone());
+        let (records, recording) = reports::Writer::start(pool.clone());
         let options = Options {
             counters: counters.clone(),
-            telemetry: Arc::new(Recorder(writer)),
+            telemetry: Arc::new(Recorder(records.clone())),
             ..Options::default()
         };
         let gateway = Gateway::new(options)?;
@@ -79,10 +81,11 @@ impl DataPlane {
         let flushing = tokio::spawn(flush_regularly(counters.clone(), pool.clone()));
         Ok(Self {
             gateway,
-            runtime,
-            stop,
+            runtime: Some(runtime),
+            stop: Some(stop),
             serving,
             flushing,
+            records,
             recording,
             counters,
             pool,
@@ -97,23 +100,35 @@ impl DataPlane {
     }
 
     /// Ends running calls, writes the last counts.
-    pub async fn stop(self) {
-        drop(self.stop);
-        if tokio::time::timeout(DRAIN, self.serving).await.is_err() {
+    pub async fn stop(mut self) {
+        // Dropping the sender ends the serving; nothing is left to answer.
+        drop(self.stop.take());
+        if tokio::time::timeout(DRAIN, &mut self.serving)
+            .await
+            .is_err()
+        {
             tracing::warn!("calls were cut off, because they did not end in time");
         }
         self.flushing.abort();
         if let Err(error) = flush(&self.counters, &self.pool).await {
             tracing::warn!(%error, "the last counts of quotas are lost");
         }
-        // With the gateway goes the last sender of records; what waits is written before the pool closes.
-        drop(self.gateway);
-        self.runtime.shutdown_background();
-        if tokio::time::timeout(LAST_RECORDS, self.recording)
+        if tokio::time::timeout(LAST_RECORDS, self.records.flush())
             .await
             .is_err()
         {
             tracing::warn!("the last records of calls are lost");
+        }
+        self.recording.abort();
+    }
+}
+
+impl Drop for DataPlane {
+    fn drop(&mut self) {
+        self.flushing.abort();
+        self.recording.abort();
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
         }
     }
 }

@@ -150,11 +150,16 @@ async fn purge(
             "{PROVIDER}/locations/deletedservices/delete"
         )));
     }
+    let mut tx = state.engine.pool.begin().await?;
+    let action = format!("{PROVIDER}/locations/deletedservices/delete");
+    let path = request.path.to_string();
+    engine::audit::note(&mut tx, &state.engine, request, deleted.id, &action, &path).await?;
     // The condition again: a restore may have won meanwhile.
     sqlx::query("DELETE FROM services WHERE id = $1 AND deleted_at IS NOT NULL")
         .bind(deleted.id)
-        .execute(&state.engine.pool)
+        .execute(&mut *tx)
         .await?;
+    tx.commit().await?;
     Ok(Reply::empty(200))
 }
 

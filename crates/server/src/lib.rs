@@ -7,12 +7,14 @@
 pub mod arm;
 pub mod data_plane;
 pub mod deleted;
+pub mod developer;
 pub mod docs;
 pub mod echo;
 pub mod health;
 pub mod mails;
 pub mod management;
 pub mod operations;
+pub mod portal;
 pub mod request_id;
 pub mod secret_key;
 pub mod serve;
@@ -34,6 +36,8 @@ pub struct State {
     pub identity: Arc<Identity>,
     /// The gateway's configuration, as this process has it.
     pub rollout: Arc<Rollout>,
+    /// Port of this process's gateway, if it runs one.
+    pub gateway_port: Option<u16>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

@@ -65,11 +65,36 @@ enum Command {
         #[command(flatten)]
         state: StateSettings,
     },
+    /// Checks or prints the audit trail
+    Audit {
+        /// What to do
+        #[command(subcommand)]
+        what: Audit,
+    },
     /// Makes an application for automation and prints its credentials
     Application {
         /// Name that people see
         #[arg(long)]
         name: String,
+        /// State
+        #[command(flatten)]
+        state: StateSettings,
+    },
+}
+
+#[derive(Subcommand)]
+enum Audit {
+    /// Recomputes the chain of all entries and says whether one was changed, removed or cut off
+    Verify {
+        /// State
+        #[command(flatten)]
+        state: StateSettings,
+    },
+    /// Prints the chained entries as JSON lines, oldest first
+    Export {
+        /// Name of the service; all without it
+        #[arg(long)]
+        service: Option<String>,
         /// State
         #[command(flatten)]
         state: StateSettings,
@@ -112,16 +137,16 @@ fn main() -> anyhow::Result<()> {
             writeln!(std::io::stdout(), "{text}").context("printing")
         }
         Command::Serve(settings) => {
-            actix_web::rt::System::new().block_on(run(*settings, Part::All))
+            actix_web::rt::System::new().block_on(run(settings.cleaned(), Part::All))
         }
         Command::Gateway(settings) => {
-            actix_web::rt::System::new().block_on(run(*settings, Part::Gateway))
+            actix_web::rt::System::new().block_on(run(settings.cleaned(), Part::Gateway))
         }
         Command::Worker(settings) => {
-            actix_web::rt::System::new().block_on(run(*settings, Part::Worker))
+            actix_web::rt::System::new().block_on(run(settings.cleaned(), Part::Worker))
         }
         Command::Migrate(settings) => actix_web::rt::System::new().block_on(async {
-            let state = OpenState::connect(&settings).await?;
+            let state = OpenState::connect(&settings.cleaned()).await?;
             let outcome = migrate(&state.pool).await;
             state.close().await;
             outcome
@@ -152,6 +177,7 @@ fn main() -> anyhow::Result<()> {
             state.close().await;
             outcome
         }),
+        Command::Audit { what } => actix_web::rt::System::new().block_on(audit(what)),
         Command::Application { name, state } => actix_web::rt::System::new().block_on(async {
             let state = attach(&state).await?;
             let identity = identity(&state);
@@ -169,6 +195,64 @@ fn main() -> anyhow::Result<()> {
             Ok(())
         }),
     }
+}
+
+async fn audit(what: Audit) -> anyhow::Result<()> {
+    let settings = match &what {
+        Audit::Verify { state } | Audit::Export { state, .. } => state,
+    };
+    let state = attach(settings).await?;
+    let codec = engine::Codec {
+        secrets: state.secrets.clone(),
+    };
+    let outcome = match &what {
+        Audit::Verify { .. } => verify_audit(&state, &codec).await,
+        Audit::Export { service, .. } => export_audit(&state, service.as_deref()).await,
+    };
+    state.close().await;
+    outcome
+}
+
+async fn verify_audit(state: &OpenState, codec: &engine::Codec) -> anyhow::Result<()> {
+    use engine::audit::Tampering;
+    match engine::audit::verify(&state.pool, codec).await? {
+        Ok(trail) => {
+            writeln!(
+                std::io::stdout(),
+                "{} entries, none changed; {} wait for the chain",
+                trail.entries,
+                trail.waiting
+            )?;
+            writeln!(std::io::stdout(), "last hash {}", trail.head)?;
+            Ok(())
+        }
+        Err(Tampering::Missing(number)) => anyhow::bail!("entry {number} is missing"),
+        Err(Tampering::Changed(number)) => {
+            anyhow::bail!("entry {number} was changed, or one before it")
+        }
+        Err(Tampering::Cut { sealed, found }) => {
+            anyhow::bail!("{found} entries are there, but {sealed} were chained")
+        }
+    }
+}
+
+async fn export_audit(state: &OpenState, service: Option<&str>) -> anyhow::Result<()> {
+    let service = match service {
+        None => None,
+        Some(name) => Some(
+            sqlx::query_scalar("SELECT id FROM services WHERE lower(name) = lower($1)")
+                .bind(name)
+                .fetch_optional(&state.pool)
+                .await?
+                .with_context(|| format!("there is no service {name}"))?,
+        ),
+    };
+    let mut out = std::io::stdout().lock();
+    engine::audit::export(&state.pool, service, |line| {
+        writeln!(out, "{line}").map_err(engine::Error::internal)
+    })
+    .await?;
+    Ok(())
 }
 
 /// Grants a role; a new person's password is read from standard input.
@@ -220,7 +304,7 @@ fn identity(state: &OpenState) -> identity::Identity {
 
 /// The state of a Portico that may be running: its embedded Postgres is used, not started twice.
 async fn attach(settings: &StateSettings) -> anyhow::Result<OpenState> {
-    let mut settings = settings.clone();
+    let mut settings = settings.clone().cleaned();
     if settings.database_url.is_none() {
         let data_dir = std::path::absolute(&settings.data_dir)?;
         let url = std::fs::read_to_string(data_dir.join("postgres.url"));
@@ -264,6 +348,16 @@ async fn run(settings: ServeSettings, part: Part) -> anyhow::Result<()> {
             "  Documentation     http://{}/docs",
             running.management
         )?;
+    }
+    if part == Part::All {
+        writeln!(
+            out,
+            "  Publisher portal  http://{}/publisher/",
+            running.management
+        )?;
+    }
+    if let Some(address) = running.portal {
+        writeln!(out, "  Developer portals http://{address}/{{service}}/")?;
     }
     if let Some(address) = running.gateway_address {
         writeln!(

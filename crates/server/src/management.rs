@@ -11,7 +11,7 @@ use actix_web::{
     web,
 };
 use arm_id::{ResourcePath, Root};
-use engine::{Caller, Error, IfMatch, Method, Query, Reply, Request, Result};
+use engine::{Caller, Error, IfMatch, Method, Origin, Query, Reply, Request, Result};
 use std::time::Duration;
 
 /// Oldest and newest contract versions that are understood.
@@ -106,6 +106,13 @@ async fn read(
         caller,
         base_url: base_url(http),
         api_version,
+        origin: Origin {
+            address: http
+                .peer_addr()
+                .map(|peer| peer.ip().to_string())
+                .unwrap_or_default(),
+            request_id: crate::request_id::of(http),
+        },
     })
 }
 
@@ -116,7 +123,7 @@ pub fn base_url(http: &HttpRequest) -> String {
     format!("{}://{}", connection.scheme(), connection.host())
 }
 
-/// Who calls: a bearer token, or a SharedAccessSignature of a service's tenant access.
+/// Who calls: a bearer token, a SharedAccessSignature of a service's tenant access, or a publisher's session.
 ///
 /// # Errors
 /// `Unauthenticated` with a sentence that says which credentials are accepted.
@@ -133,6 +140,10 @@ pub async fn caller(state: &State, http: &HttpRequest) -> Result<Caller> {
         }
         Some((scheme, _)) if scheme.eq_ignore_ascii_case("sharedaccesssignature") => {
             crate::sign_in::integration(state, header, http.path()).await
+        }
+        None if header.is_empty() && let Some(token) = crate::portal::session_token(state, http)? => {
+            let principal = state.identity.verify(&token).await.map_err(|e| crate::sign_in::token_error(&e))?;
+            Ok(Caller::Principal { id: principal.id, name: principal.name })
         }
         _ => Err(Error::Unauthenticated(
             "Authentication failed. The 'Authorization' header is missing or has an unknown scheme; send 'Bearer <token>'.".into(),

@@ -3,7 +3,7 @@
 use crate::{
     State, arm,
     data_plane::DataPlane,
-    deleted, docs, echo, health, management, request_id,
+    deleted, developer, docs, echo, health, management, portal, request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
     sign_in,
     state::OpenState,
@@ -18,6 +18,8 @@ use rollout::Rollout;
 use std::{fs::File, io::BufReader, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
+/// How often the audit trail is chained.
+const AUDIT_CHAIN: Duration = Duration::from_secs(1);
 /// How often expired things are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long changes stay in the outbox; longer than any replica may lag without starting anew.
@@ -47,6 +49,7 @@ pub fn addresses(
     address: &AddressSettings,
     mail: &MailSettings,
     management: SocketAddr,
+    portal: SocketAddr,
     gateway_port: u16,
 ) -> anyhow::Result<Settings> {
     let (gateway_scheme, gateway_port) = address.gateway_seen(gateway_port)?;
@@ -62,7 +65,7 @@ pub fn addresses(
         developer_portal_url: address
             .portal_url
             .clone()
-            .unwrap_or_else(|| format!("{management_url}/portal")),
+            .unwrap_or_else(|| format!("http://{portal}")),
         echo_url: format!("{own}/echo"),
         management_url,
         mail_sender: mail.mail_sender.clone(),
@@ -80,6 +83,8 @@ pub struct Running {
     pub management: SocketAddr,
     /// Where it answers over TLS.
     pub management_tls: Option<SocketAddr>,
+    /// Where the developer portals answer.
+    pub portal: Option<SocketAddr>,
     /// Where the gateway answers.
     pub gateway_address: Option<SocketAddr>,
     /// How the first administrator gets in, where the management API runs.
@@ -141,11 +146,31 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     let gateway_port = gateway_address.map_or(settings.address.gateway_listen.port(), |address| {
         address.port()
     });
-    let public = addresses(&settings.address, &settings.mail, management, gateway_port)?;
+    let portal_listener = if part == Part::All {
+        let address = settings.address.portal_listen;
+        Some(
+            std::net::TcpListener::bind(address)
+                .with_context(|| format!("listening on {address} (PORTICO_PORTAL_LISTEN)"))?,
+        )
+    } else {
+        None
+    };
+    let portal_address = portal_listener
+        .as_ref()
+        .map(std::net::TcpListener::local_addr)
+        .transpose()?;
+    let public = addresses(
+        &settings.address,
+        &settings.mail,
+        management,
+        portal_address.unwrap_or(settings.address.portal_listen),
+        gateway_port,
+    )?;
 
     let codec = Codec {
         secrets: state.secrets.clone(),
     };
+    let audited = codec.clone();
     let gateway = match gateway_listener {
         None => None,
         Some(listener) => Some(DataPlane::start(listener, state.pool.clone()).await?),
@@ -186,13 +211,16 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     let mut tasks = JoinSet::new();
     if works {
         tasks.spawn(housekeeping(state.pool.clone(), clock));
+        tasks.spawn(chain_audit(state.pool.clone(), audited));
     }
     let shared = web::Data::new(State {
         engine,
         identity,
         rollout: rollout.clone(),
+        gateway_port: gateway_address.map(|address| address.port()),
         metrics,
     });
+    let portals = shared.clone();
     let app = move || {
         App::new()
             .app_data(shared.clone())
@@ -206,6 +234,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                         .configure(docs::routes)
                         .configure(echo::routes)
                         .configure(arm::routes)
+                        .configure(portal::publisher_routes)
                         .configure(sign_in::routes)
                         .default_service(web::to(management::answer));
                 }
@@ -235,6 +264,26 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         servers.push(server.handle());
         tasks.spawn(async move { server.await.context("serving the management API over TLS") });
     }
+    if let Some(listener) = portal_listener {
+        let app = move || {
+            App::new()
+                .app_data(portals.clone())
+                .app_data(web::PayloadConfig::new(management::MAX_BODY_BYTES))
+                .wrap(middleware::Compress::default())
+                .wrap(middleware::from_fn(request_id::wrap))
+                .configure(developer::routes)
+                .configure(portal::developer_routes)
+        };
+        let server = HttpServer::new(app)
+            .workers(workers())
+            .client_request_timeout(Duration::from_secs(15))
+            .shutdown_timeout(SHUTDOWN_SECONDS)
+            .disable_signals()
+            .listen(listener)?
+            .run();
+        servers.push(server.handle());
+        tasks.spawn(async move { server.await.context("serving the developer portals") });
+    }
     // Ready means that the first call through the gateway finds its API.
     rollout.loaded().await;
     Ok(Running {
@@ -245,6 +294,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         state,
         management,
         management_tls,
+        portal: portal_address,
         gateway_address,
         first,
     })
@@ -328,6 +378,18 @@ async fn housekeeping(pool: sqlx::PgPool, clock: engine::Clock) -> anyhow::Resul
                 error = format!("{error:#}"),
                 "housekeeping failed; it is tried again"
             );
+        }
+    }
+}
+
+/// Chains the audit trail, soon after each write.
+async fn chain_audit(pool: sqlx::PgPool, codec: Codec) -> anyhow::Result<()> {
+    let mut interval = tokio::time::interval(AUDIT_CHAIN);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        interval.tick().await;
+        if let Err(error) = engine::audit::chain(&pool, &codec).await {
+            tracing::warn!(%error, "the audit trail could not be chained; it is tried again");
         }
     }
 }

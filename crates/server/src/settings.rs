@@ -49,6 +49,9 @@ pub struct AddressSettings {
     /// Base URL of the management API as clients see it
     #[arg(long, env = "PORTICO_MANAGEMENT_URL")]
     pub management_url: Option<String>,
+    /// Address of the developer portals: a service's is under /{service}/
+    #[arg(long, env = "PORTICO_PORTAL_LISTEN", default_value = "127.0.0.1:8082")]
+    pub portal_listen: SocketAddr,
     /// Base URL of the developer portals as people see it
     #[arg(long, env = "PORTICO_PORTAL_URL")]
     pub portal_url: Option<String>,
@@ -90,6 +93,40 @@ pub struct ServeSettings {
     /// Do not run the gateway in this process (`portico gateway` does)
     #[arg(long, env = "PORTICO_NO_GATEWAY")]
     pub no_gateway: bool,
+}
+
+/// An empty variable is an unset one: Compose files pass `${NAME:-}`.
+fn unset_if_empty(text: &mut Option<String>) {
+    text.take_if(|text| text.trim().is_empty());
+}
+
+impl StateSettings {
+    /// Takes empty texts for absent ones.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        unset_if_empty(&mut self.database_url);
+        unset_if_empty(&mut self.secret_key);
+        self
+    }
+}
+
+impl ServeSettings {
+    /// Takes empty texts for absent ones.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        self.state = self.state.cleaned();
+        for text in [
+            &mut self.mail.smtp_url,
+            &mut self.admin_password,
+            &mut self.address.gateway_domain,
+            &mut self.address.gateway_seen_as,
+            &mut self.address.management_url,
+            &mut self.address.portal_url,
+        ] {
+            unset_if_empty(text);
+        }
+        self
+    }
 }
 
 impl AddressSettings {

@@ -37,13 +37,13 @@ pub fn routes(config: &mut web::ServiceConfig) {
 }
 
 /// Where a sign-in comes from. Only the connection's own address counts: a header could be invented.
-fn address(http: &HttpRequest) -> IpAddr {
+pub(crate) fn address(http: &HttpRequest) -> IpAddr {
     http.peer_addr()
         .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 
 /// A refused sign-in as an error of the contract.
-fn refused(error: SignInError) -> Error {
+pub(crate) fn refused(error: SignInError) -> Error {
     match error {
         SignInError::Wrong => {
             Error::Unauthenticated("The account or the password is wrong.".into())
@@ -99,7 +99,7 @@ struct SignIn {
     password: String,
 }
 
-fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
+pub(crate) fn parsed<T: serde::de::DeserializeOwned>(body: &[u8]) -> Result<T> {
     serde_json::from_slice(body)
         .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))
 }
@@ -229,7 +229,7 @@ async fn managed_identity(state: web::Data<State>, http: HttpRequest) -> HttpRes
             .await
             .map_err(refused),
         None => match state.identity.verify(secret).await {
-            Ok(principal) => state.identity.issue(principal.id).await.map_err(refused),
+            Ok(_) => lent(secret, state.engine.now()),
             Err(error) => Err(token_error(&error)),
         },
     };
@@ -239,6 +239,24 @@ async fn managed_identity(state: web::Data<State>, http: HttpRequest) -> HttpRes
             .json(described(&token, &resource)),
         Err(error) => fail(&http, &error),
     }
+}
+
+/// The given token itself: a token must not renew itself.
+fn lent(token: &str, now: chrono::DateTime<chrono::Utc>) -> Result<Token> {
+    use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
+    let expiry = token
+        .split('.')
+        .nth(1)
+        .and_then(|claims| BASE64_URL_SAFE_NO_PAD.decode(claims).ok())
+        .and_then(|claims| serde_json::from_slice::<Value>(&claims).ok())
+        .and_then(|claims| claims["exp"].as_i64())
+        .and_then(|seconds| chrono::DateTime::from_timestamp(seconds, 0))
+        .ok_or_else(|| Error::internal("a verified token without an end"))?;
+    Ok(Token {
+        access_token: token.to_owned(),
+        expires_in_seconds: (expiry - now).num_seconds(),
+        expires_at: expiry,
+    })
 }
 
 async fn jwks(state: web::Data<State>, http: HttpRequest) -> HttpResponse {

@@ -4,7 +4,7 @@ use super::{Target, Write, authorise};
 use crate::{
     Engine, Result,
     page::{Reply, Request},
-    resource::Action,
+    resource::{Access, Action},
 };
 
 /// Runs an action inside a transaction with the resource's row locked.
@@ -36,6 +36,18 @@ pub async fn run(
     );
     write.cx.body = request.json()?;
     let reply = (action.run)(&mut write.cx, row.entity.as_ref()).await?;
+    // Views and plain reads leave no trace; everything that shows a secret or changes something does.
+    if action.access != Access::Read {
+        write
+            .audited(
+                request,
+                &row.at,
+                &format!("{}/action", action.name),
+                None,
+                None,
+            )
+            .await?;
+    }
     let changes = write.noted().await?;
     tx.commit().await?;
     engine.after_commit(changes).await;

@@ -59,7 +59,9 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         }
         Deletion::Hook => {}
     }
-    let (changes, accepted) = write.outbox().await?;
+    let (changes, accepted) = write
+        .outbox(request, &row.at, "delete", Some(row.entity.as_ref()), None)
+        .await?;
     tx.commit().await?;
     engine.after_commit(changes).await;
     // From 2022-09 on the clients of long-running deletes refuse 200; 204 suits every client (contract rules §5).

@@ -556,11 +556,38 @@ impl<'a> Write<'a> {
         Ok(row.try_get("rev")?)
     }
 
-    /// Notes the row's own change and stores all changes in the outbox of the transaction.
-    pub async fn outbox(mut self) -> Result<(Vec<Change>, Option<Uuid>)> {
+    /// Notes the row's own change, stores all changes in the outbox of the transaction, and records the write.
+    pub async fn outbox(
+        mut self,
+        request: &Request,
+        at: &At,
+        action: &str,
+        before: Option<&dyn Entity>,
+        after: Option<&dyn Entity>,
+    ) -> Result<(Vec<Change>, Option<Uuid>)> {
         self.cx.changed(self.kind.facts().table, self.cx.id);
         let accepted = self.cx.accepted;
+        self.audited(request, at, action, before, after).await?;
         Ok((self.noted().await?, accepted))
+    }
+
+    /// Records what was done in the audit trail.
+    pub async fn audited(
+        &mut self,
+        request: &Request,
+        at: &At,
+        action: &str,
+        before: Option<&dyn Entity>,
+        after: Option<&dyn Entity>,
+    ) -> Result<()> {
+        let entry = crate::audit::Entry {
+            request,
+            action: format!("{}/{action}", type_name(self.kind)),
+            resource: item_path(self.kind, at, &self.cx.name),
+            before,
+            after,
+        };
+        crate::audit::record(&mut self.cx, self.kind, entry).await
     }
 
     /// Stores the changes that hooks and actions noted in the outbox of the transaction.

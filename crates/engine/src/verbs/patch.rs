@@ -62,7 +62,15 @@ pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Resul
     let rev = write.update(new.as_ref()).await?;
     kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref())
         .await?;
-    let (changes, accepted) = write.outbox().await?;
+    let (changes, accepted) = write
+        .outbox(
+            request,
+            &row.at,
+            "write",
+            Some(row.entity.as_ref()),
+            Some(new.as_ref()),
+        )
+        .await?;
     tx.commit().await?;
     engine.after_commit(changes).await;
     Ok(written_reply(

@@ -60,7 +60,15 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         let rev = write.update(new.as_ref()).await?;
         kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref())
             .await?;
-        let (changes, accepted) = write.outbox().await?;
+        let (changes, accepted) = write
+            .outbox(
+                request,
+                &row.at,
+                "write",
+                Some(row.entity.as_ref()),
+                Some(new.as_ref()),
+            )
+            .await?;
         tx.commit().await?;
         engine.after_commit(changes).await;
         return Ok(Some(written_reply(
@@ -129,7 +137,9 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         };
     }
     kind.written(&mut write.cx, None, new.as_ref()).await?;
-    let (changes, accepted) = write.outbox().await?;
+    let (changes, accepted) = write
+        .outbox(request, &at, "write", None, Some(new.as_ref()))
+        .await?;
     tx.commit().await?;
     engine.after_commit(changes).await;
     Ok(Some(written_reply(

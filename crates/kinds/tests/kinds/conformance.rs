@@ -57,7 +57,7 @@ async fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
         .kinds()
         .iter()
         .copied()
-        .filter(|kind| !kind.parents().is_empty())
+        .filter(|kind| !kind.parents().is_empty() && kind.facts().verbs.put)
         .map(|kind| (kind, format!("{}/{}", collection(kind), name(kind))))
         .collect()
 }

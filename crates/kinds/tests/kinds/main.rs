@@ -3,6 +3,7 @@
 
 mod api;
 mod api_version_set;
+mod audit_entry;
 mod conformance;
 mod email_template;
 mod group;

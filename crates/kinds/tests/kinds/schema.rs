@@ -44,6 +44,10 @@ async fn every_table_has_exactly_the_columns_of_its_contract() {
         if kind.parents().is_empty() {
             columns.push(("deleted_at".into(), "timestamptz".into(), true));
         }
+        if facts.table == "audit_entries" {
+            // Orders the chain; see `engine::audit`.
+            columns.push(("xid".into(), "xid8".into(), false));
+        }
         columns.sort();
         wanted.push((facts.table, columns));
         let stored: Vec<Column> = sqlx::query_as(
@@ -87,6 +91,10 @@ async fn every_row_goes_with_its_parent_and_has_a_name_of_its_own_there() {
         let Some(parent) = parents.last() else {
             continue;
         };
+        if facts.table == "audit_entries" {
+            // The trail outlives what it is about.
+            continue;
+        }
         let cascades: bool = sqlx::query_scalar(
             "SELECT EXISTS (SELECT FROM pg_constraint c JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = c.conkey[1] \
              WHERE c.conrelid = $1::regclass AND c.confrelid = $2::regclass AND a.attname = 'parent_id' AND c.confdeltype = 'c')",

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use embedded_postgres::test_database::TestDatabase;
 use engine::{
-    Caller, Codec, Engine, Error, IfMatch, Method, PgPool, Query, Request, Settings, Unheard,
-    Value, arm_id::ResourcePath, json, sqlx,
+    Caller, Codec, Engine, Error, IfMatch, Method, Origin, PgPool, Query, Request, Settings,
+    Unheard, Value, arm_id::ResourcePath, json, sqlx,
 };
 use jobs::{Attempt, Job as _};
 use kinds::activation::{ActivateService, Activation};
@@ -224,6 +224,10 @@ impl World {
             .into(),
             caller: self.caller.clone(),
             base_url: "http://127.0.0.1:8080".into(),
+            origin: Origin {
+                address: "10.0.0.7".into(),
+                request_id: "request-1".into(),
+            },
             api_version: self.version.into(),
         };
         let named = format!("{} {target}", method.name());

@@ -1,0 +1,184 @@
+//! The developer API: what the developer portal of a service asks, at `/{service}/api/…`.
+//!
+//! It shows what a developer may see and lets him keep an account and subscriptions. Whatever changes a
+//! resource goes through the engine as a request to the management API would, so that rules, mails, the
+//! gateway and the audit trail are the same whoever acts.
+
+mod account;
+mod catalogue;
+mod relay;
+mod session;
+mod subscriptions;
+
+use crate::{
+    State,
+    management::{base_url, fail},
+    portal,
+};
+use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use arm_id::ResourcePath;
+use engine::{Caller, Error, IfMatch, Method, Origin, Query, Reply, Request, Result};
+use serde_json::{Value, json};
+use session::Developer;
+use uuid::Uuid;
+
+/// The contract version in which this module speaks to the engine.
+const API_VERSION: &str = "2024-05-01";
+
+/// Registers the paths of this module.
+pub fn routes(config: &mut web::ServiceConfig) {
+    config.service(
+        web::scope("/{service}/api")
+            .route("/service", web::get().to(catalogue::service))
+            .route("/products", web::get().to(catalogue::products))
+            .route("/products/{product}", web::get().to(catalogue::product))
+            .route("/apis", web::get().to(catalogue::apis))
+            .route("/apis/{api}", web::get().to(catalogue::api))
+            .route("/session", web::post().to(account::sign_in))
+            .route("/session", web::get().to(account::me))
+            .route("/session", web::delete().to(account::sign_out))
+            .route("/sign-up", web::post().to(account::sign_up))
+            .route("/reset", web::post().to(account::reset))
+            .route("/ticket", web::post().to(account::ticket))
+            .route("/confirm", web::post().to(account::confirm))
+            .route("/profile", web::patch().to(account::profile))
+            .route("/subscriptions", web::get().to(subscriptions::list))
+            .route("/subscriptions", web::post().to(subscriptions::subscribe))
+            .route(
+                "/subscriptions/{sid}/keys",
+                web::post().to(subscriptions::keys),
+            )
+            .route(
+                "/subscriptions/{sid}/regenerate",
+                web::post().to(subscriptions::regenerate),
+            )
+            .route(
+                "/subscriptions/{sid}/cancel",
+                web::post().to(subscriptions::cancel),
+            )
+            .route(
+                "/subscriptions/{sid}",
+                web::patch().to(subscriptions::rename),
+            )
+            .route("/relay", web::post().to(relay::send))
+            .default_service(web::to(nothing)),
+    );
+}
+
+async fn nothing(http: HttpRequest) -> HttpResponse {
+    fail(&http, &Error::not_found("Path"))
+}
+
+/// The service that a portal belongs to.
+#[derive(Clone, Debug, sqlx::FromRow)]
+struct Portal {
+    id: Uuid,
+    subscription_id: String,
+    resource_group: String,
+    name: String,
+    publisher_name: String,
+    publisher_email: String,
+    gateway_url: Option<String>,
+}
+
+impl Portal {
+    async fn of(state: &State, http: &HttpRequest) -> Result<Self> {
+        let name = http.match_info().get("service").unwrap_or_default();
+        sqlx::query_as(
+            "SELECT id, subscription_id, resource_group, name, publisher_name, publisher_email, gateway_url \
+             FROM services WHERE lower(name) = lower($1) AND deleted_at IS NULL",
+        )
+        .bind(name)
+        .fetch_optional(&state.engine.pool)
+        .await?
+        .ok_or_else(|| Error::not_found("Service"))
+    }
+
+    /// Sends the engine a request about something of this service, with the service's own authority:
+    /// callers have checked what the developer may do.
+    async fn ask(
+        &self,
+        state: &State,
+        http: &HttpRequest,
+        method: Method,
+        below: &str,
+        body: Option<Value>,
+    ) -> Result<Reply> {
+        let path = format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/{}/service/{}{below}",
+            self.subscription_id,
+            self.resource_group,
+            arm_id::PROVIDER,
+            self.name
+        );
+        let request = Request {
+            method,
+            path: ResourcePath::parse(&path).map_err(|_| Error::not_found("Resource"))?,
+            query: Query(vec![("api-version".into(), API_VERSION.into())]),
+            if_match: match method {
+                Method::Patch => IfMatch::parse(Some("*")),
+                _ => IfMatch::parse(None),
+            },
+            body: body.map_or_else(web::Bytes::new, |body| body.to_string().into()),
+            caller: Caller::Integration { service: self.id },
+            base_url: base_url(http),
+            api_version: API_VERSION.to_owned(),
+            origin: Origin {
+                address: http
+                    .peer_addr()
+                    .map(|peer| peer.ip().to_string())
+                    .unwrap_or_default(),
+                request_id: crate::request_id::of(http),
+            },
+        };
+        state.engine.handle(&request).await
+    }
+}
+
+/// Answers a request of a portal: the service, then what `work` makes of it.
+async fn answered(
+    state: &State,
+    http: &HttpRequest,
+    work: impl AsyncFnOnce(Portal) -> Result<HttpResponse>,
+) -> HttpResponse {
+    let outcome = async {
+        // Reads need no guard of their own; whatever changes something does, signed in or not.
+        if http.method() != actix_web::http::Method::GET {
+            portal::own_origin(http, &state.engine.settings().developer_portal_url)?;
+        }
+        work(Portal::of(state, http).await?).await
+    };
+    outcome.await.unwrap_or_else(|error| fail(http, &error))
+}
+
+/// As [`answered`], for who is signed in.
+async fn answered_to_developer(
+    state: &State,
+    http: &HttpRequest,
+    work: impl AsyncFnOnce(Portal, Developer) -> Result<HttpResponse>,
+) -> HttpResponse {
+    answered(state, http, async |portal| {
+        let developer = Developer::of(state, http, &portal)
+            .await?
+            .ok_or_else(|| Error::Unauthenticated("Sign in first.".into()))?;
+        work(portal, developer).await
+    })
+    .await
+}
+
+/// A reply that no cache keeps.
+fn fresh(body: &Value) -> HttpResponse {
+    HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "no-store"))
+        .json(body)
+}
+
+/// What the engine refused, as the portal's own error; success goes on.
+fn accepted(reply: Reply) -> Result<Value> {
+    match reply.status {
+        200..=299 => Ok(reply.body.unwrap_or_else(|| json!({}))),
+        status => Err(Error::internal(format!(
+            "the engine answered {status} to a portal's request"
+        ))),
+    }
+}
