@@ -80,7 +80,7 @@ fn all_headers(headers: &HeaderMap) -> Vec<(String, Vec<String>)> {
 }
 
 /// Name of a scope in `LastError.Scope`.
-fn scope_name(scope: Scope) -> &'static str {
+pub(crate) fn scope_name(scope: Scope) -> &'static str {
     match scope {
         Scope::Global => "global",
         Scope::Product => "product",

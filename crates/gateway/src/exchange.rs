@@ -23,7 +23,7 @@ use crate::fault::Fault;
 use crate::listen::Inner;
 use crate::policies::cors::CorsAnswer;
 use crate::policies::rate_limit::RateKey;
-use crate::telemetry::CacheOutcome;
+use crate::telemetry::{CacheOutcome, StepTrace};
 use crate::upstream::Proxy;
 
 /// How the pipeline goes on after a step.
@@ -106,6 +106,14 @@ pub(crate) struct CachePlan {
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }
 
+/// The backend of a call that is only tried.
+#[derive(Debug)]
+pub(crate) struct Rehearsal {
+    pub(crate) answer: http::Response<Bytes>,
+    /// The request that the backend would have got, the last one if there were several.
+    pub(crate) sent: Option<http::Request<Bytes>>,
+}
+
 /// One call.
 pub(crate) struct Exchange {
     pub(crate) gateway: Arc<Inner>,
@@ -156,6 +164,10 @@ pub(crate) struct Exchange {
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
     /// Upgrade of the backend's connection.
     pub(crate) upgraded: Option<hyper::upgrade::OnUpgrade>,
+    /// Present when no call may leave the process.
+    pub(crate) rehearsal: Option<Rehearsal>,
+    /// What each step did, if somebody wants to know.
+    pub(crate) trace: Option<Vec<StepTrace>>,
 }
 
 /// A limit whose increment is decided when the response is there.

@@ -15,6 +15,7 @@
 
 mod body;
 mod cache;
+mod certificates;
 mod circuit;
 mod clock;
 mod context;
@@ -26,6 +27,7 @@ mod options;
 mod pipeline;
 mod policies;
 mod rate;
+mod rehearsal;
 mod telemetry;
 mod upstream;
 mod uri;
@@ -35,4 +37,7 @@ pub use counter::{CounterDelta, CounterKey, CounterTotal, Counters};
 pub use fault::Fault;
 pub use listen::{Gateway, ServeError};
 pub use options::{Identity, Limits, Options, Timeouts};
-pub use telemetry::{CacheOutcome, Metric, NoTelemetry, Record, Telemetry, TraceEntry};
+pub use rehearsal::{RehearsalError, Rehearsed};
+pub use telemetry::{
+    CacheOutcome, CallTrace, Metric, NoTelemetry, Record, StepTrace, Telemetry, TraceEntry,
+};

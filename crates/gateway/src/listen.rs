@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 
 use arc_swap::ArcSwap;
+use bytes::Bytes;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -19,6 +20,7 @@ use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 
 use crate::cache::Cache;
+use crate::certificates;
 use crate::circuit::Circuits;
 use crate::options::Options;
 use crate::pipeline;
@@ -27,6 +29,8 @@ use crate::policies::rate_limit::RateKey;
 use crate::policies::validate_content::Schemas;
 use crate::policies::validate_jwt::Issuers;
 use crate::rate::Rates;
+use crate::rehearsal::{self, RehearsalError, Rehearsed};
+use crate::telemetry::NoTelemetry;
 use crate::upstream::Upstreams;
 
 /// Why a gateway cannot be made or does not accept connections.
@@ -74,8 +78,12 @@ impl Gateway {
     /// # Errors
     /// When the trust anchors cannot be used.
     pub fn new(options: Options) -> Result<Self, ServeError> {
-        let upstreams =
-            Upstreams::new(&options).map_err(|error| ServeError::Setup(error.to_string()))?;
+        Self::make(options, false)
+    }
+
+    fn make(options: Options, is_offline: bool) -> Result<Self, ServeError> {
+        let upstreams = Upstreams::new(&options, is_offline)
+            .map_err(|error| ServeError::Setup(error.to_string()))?;
         Ok(Self {
             inner: Arc::new(Inner {
                 upstreams,
@@ -107,6 +115,36 @@ impl Gateway {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.inner.snapshot.load().revision()
+    }
+
+    /// Tries a call against a configuration that need not be published: a draft. No request leaves the process, `answer` stands for
+    /// the backend's; limits and quotas count apart from those of live calls, beginning with nothing.
+    ///
+    /// # Errors
+    /// When no service of the configuration has the request's host, or the trust anchors cannot be used.
+    pub async fn rehearse(
+        &self,
+        draft: &Snapshot,
+        request: http::Request<Bytes>,
+        answer: http::Response<Bytes>,
+    ) -> Result<Rehearsed, RehearsalError> {
+        let options = Options {
+            counters: Arc::default(),
+            telemetry: Arc::new(NoTelemetry),
+            ..self.inner.options.clone()
+        };
+        let apart =
+            Self::make(options, true).map_err(|error| RehearsalError::Setup(error.to_string()))?;
+        rehearsal::run(apart.inner, draft, request, answer).await
+    }
+
+    /// TLS for [`Gateway::serve`] with the certificates of the services' hosts, chosen by the name that the client asks for (SNI), also
+    /// when they change later. `otherwise`, chain and key in PEM, is for all other names.
+    ///
+    /// # Errors
+    /// When `otherwise` cannot be used.
+    pub fn tls(&self, otherwise: Option<(&str, &str)>) -> Result<Arc<ServerConfig>, ServeError> {
+        certificates::server(Arc::clone(&self.inner), otherwise).map_err(ServeError::Setup)
     }
 
     /// Accepts connections until `shutdown` is ready, then ends idle ones and waits for calls in progress, as long as

@@ -7,11 +7,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 use policy::Section;
 use snapshot::entity::{Api, ApiType, Protocol, VersionScheme};
-use snapshot::{Access, ApiState, Denied, OperationState, Snapshot};
+use snapshot::{Access, ApiState, Denied, OperationState};
 use uuid::Uuid;
 
 use crate::body::{Body, Payload};
@@ -19,12 +20,16 @@ use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Respo
 use crate::fault::{Fault, error_body};
 use crate::listen::Inner;
 use crate::policies;
-use crate::telemetry::{CacheOutcome, Record};
+use crate::telemetry::{CacheOutcome, CallTrace, Record};
 use crate::uri;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 pub(crate) const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 pub(crate) const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Asks for a trace, and says where it is.
+const TRACE: HeaderName = HeaderName::from_static("ocp-apim-trace");
+const TRACE_LOCATION: HeaderName = HeaderName::from_static("ocp-apim-trace-location");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A path that load balancers ask, as the published gateway has it.
@@ -80,15 +85,34 @@ pub(crate) async fn handle(
         return plain(StatusCode::NOT_FOUND, "Resource not found");
     };
     let service = Arc::clone(service);
-    let mut x = exchange(
-        &inner, &snapshot, service, service_id, request, peer, tls, authority,
-    );
+    let mut request = request;
+    let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let (parts, incoming) = request.into_parts();
+    let arrival = Arrival {
+        parts,
+        body: if http_body::Body::is_end_stream(&incoming) {
+            Payload::Empty
+        } else {
+            Payload::Stream(incoming)
+        },
+        upgrade,
+        peer,
+        tls,
+        authority,
+    };
+    let revision = snapshot.revision();
     drop(snapshot);
-    if let Err(fault) = process(&mut x).await {
-        on_error(&mut x, fault).await;
-    }
-    settle_after(&mut x).await;
+    let mut x = exchange(&inner, revision, service, service_id, arrival);
+    live(&mut x).await;
     finish(x, call)
+}
+
+/// Everything between the head of the request and the head of the response.
+pub(crate) async fn live(x: &mut Exchange) {
+    if let Err(fault) = process(x).await {
+        on_error(x, fault).await;
+    }
+    settle_after(x).await;
 }
 
 /// Refuses heads that other servers may read in another way, or that are too large.
@@ -190,23 +214,32 @@ fn client_ip(headers: &HeaderMap, peer: SocketAddr, trusted_proxies: usize) -> I
         .unwrap_or(peer)
 }
 
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the only place that puts a call together"
-)]
-fn exchange(
+/// A request that a service is responsible for.
+pub(crate) struct Arrival {
+    pub(crate) parts: http::request::Parts,
+    pub(crate) body: Payload,
+    pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
+    pub(crate) authority: String,
+}
+
+pub(crate) fn exchange(
     inner: &Arc<Inner>,
-    snapshot: &Snapshot,
+    revision: u64,
     service: Arc<snapshot::ServiceState>,
     service_id: Uuid,
-    mut request: http::Request<Incoming>,
-    peer: SocketAddr,
-    tls: bool,
-    authority: String,
+    arrival: Arrival,
 ) -> Exchange {
     let options = &inner.options;
-    let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
-    let (parts, incoming) = request.into_parts();
+    let Arrival {
+        parts,
+        body,
+        upgrade,
+        peer,
+        tls,
+        authority,
+    } = arrival;
     let mut headers = parts.headers;
     let forwarded_https = options.trusted_proxies > 0
         && headers
@@ -227,16 +260,11 @@ fn exchange(
     let random = (u128::from(options.random.bits()) << 64) | u128::from(options.random.bits());
     let path = uri::without_dot_segments(parts.uri.path()).into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let body = if http_body::Body::is_end_stream(&incoming) {
-        Payload::Empty
-    } else {
-        Payload::Stream(incoming)
-    };
     Exchange {
         gateway: Arc::clone(inner),
         service,
         service_id,
-        revision: snapshot.revision(),
+        revision,
         api: None,
         api_state: None,
         operation: None,
@@ -286,6 +314,8 @@ fn exchange(
         proxy: None,
         upgrade,
         upgraded: None,
+        rehearsal: None,
+        trace: None,
     }
 }
 
@@ -447,6 +477,19 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
     });
     match x.service.access(&api, digest.as_ref()) {
         Ok(access) => {
+            let traced = x
+                .request
+                .headers
+                .remove(&TRACE)
+                .is_some_and(|value| value == "true");
+            if traced
+                && access
+                    .subscription
+                    .as_ref()
+                    .is_some_and(|known| known.allow_tracing)
+            {
+                x.trace = Some(Vec::new());
+            }
             x.access = access;
             Ok(())
         }
@@ -620,6 +663,24 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Tells the client which call this was, and where its trace is if it asked for one.
+fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
+    if !headers.contains_key(&REQUEST_ID)
+        && let Ok(id) = HeaderValue::try_from(x.request_id.to_string())
+    {
+        headers.insert(REQUEST_ID, id);
+    }
+    let Some(steps) = x.trace.take() else { return };
+    let location = x.gateway.options.telemetry.traced(CallTrace {
+        service_id: x.service_id,
+        request_id: x.request_id,
+        steps,
+    });
+    if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
+        headers.insert(TRACE_LOCATION, location);
+    }
+}
+
 fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
     let switching = x.response.status == StatusCode::SWITCHING_PROTOCOLS && x.upgraded.is_some();
     let mut response = std::mem::take(&mut x.response);
@@ -631,6 +692,7 @@ fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
     for (name, value) in x.limit_headers.drain(..) {
         response.headers.insert(name, value);
     }
+    tell_identity(&mut x, &mut response.headers);
     let body = response.body.take();
     let response_bytes = Arc::new(AtomicU64::new(0));
     let status = response.status;
@@ -654,6 +716,26 @@ fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
     let counter = Arc::clone(&response_bytes);
     let finish = Box::new(move || over(x, status, response_bytes.load(Ordering::Relaxed), call));
     built.map(|body| body.counted(counter).finally(finish))
+}
+
+/// The response of a call that was only tried.
+pub(crate) fn rehearsed_response(mut x: Exchange) -> http::Response<Bytes> {
+    let mut response = std::mem::take(&mut x.response);
+    strip_hop_by_hop(&mut response.headers);
+    if let Some(cors) = &x.cors {
+        cors.write(&mut response.headers);
+    }
+    for (name, value) in x.limit_headers.drain(..) {
+        response.headers.insert(name, value);
+    }
+    let body = match response.body {
+        Payload::Bytes(bytes) => bytes,
+        Payload::Empty | Payload::Stream(_) => Bytes::new(),
+    };
+    let mut built = http::Response::new(body);
+    *built.status_mut() = response.status;
+    *built.headers_mut() = response.headers;
+    built
 }
 
 /// Joins the two connections of a WebSocket when both have switched.

@@ -94,6 +94,48 @@ pub struct TraceEntry {
     pub metadata: Vec<(String, String)>,
 }
 
+/// What one policy did.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct StepTrace {
+    /// Section: `inbound`, `backend`, `outbound` or `on-error`.
+    pub section: &'static str,
+    /// Scope of the document: `global`, `product`, `api` or `operation`.
+    pub scope: &'static str,
+    /// Line in the document.
+    pub line: u32,
+    /// Element of the policy.
+    pub policy: &'static str,
+    /// Its `id` attribute.
+    pub policy_id: Option<String>,
+    /// Milliseconds it took.
+    pub took_ms: u64,
+    /// `LastError.Reason` and `LastError.Message`, if it failed.
+    pub error: Option<(&'static str, String)>,
+    /// Whether it ended the call.
+    pub responded: bool,
+    /// Method and URL for the backend after it.
+    pub request: String,
+    /// Headers for the backend after it.
+    pub request_headers: Vec<(String, String)>,
+    /// Status of the response after it, if there is one.
+    pub status: Option<u16>,
+    /// Headers of the response after it.
+    pub response_headers: Vec<(String, String)>,
+    /// Variables after it, as text.
+    pub variables: Vec<(String, String)>,
+}
+
+/// What all policies of a call did. Values of secret named values and `Authorization` are hidden.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct CallTrace {
+    /// Service.
+    pub service_id: Uuid,
+    /// Id of the call.
+    pub request_id: Uuid,
+    /// Steps in the order of their ends: those inside another come before it.
+    pub steps: Vec<StepTrace>,
+}
+
 /// Takes what the gateway tells. Implementations must not block: a full queue drops, and counts what it drops.
 pub trait Telemetry: Send + Sync {
     /// A call is over.
@@ -102,6 +144,13 @@ pub trait Telemetry: Send + Sync {
     /// A policy emitted a metric.
     fn metric(&self, metric: Metric) {
         drop(metric);
+    }
+
+    /// A caller with a subscription that may trace asked for it by `Ocp-Apim-Trace: true`. The address where the trace can be read
+    /// goes back to the caller as `Ocp-Apim-Trace-Location`.
+    fn traced(&self, trace: CallTrace) -> Option<String> {
+        drop(trace);
+        None
     }
 
     /// A policy wrote to the trace.

@@ -86,12 +86,14 @@ pub(crate) struct Upstreams {
     roots: Option<Arc<RootCertStore>>,
     connect: std::time::Duration,
     idle: std::time::Duration,
+    is_offline: bool,
     default: Pool,
     others: Mutex<HashMap<Route, Pool>>,
 }
 
 impl Upstreams {
-    pub(crate) fn new(options: &Options) -> Result<Self, Unreachable> {
+    /// `is_offline` lets no request out.
+    pub(crate) fn new(options: &Options, is_offline: bool) -> Result<Self, Unreachable> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let roots = options.roots.clone().map(Arc::new);
         let (connect, idle) = (options.timeouts.connect, options.timeouts.idle);
@@ -101,6 +103,7 @@ impl Upstreams {
             roots,
             connect,
             idle,
+            is_offline,
             default,
             others: Mutex::default(),
         })
@@ -112,6 +115,10 @@ impl Upstreams {
         route: &Route,
         request: Request<Body>,
     ) -> Result<Response<Incoming>, SendError> {
+        if self.is_offline {
+            let message = format!("A rehearsal sends no request to '{}'.", request.uri());
+            return Err(Unreachable(message).into());
+        }
         let pool = if *route == Route::default() {
             self.default.clone()
         } else {

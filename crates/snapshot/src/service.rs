@@ -315,6 +315,11 @@ impl ServiceState {
         self.certificates.by_key(name)
     }
 
+    /// All certificates, in no order.
+    pub fn certificates(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        self.certificates.values()
+    }
+
     /// A certificate by thumbprint.
     #[must_use]
     pub fn certificate_by_thumbprint(&self, thumbprint: &str) -> Option<&Arc<Certificate>> {

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use hyper::body::Incoming;
 use policy::elements::forward_request::ForwardRequest;
@@ -15,7 +16,9 @@ use crate::circuit::{Outcome, Trial};
 use crate::context::base_parts;
 use crate::exchange::{Exchange, Flow, Response};
 use crate::fault::Fault;
-use crate::pipeline::{FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, strip_hop_by_hop};
+use crate::pipeline::{
+    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REQUEST_ID, strip_hop_by_hop,
+};
 use crate::upstream::{Http2, Route, SendError, identity};
 use crate::uri;
 
@@ -43,6 +46,9 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
     };
     let trial = enter_backend(x, &mut route)?;
     let mut target = target(x)?;
+    if x.rehearsal.is_some() {
+        return rehearse(x, policy, &target);
+    }
     let websocket = takes_websocket(x);
     if websocket {
         route.http2 = Http2::Never;
@@ -137,6 +143,28 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
         "BackendConnectionFailure",
         "The backend redirects without end.",
     ))
+}
+
+/// Takes the answer that stands for the backend's.
+fn rehearse(x: &mut Exchange, policy: &ForwardRequest, target: &str) -> Result<Flow, Fault> {
+    let body = match &x.request.body {
+        Payload::Bytes(bytes) => bytes.clone(),
+        Payload::Empty | Payload::Stream(_) => Bytes::new(),
+    };
+    let method = x.request.method.clone();
+    let sent = request(x, policy, &method, target, false, Body::empty())?.map(|_| body);
+    let Some(rehearsal) = &mut x.rehearsal else {
+        return Ok(Flow::Next);
+    };
+    rehearsal.sent = Some(sent);
+    let (parts, body) = rehearsal.answer.clone().into_parts();
+    x.respond(Response {
+        status: parts.status,
+        reason: None,
+        headers: parts.headers,
+        body: Payload::Bytes(body),
+    });
+    Ok(Flow::Next)
 }
 
 /// Chooses among the backend's pool and takes over what the backend resource says.
@@ -332,6 +360,11 @@ fn request(
         headers.remove(header::CONTENT_LENGTH);
     }
     forwarded(x, &mut headers);
+    if !headers.contains_key(&REQUEST_ID)
+        && let Ok(id) = HeaderValue::try_from(x.request_id.to_string())
+    {
+        headers.insert(REQUEST_ID, id);
+    }
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

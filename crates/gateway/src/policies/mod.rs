@@ -46,7 +46,15 @@ pub(crate) fn run<'a>(
 ) -> BoxFuture<'a, Result<Flow, Fault>> {
     Box::pin(async move {
         for step in steps {
-            match apply(x, step).await {
+            let began_ms = x
+                .trace
+                .as_ref()
+                .map(|_| x.gateway.options.clock.monotonic_ms());
+            let outcome = apply(x, step).await;
+            if let Some(began_ms) = began_ms {
+                trace::note(x, step, began_ms, &outcome);
+            }
+            match outcome {
                 Ok(Flow::Next) => {}
                 Ok(Flow::Respond) => return Ok(Flow::Respond),
                 Err(fault) => {

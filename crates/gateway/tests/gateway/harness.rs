@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
 use chrono::{DateTime, Utc};
-use gateway::{Clock, Gateway, Metric, Options, Random, Record, Telemetry, TraceEntry};
+use gateway::{CallTrace, Clock, Gateway, Metric, Options, Random, Record, Telemetry, TraceEntry};
 use http::{HeaderMap, Method, Request, Response};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
@@ -66,6 +66,7 @@ pub struct Told {
     records: Mutex<Vec<Record>>,
     pub metrics: Mutex<Vec<Metric>>,
     pub traces: Mutex<Vec<TraceEntry>>,
+    pub calls: Mutex<Vec<CallTrace>>,
     changed: Notify,
 }
 
@@ -91,6 +92,12 @@ impl Telemetry for Told {
 
     fn metric(&self, metric: Metric) {
         self.metrics.lock().unwrap().push(metric);
+    }
+
+    fn traced(&self, trace: CallTrace) -> Option<String> {
+        let location = format!("https://traces.example/{}", trace.request_id);
+        self.calls.lock().unwrap().push(trace);
+        Some(location)
     }
 
     fn trace(&self, entry: TraceEntry) {

@@ -7,4 +7,5 @@ mod journey;
 mod limits;
 mod policies;
 mod proxying;
+mod rehearsal;
 mod routing;

@@ -444,6 +444,8 @@ async fn a_call_in_progress_is_finished_when_the_gateway_stops() {
 struct Authority {
     roots: RootCertStore,
     server: Arc<ServerConfig>,
+    chain_pem: String,
+    key_pem: String,
 }
 
 fn authority(names: &[&str]) -> Authority {
@@ -464,7 +466,105 @@ fn authority(names: &[&str]) -> Authority {
     Authority {
         roots,
         server: Arc::new(server),
+        chain_pem: made.cert.pem(),
+        key_pem: made.signing_key.serialize_pem(),
     }
+}
+
+#[tokio::test]
+async fn each_host_shows_its_own_certificate_also_when_it_is_replaced() {
+    let world = World::empty().await;
+    let (first, second, other) = (
+        authority(&[HOST]),
+        authority(&[HOST]),
+        authority(&["fallback.example"]),
+    );
+    let certificate = |authority: &Authority| snapshot::entity::Certificate {
+        id: uuid::Uuid::from_u128(80),
+        service_id: SERVICE,
+        name: "gateway".to_owned(),
+        chain_pem: authority.chain_pem.clone(),
+        key_pem: Some(authority.key_pem.clone()),
+        ..snapshot::entity::Certificate::default()
+    };
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let tls = world
+        .gateway
+        .tls(Some((&other.chain_pem, &other.key_pem)))
+        .unwrap();
+    let gateway = world.gateway.clone();
+    tokio::spawn(async move {
+        gateway
+            .serve(listener, Some(tls), std::future::pending())
+            .await
+    });
+    let trusts = async |authority: &Authority, name: &'static str| {
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_root_certificates(authority.roots.clone())
+            .with_no_client_auth();
+        let stream = TcpStream::connect(address).await.unwrap();
+        let connector = tokio_rustls::TlsConnector::from(Arc::new(config));
+        connector
+            .connect(name.try_into().unwrap(), stream)
+            .await
+            .is_ok()
+    };
+    assert!(trusts(&other, "fallback.example").await);
+    assert!(!trusts(&first, HOST).await);
+    world.put([certificate(&first).into()]);
+    assert!(trusts(&first, HOST).await);
+    assert!(trusts(&other, "fallback.example").await);
+    world.put([certificate(&second).into()]);
+    assert!(trusts(&second, HOST).await && !trusts(&first, HOST).await);
+}
+
+#[tokio::test]
+async fn arbitrary_bytes_are_answered_or_refused_and_never_stop_the_gateway() {
+    let backend = Backend::echo().await;
+    let world = World::open(&backend).await;
+    // A fixed generator: the test is the same each time.
+    let mut state = 0x2545_f491_4f6c_dd1d_u64;
+    let mut random = move || {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state
+    };
+    let good = format!(
+        "POST /echo/a?b=c HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\nConnection: close, x\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+    );
+    for _ in 0..300 {
+        let mut bytes = good.clone().into_bytes();
+        for _ in 0..=random() % 8 {
+            let at = usize::try_from(random() % bytes.len() as u64).unwrap();
+            match random() % 3 {
+                0 => bytes[at] = u8::try_from(random() % 256).unwrap(),
+                1 => bytes.insert(at, u8::try_from(random() % 256).unwrap()),
+                _ => {
+                    bytes.remove(at);
+                }
+            }
+        }
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.write_all(&bytes).await.unwrap();
+        // The gateway may wait for more; end of input lets it answer or hang up.
+        stream.shutdown().await.unwrap();
+        let mut answer = Vec::new();
+        tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut answer))
+            .await
+            .unwrap()
+            .ok();
+        assert!(
+            answer.is_empty() || answer.starts_with(b"HTTP/1."),
+            "{}",
+            String::from_utf8_lossy(&answer)
+        );
+    }
+    assert_eq!(world.get("/echo/a").send().await.status, 200);
 }
 
 #[tokio::test]
