@@ -24,8 +24,9 @@ USER portico
 WORKDIR /var/lib/portico
 ENV PORTICO_DATA_DIR=/var/lib/portico/data \
     PORTICO_LISTEN=0.0.0.0:8080 \
-    PORTICO_GATEWAY_LISTEN=0.0.0.0:8081
-EXPOSE 8080 8081
+    PORTICO_GATEWAY_LISTEN=0.0.0.0:8081 \
+    PORTICO_PORTAL_LISTEN=0.0.0.0:8082
+EXPOSE 8080 8081 8082
 HEALTHCHECK --interval=5s --timeout=3s --start-period=30s CMD ["portico-healthy", "8080", "/readyz"]
 ENTRYPOINT ["portico-entrypoint"]
 CMD ["serve"]

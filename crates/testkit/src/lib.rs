@@ -81,6 +81,7 @@ impl Portico {
             .env("PORTICO_LISTEN", "127.0.0.1:0")
             .env("PORTICO_TLS_LISTEN", "127.0.0.1:0")
             .env("PORTICO_GATEWAY_LISTEN", "0.0.0.0:0")
+            .env("PORTICO_PORTAL_LISTEN", "127.0.0.1:0")
             .env("PORTICO_ADMIN_EMAIL", ADMINISTRATOR)
             .env("PORTICO_ADMIN_PASSWORD", PASSWORD)
             .env("PORTICO_DATABASE_CONNECTIONS", "8")
