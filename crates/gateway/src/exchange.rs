@@ -21,6 +21,7 @@ use crate::context::View;
 use crate::counter::{CounterKey, Period};
 use crate::fault::Fault;
 use crate::listen::Inner;
+use crate::pipeline::Call;
 use crate::policies::cors::CorsAnswer;
 use crate::policies::rate_limit::RateKey;
 use crate::telemetry::{CacheOutcome, StepTrace};
@@ -147,6 +148,10 @@ pub(crate) struct Exchange {
     pub(crate) client_ip: IpAddr,
     pub(crate) peer_ip: IpAddr,
     pub(crate) request_bytes: Arc<AtomicU64>,
+    pub(crate) response_bytes: Arc<AtomicU64>,
+    /// Status that the client got.
+    pub(crate) told_status: Option<StatusCode>,
+    pub(crate) call: Option<Call>,
     pub(crate) cache: CacheOutcome,
     pub(crate) cache_plan: Option<CachePlan>,
     pub(crate) cors: Option<CorsAnswer>,

@@ -36,7 +36,7 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const STATUS_PATH: &str = "/status-0123456789abcdef";
 
 /// Counts a call while it lives.
-struct Call(Arc<Inner>);
+pub(crate) struct Call(Arc<Inner>);
 
 impl Drop for Call {
     fn drop(&mut self) {
@@ -103,8 +103,9 @@ pub(crate) async fn handle(
     let revision = snapshot.revision();
     drop(snapshot);
     let mut x = exchange(&inner, revision, service, service_id, arrival);
+    x.call = Some(call);
     live(&mut x).await;
-    finish(x, call)
+    finish(x)
 }
 
 /// Everything between the head of the request and the head of the response.
@@ -303,6 +304,9 @@ pub(crate) fn exchange(
         client_ip,
         peer_ip: peer.ip().to_canonical(),
         request_bytes: Arc::new(AtomicU64::new(0)),
+        response_bytes: Arc::new(AtomicU64::new(0)),
+        told_status: None,
+        call: None,
         cache: CacheOutcome::None,
         cache_plan: None,
         cors: None,
@@ -681,7 +685,7 @@ fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
     }
 }
 
-fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
+fn finish(mut x: Exchange) -> http::Response<Body> {
     let switching = x.response.status == StatusCode::SWITCHING_PROTOCOLS && x.upgraded.is_some();
     let mut response = std::mem::take(&mut x.response);
     let websocket = response.headers.get(header::UPGRADE).cloned();
@@ -694,8 +698,9 @@ fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
     }
     tell_identity(&mut x, &mut response.headers);
     let body = response.body.take();
-    let response_bytes = Arc::new(AtomicU64::new(0));
+    let response_bytes = Arc::clone(&x.response_bytes);
     let status = response.status;
+    x.told_status = Some(status);
     if switching {
         response
             .headers
@@ -703,7 +708,7 @@ fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
         if let Some(websocket) = websocket {
             response.headers.insert(header::UPGRADE, websocket);
         }
-        join_upgrades(&mut x, Arc::clone(&response_bytes));
+        join_upgrades(&mut x);
     }
     let mut built = http::Response::new(body);
     *built.status_mut() = status;
@@ -713,9 +718,10 @@ fn finish(mut x: Exchange, call: Call) -> http::Response<Body> {
     {
         built.extensions_mut().insert(reason);
     }
-    let counter = Arc::clone(&response_bytes);
-    let finish = Box::new(move || over(x, status, response_bytes.load(Ordering::Relaxed), call));
-    built.map(|body| body.counted(counter).finally(finish))
+    built.map(|body| {
+        body.counted(response_bytes)
+            .finally(Box::new(move || drop(x)))
+    })
 }
 
 /// The response of a call that was only tried.
@@ -739,11 +745,12 @@ pub(crate) fn rehearsed_response(mut x: Exchange) -> http::Response<Bytes> {
 }
 
 /// Joins the two connections of a WebSocket when both have switched.
-fn join_upgrades(x: &mut Exchange, response_bytes: Arc<AtomicU64>) {
+fn join_upgrades(x: &mut Exchange) {
     let (Some(client), Some(backend)) = (x.upgrade.take(), x.upgraded.take()) else {
         return;
     };
     let request_bytes = Arc::clone(&x.request_bytes);
+    let response_bytes = Arc::clone(&x.response_bytes);
     let request_id = x.request_id;
     tokio::spawn(async move {
         let joined = async {
@@ -764,45 +771,49 @@ fn join_upgrades(x: &mut Exchange, response_bytes: Arc<AtomicU64>) {
     });
 }
 
-/// The last byte is gone, or the client is.
-fn over(x: Exchange, status: StatusCode, response_bytes: u64, call: Call) {
-    let options = &x.gateway.options;
-    let request_bytes = x.request_bytes.load(Ordering::Relaxed);
-    for owed in &x.owed {
-        options.counters.add(
-            &owed.key,
-            owed.period,
-            owed.calls,
-            request_bytes + response_bytes,
-        );
+impl Drop for Exchange {
+    /// The last byte is gone, or the client is: before the head of the response there is no status, and the record has the
+    /// customary 499.
+    fn drop(&mut self) {
+        let options = &self.gateway.options;
+        let request_bytes = self.request_bytes.load(Ordering::Relaxed);
+        let response_bytes = self.response_bytes.load(Ordering::Relaxed);
+        for owed in &self.owed {
+            let bytes = request_bytes + response_bytes;
+            options
+                .counters
+                .add(&owed.key, owed.period, owed.calls, bytes);
+        }
+        let total_ms = options.clock.monotonic_ms().saturating_sub(self.started_ms);
+        let error = match &self.last_error {
+            Some(error) => Some((error.fault.source.to_owned(), error.fault.reason.to_owned())),
+            None if self.told_status.is_none() => Some((
+                "forward-request".to_owned(),
+                "ClientConnectionFailure".to_owned(),
+            )),
+            None => None,
+        };
+        let subscription = self.access.subscription.as_ref();
+        options.telemetry.record(Record {
+            request_id: self.request_id,
+            service_id: self.service_id,
+            api_id: self.api.as_ref().map(|api| api.id),
+            operation_id: self.operation.as_ref().map(|state| state.operation.id),
+            product_id: self.access.product.as_ref().map(|product| product.id),
+            subscription_id: subscription.map(|subscription| subscription.id),
+            user_id: self.access.user.as_ref().map(|user| user.id),
+            method: std::mem::take(&mut self.original.method),
+            path: std::mem::take(&mut self.original.path),
+            status: self.told_status.map_or(499, |status| status.as_u16()),
+            cache: self.cache,
+            started_at: self.started_at,
+            total: Duration::from_millis(total_ms),
+            backend: Duration::from_millis(self.backend_ms),
+            request_bytes,
+            response_bytes,
+            client_ip: self.client_ip,
+            error,
+            revision: self.revision,
+        });
     }
-    let total_ms = options.clock.monotonic_ms().saturating_sub(x.started_ms);
-    options.telemetry.record(Record {
-        request_id: x.request_id,
-        service_id: x.service_id,
-        api_id: x.api.as_ref().map(|api| api.id),
-        operation_id: x.operation.as_ref().map(|state| state.operation.id),
-        product_id: x.access.product.as_ref().map(|product| product.id),
-        subscription_id: x
-            .access
-            .subscription
-            .as_ref()
-            .map(|subscription| subscription.id),
-        user_id: x.access.user.as_ref().map(|user| user.id),
-        method: x.original.method,
-        path: x.original.path,
-        status: status.as_u16(),
-        cache: x.cache,
-        started_at: x.started_at,
-        total: Duration::from_millis(total_ms),
-        backend: Duration::from_millis(x.backend_ms),
-        request_bytes,
-        response_bytes,
-        client_ip: x.client_ip,
-        error: x
-            .last_error
-            .map(|error| (error.fault.source.to_owned(), error.fault.reason.to_owned())),
-        revision: x.revision,
-    });
-    drop(call);
 }

@@ -408,3 +408,41 @@ async fn keys_of_an_issuer_are_fetched_once_and_again_for_an_unknown_key() {
     assert_eq!(call("second", "https://them").await, 200);
     assert_eq!(issuer.seen().len(), 4);
 }
+
+#[tokio::test]
+async fn a_certificates_key_verifies_its_own_algorithm_and_is_never_a_secret() {
+    let backend = Backend::echo().await;
+    let made = rcgen::generate_simple_self_signed(vec!["issuer.example".to_owned()]).unwrap();
+    let xml = r#"<validate-jwt header-name="Authorization"><issuer-signing-keys><key certificate-id="signer" /></issuer-signing-keys></validate-jwt>"#;
+    let world = World::with_policy(&backend, &inbound(xml)).await;
+    world.put([snapshot::entity::Certificate {
+        id: Uuid::from_u128(80),
+        service_id: SERVICE,
+        name: "signer".to_owned(),
+        chain_pem: made.cert.pem(),
+        ..snapshot::entity::Certificate::default()
+    }
+    .into()]);
+    let claims = json!({"exp": NOW + 60});
+    let call = async |algorithm: jsonwebtoken::Algorithm, key: &jsonwebtoken::EncodingKey| {
+        let token =
+            jsonwebtoken::encode(&jsonwebtoken::Header::new(algorithm), &claims, key).unwrap();
+        world
+            .get("/echo")
+            .header("authorization", &format!("Bearer {token}"))
+            .send()
+            .await
+            .status
+    };
+    // rcgen makes keys on P-256.
+    let own = jsonwebtoken::EncodingKey::from_ec_pem(made.signing_key.serialize_pem().as_bytes())
+        .unwrap();
+    assert_eq!(call(jsonwebtoken::Algorithm::ES256, &own).await, 200);
+    let public = jsonwebtoken::EncodingKey::from_secret(made.cert.pem().as_bytes());
+    assert_eq!(call(jsonwebtoken::Algorithm::HS256, &public).await, 401);
+    let stranger = rcgen::generate_simple_self_signed(vec!["issuer.example".to_owned()]).unwrap();
+    let stranger =
+        jsonwebtoken::EncodingKey::from_ec_pem(stranger.signing_key.serialize_pem().as_bytes())
+            .unwrap();
+    assert_eq!(call(jsonwebtoken::Algorithm::ES256, &stranger).await, 401);
+}

@@ -9,7 +9,8 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty, Full};
 use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use snapshot::entity::{Api, ApiType, PolicyScope, Protocol};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -273,6 +274,11 @@ async fn a_client_that_goes_away_ends_the_call_at_the_backend() {
     let mut rest = Vec::new();
     let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
     assert_eq!(ended.unwrap().unwrap(), 0);
+    let record = world.told.records(1).await.remove(0);
+    assert_eq!(
+        (record.status, record.error.unwrap().1.as_str()),
+        (499, "ClientConnectionFailure")
+    );
 }
 
 #[tokio::test]
@@ -642,6 +648,141 @@ async fn http_2_over_tls_comes_in_and_https_goes_out() {
     assert_eq!(response.version(), http::Version::HTTP_2);
     let body = response.into_body().collect().await.unwrap().to_bytes();
     assert_eq!(body, "HTTP/1.1 /a https");
+}
+
+#[tokio::test]
+async fn a_client_certificate_is_presented_to_the_backend() {
+    let (server, client) = (authority(&["localhost"]), authority(&["client.example"]));
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let verifier = rustls::server::WebPkiClientVerifier::builder_with_provider(
+        Arc::new(client.roots),
+        Arc::clone(&provider),
+    )
+    .build()
+    .unwrap();
+    let chain = CertificateDer::pem_slice_iter(server.chain_pem.as_bytes())
+        .collect::<Result<_, _>>()
+        .unwrap();
+    let key = PrivateKeyDer::from_pem_slice(server.key_pem.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_client_cert_verifier(verifier)
+        .with_single_cert(chain, key)
+        .unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
+    tokio::spawn(async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            let Ok(mut stream) = acceptor.accept(stream).await else {
+                continue;
+            };
+            let shown = stream.get_ref().1.peer_certificates().map_or(0, <[_]>::len);
+            let mut buffer = [0; 4096];
+            let read = stream.read(&mut buffer).await.unwrap();
+            assert!(read > 0);
+            let answer =
+                format!("HTTP/1.1 200 OK\r\nContent-Length: 1\r\nConnection: close\r\n\r\n{shown}");
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let roots = server.roots.clone();
+    let world = World::with(|options| Options {
+        roots: Some(roots),
+        ..options
+    })
+    .await;
+    let echo = Api {
+        subscription_required: false,
+        ..api(API, "echo", &format!("https://localhost:{port}"))
+    };
+    world.put([
+        echo.into(),
+        operation(100, API, "*", "/*").into(),
+        snapshot::entity::Certificate {
+            id: uuid::Uuid::from_u128(80),
+            service_id: SERVICE,
+            name: "mine".to_owned(),
+            thumbprint: "AB12".to_owned(),
+            chain_pem: client.chain_pem,
+            key_pem: Some(client.key_pem),
+        }
+        .into(),
+    ]);
+    assert_eq!(world.get("/echo").send().await.status, 500);
+    for which in ["thumbprint=\"ab12\"", "certificate-id=\"mine\""] {
+        world.policy(
+            PolicyScope::Api(API),
+            &format!("<policies><inbound><authentication-certificate {which} /></inbound><backend><forward-request /></backend></policies>"),
+        );
+        let answer = world.get("/echo").send().await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, "1"), "{which}");
+    }
+}
+
+#[tokio::test]
+async fn a_backends_certificate_is_checked_unless_its_resource_says_otherwise() {
+    let (known, stranger) = (authority(&["other.example"]), authority(&["localhost"]));
+    let serve = async |authority: &Authority| {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let acceptor = tokio_rustls::TlsAcceptor::from(Arc::clone(&authority.server));
+        tokio::spawn(async move {
+            loop {
+                let (stream, _) = listener.accept().await.unwrap();
+                let Ok(mut stream) = acceptor.accept(stream).await else {
+                    continue;
+                };
+                let mut buffer = [0; 4096];
+                stream.read(&mut buffer).await.unwrap();
+                stream
+                    .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
+                    .await
+                    .unwrap();
+            }
+        });
+        port
+    };
+    let (wrong_name, wrong_chain) = (serve(&known).await, serve(&stranger).await);
+    let roots = known.roots.clone();
+    let world = World::with(|options| Options {
+        roots: Some(roots),
+        ..options
+    })
+    .await;
+    let echo = Api {
+        subscription_required: false,
+        ..api(API, "echo", "http://127.0.0.1:1")
+    };
+    world.put([echo.into(), operation(100, API, "*", "/*").into()]);
+    world.policy(
+        PolicyScope::Api(API),
+        "<policies><inbound><set-backend-service backend-id=\"b\" /></inbound><backend><forward-request /></backend></policies>",
+    );
+    for (port, accept_any_chain, accept_any_name, status) in [
+        (wrong_name, false, false, 500),
+        (wrong_name, false, true, 204),
+        (wrong_chain, false, true, 500),
+        (wrong_chain, true, false, 204),
+    ] {
+        world.put([snapshot::entity::Backend {
+            id: uuid::Uuid::from_u128(70),
+            service_id: SERVICE,
+            name: "b".to_owned(),
+            url: format!("https://localhost:{port}"),
+            accept_any_chain,
+            accept_any_name,
+            ..snapshot::entity::Backend::default()
+        }
+        .into()]);
+        assert_eq!(
+            world.get("/echo").send().await.status,
+            status,
+            "{port} {accept_any_chain} {accept_any_name}"
+        );
+    }
 }
 
 #[tokio::test]
