@@ -47,7 +47,7 @@ struct Call {
 pub(super) async fn send(
     state: web::Data<State>,
     http: HttpRequest,
-    body: web::Bytes,
+    body: Bytes,
 ) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let call: Call = parsed(&body)?;
