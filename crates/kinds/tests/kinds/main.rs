@@ -4,6 +4,7 @@
 mod api;
 mod api_version_set;
 mod audit_entry;
+mod authorisation;
 mod conformance;
 mod email_template;
 mod group;
