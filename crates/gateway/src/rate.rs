@@ -1,8 +1,8 @@
 //! Rates: at most so many calls in any window of a length.
 //!
 //! The window slides, as published. Up to [`EXACT`] calls each call's time is kept. Above that, calls are counted in slices of a
-//! 64th of the window and a slice leaves as a whole, so that a limit is never exceeded in any window, and a call may be refused for
-//! at most a 64th of the window longer than the log would.
+//! 32nd of the window and a slice leaves as a whole, so that a limit is never exceeded in any window, and a call may be refused for
+//! at most a 32nd of the window longer than the log would.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, RandomState};
@@ -10,18 +10,20 @@ use std::sync::{Mutex, PoisonError};
 
 /// Up to this limit, times are kept exactly.
 const EXACT: u64 = 64;
-const SLICES: u64 = 64;
+const SLICES: u32 = 32;
 const SHARDS: usize = 64;
 /// A shard is cleaned of ended windows when it has grown by this many entries.
 const SWEEP: usize = 4096;
 
 #[derive(Debug, Default)]
 struct Window {
-    period_ms: u64,
+    period_ms: u32,
     /// Length of a slice; zero while times are kept exactly.
-    slice_ms: u64,
-    /// Beginning of a slice and its calls.
-    slices: VecDeque<(u64, u64)>,
+    slice_ms: u32,
+    /// When the last call was counted.
+    last_ms: u64,
+    /// Beginning of a slice, its low 32 bits, and its calls. Ten thousand active keys have a third of a million of these.
+    slices: VecDeque<(u32, u32)>,
     calls: u64,
 }
 
@@ -37,6 +39,8 @@ pub(crate) enum Verdict {
 impl Window {
     /// Begins anew when the policy has changed its period or the way of counting.
     fn adopt(&mut self, limit: u64, period_ms: u64) {
+        // Published periods have at most 300 s.
+        let period_ms = u32::try_from(period_ms).unwrap_or(u32::MAX / 2);
         let slice_ms = if limit > EXACT { period_ms / SLICES } else { 0 };
         if (self.period_ms, self.slice_ms) != (period_ms, slice_ms) {
             *self = Self {
@@ -47,24 +51,42 @@ impl Window {
         }
     }
 
-    fn end_of(&self, began: u64) -> u64 {
-        began + self.slice_ms + self.period_ms
+    /// How long a slice counts.
+    fn life_ms(&self) -> u32 {
+        self.period_ms + self.slice_ms
     }
 
     fn expire(&mut self, now_ms: u64) {
+        // After this nothing is left whose age does not fit into 32 bits.
+        if now_ms.saturating_sub(self.last_ms) >= u64::from(self.life_ms()) {
+            self.slices.clear();
+            self.calls = 0;
+            return;
+        }
         while let Some((began, calls)) = self.slices.front().copied()
-            && self.end_of(began) <= now_ms
+            && low(now_ms).wrapping_sub(began) >= self.life_ms()
         {
-            self.calls -= calls;
+            self.calls -= u64::from(calls);
             self.slices.pop_front();
         }
     }
 
     fn add(&mut self, now_ms: u64, count: u64) {
+        let mut left = count;
         self.calls += count;
-        match self.slices.back_mut() {
-            Some((began, calls)) if now_ms < *began + self.slice_ms.max(1) => *calls += count,
-            _ => self.slices.push_back((now_ms, count)),
+        self.last_ms = now_ms;
+        let now = low(now_ms);
+        if let Some((began, calls)) = self.slices.back_mut()
+            && now.wrapping_sub(*began) < self.slice_ms.max(1)
+        {
+            let fits = left.min(u64::from(u32::MAX - *calls));
+            *calls += fits as u32;
+            left -= fits;
+        }
+        while left > 0 {
+            let fits = left.min(u64::from(u32::MAX));
+            self.slices.push_back((now, fits as u32));
+            left -= fits;
         }
     }
 
@@ -72,13 +94,19 @@ impl Window {
     fn wait_ms(&self, now_ms: u64, limit: u64, count: u64) -> u64 {
         let mut calls = self.calls;
         for (began, leaving) in &self.slices {
-            calls -= leaving;
+            calls -= u64::from(*leaving);
             if calls + count <= limit {
-                return self.end_of(*began).saturating_sub(now_ms).max(1);
+                let age = low(now_ms).wrapping_sub(*began);
+                return u64::from(self.life_ms().saturating_sub(age)).max(1);
             }
         }
-        self.period_ms
+        u64::from(self.period_ms)
     }
+}
+
+/// The low 32 bits: differences of less than 49 days stay right.
+fn low(ms: u64) -> u32 {
+    (ms & u64::from(u32::MAX)) as u32
 }
 
 #[derive(Debug)]
@@ -197,6 +225,24 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_rests_for_months_begins_anew() {
+        let rates = Rates::default();
+        let months = 1 << 33;
+        assert_eq!(
+            rates.ask("a", 5, 1, 60_000, 1),
+            Verdict::Admitted { remaining: 0 }
+        );
+        assert_eq!(
+            rates.ask("a", months + 5, 1, 60_000, 1),
+            Verdict::Admitted { remaining: 0 }
+        );
+        assert_eq!(
+            rates.ask("a", months + 6, 1, 60_000, 1),
+            Verdict::Refused { wait_ms: 59_999 }
+        );
+    }
+
+    #[test]
     fn no_window_ever_holds_more_than_the_limit() {
         let rates = Rates::default();
         let (limit, period) = (1000, 10_000);
@@ -219,7 +265,7 @@ mod tests {
             })
             .max();
         assert_eq!(most, Some(1000));
-        // 40 s hold four windows; the slices cost at most a 64th of each.
-        assert!(admitted.len() >= 3900, "{}", admitted.len());
+        // 40 s hold four windows; the slices cost at most a 32nd of each.
+        assert!(admitted.len() >= 3850, "{}", admitted.len());
     }
 }

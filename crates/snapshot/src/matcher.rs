@@ -52,10 +52,16 @@ enum QueryValue {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Template {
     segments: Vec<Segment>,
+    tail: Tail,
+}
+
+/// What is left of a template when the trie has taken its segments.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Tail {
     /// Names of the path's parameters in order.
     names: Box<[Box<str>]>,
-    /// Whether the wildcard has a name, which then is the last of `names`.
-    names_rest: bool,
+    /// Segment where the rest of the path begins that the last of `names` stands for, if the wildcard has a name.
+    rest_at: Option<u32>,
     query: Box<[QueryPart]>,
 }
 
@@ -118,7 +124,7 @@ impl Template {
         };
         let mut segments = Vec::new();
         let mut names = Vec::new();
-        let mut names_rest = false;
+        let mut rest_at = None;
         let mut rest = path.strip_prefix('/').unwrap_or(path);
         while !rest.is_empty() {
             let (segment, left) = match outside_braces(rest, b'/') {
@@ -130,8 +136,9 @@ impl Template {
                 .strip_prefix("{*")
                 .and_then(|name| name.strip_suffix('}'));
             if rest.is_empty() && (segment == "*" || wildcard.is_some()) {
+                // A path of four billion segments does not fit into a template.
+                rest_at = wildcard.and(u32::try_from(segments.len()).ok());
                 segments.push(Segment::Wildcard);
-                names_rest = wildcard.is_some();
                 names.extend(wildcard.map(Box::from));
                 continue;
             }
@@ -164,25 +171,27 @@ impl Template {
             .collect();
         Self {
             segments,
-            names: names.into(),
-            names_rest,
-            query,
+            tail: Tail {
+                names: names.into(),
+                rest_at,
+                query,
+            },
         }
     }
 
     /// Names of all parameters.
     pub fn names(&self) -> impl Iterator<Item = &str> {
-        let query = self.query.iter().flat_map(|part| match &part.value {
+        let query = self.tail.query.iter().flat_map(|part| match &part.value {
             QueryValue::Literal(_) => &[][..],
             QueryValue::Parameter(name) => std::slice::from_ref(name),
             QueryValue::Mix(_, names) => names,
         });
-        self.names.iter().chain(query).map(|name| &**name)
+        self.tail.names.iter().chain(query).map(|name| &**name)
     }
 
     /// Literal query part that the leaf is filed under, if it has one.
     fn key(&self) -> Option<Box<str>> {
-        self.query.iter().find_map(|part| match &part.value {
+        self.tail.query.iter().find_map(|part| match &part.value {
             QueryValue::Literal(value) => Some(query_key(&part.name, value)),
             QueryValue::Parameter(_) | QueryValue::Mix(..) => None,
         })
@@ -231,7 +240,7 @@ fn take_apart(mix: &[Box<str>], text: &str, ranges: &mut impl Extend<Range<usize
 #[derive(Clone, Debug)]
 struct Leaf<T> {
     id: Uuid,
-    template: Arc<Template>,
+    tail: Arc<Tail>,
     value: T,
 }
 
@@ -258,21 +267,47 @@ const FEW: usize = 16;
 #[derive(Clone, Debug)]
 struct Node<T> {
     literals: Literals<T>,
-    /// More literal bytes first.
-    mixes: Vec<(Mix, Arc<Node<T>>)>,
     parameter: Option<Arc<Node<T>>>,
     ends: Vec<Ends<T>>,
+    /// Apart, because few nodes have them and there are many nodes.
+    rare: Option<Box<Rare<T>>>,
+}
+
+#[derive(Clone, Debug)]
+struct Rare<T> {
+    /// More literal bytes first.
+    mixes: Vec<(Mix, Arc<Node<T>>)>,
     wildcards: Vec<Ends<T>>,
+}
+
+impl<T> Default for Rare<T> {
+    fn default() -> Self {
+        Self {
+            mixes: Vec::new(),
+            wildcards: Vec::new(),
+        }
+    }
+}
+
+impl<T> Rare<T> {
+    fn is_empty(&self) -> bool {
+        self.mixes.is_empty() && self.wildcards.is_empty()
+    }
+}
+
+/// Appends without room for more: most lists here have one entry for ever.
+fn push<E>(list: &mut Vec<E>, entry: E) {
+    list.reserve_exact(1);
+    list.push(entry);
 }
 
 impl<T> Default for Node<T> {
     fn default() -> Self {
         Self {
             literals: Literals::Few(Vec::new()),
-            mixes: Vec::new(),
             parameter: None,
             ends: Vec::new(),
-            wildcards: Vec::new(),
+            rare: None,
         }
     }
 }
@@ -296,7 +331,7 @@ impl<T> Default for Matcher<T> {
 pub struct Found<'m, 'r, T> {
     /// What was inserted with the template.
     pub value: &'m T,
-    template: &'m Template,
+    tail: &'m Tail,
     path: Path<'r>,
     captures: Vec<Capture>,
     query: Vec<(&'m str, String)>,
@@ -311,13 +346,17 @@ struct Capture {
 impl<'m, T> Found<'m, '_, T> {
     /// Names and decoded values of the template's parameters, path first.
     pub fn parameters(&self) -> impl Iterator<Item = (&'m str, &str)> {
-        let path = self.template.names.iter().enumerate().map(|(index, name)| {
+        let path = self.tail.names.iter().enumerate().map(|(index, name)| {
             match self.captures.get(index) {
                 Some(capture) => (
                     &**name,
                     &self.path.segments[capture.segment].text[capture.range.clone()],
                 ),
-                None => (&**name, self.path.rest(self.template.segments.len() - 1)),
+                None => (
+                    &**name,
+                    self.path
+                        .rest(self.tail.rest_at.map_or(usize::MAX, |at| at as usize)),
+                ),
             }
         });
         let query = self
@@ -401,7 +440,7 @@ struct Search<'q, 'r> {
 }
 
 /// Values of a template's query, if it fits.
-fn fit<'m>(template: &'m Template, pairs: &[(String, String)]) -> Option<Vec<(&'m str, String)>> {
+fn fit<'m>(template: &'m Tail, pairs: &[(String, String)]) -> Option<Vec<(&'m str, String)>> {
     let mut values = Vec::new();
     for part in &template.query {
         let mut given = pairs
@@ -433,7 +472,7 @@ fn fit<'m>(template: &'m Template, pairs: &[(String, String)]) -> Option<Vec<(&'
 impl<T> Leaf<T> {
     /// Greater is more specific.
     fn rank(&self) -> (usize, usize, Reverse<Uuid>) {
-        let query = &self.template.query;
+        let query = &self.tail.query;
         let literals = query
             .iter()
             .filter(|part| matches!(part.value, QueryValue::Literal(_)));
@@ -480,9 +519,9 @@ impl Search<'_, '_> {
         {
             return;
         }
-        if leaf.template.query.is_empty() {
+        if leaf.tail.query.is_empty() {
             *best = Some((leaf, Vec::new()));
-        } else if let Some(values) = fit(&leaf.template, self.pairs()) {
+        } else if let Some(values) = fit(&leaf.tail, self.pairs()) {
             *best = Some((leaf, values));
         }
     }
@@ -494,7 +533,7 @@ impl Search<'_, '_> {
         captures: &mut Vec<Capture>,
     ) -> Option<Hit<'m, T>> {
         let Some(segment) = self.path.segments.get(depth) else {
-            return self.end(&node.ends).or_else(|| self.end(&node.wildcards));
+            return self.end(&node.ends).or_else(|| self.end(node.wildcards()));
         };
         let literal = match &node.literals {
             Literals::Few(few) => few
@@ -507,7 +546,7 @@ impl Search<'_, '_> {
             return Some(hit);
         }
         let before = captures.len();
-        for (mix, child) in &node.mixes {
+        for (mix, child) in node.mixes() {
             let mut ranges = Vec::new();
             if take_apart(mix, &segment.text, &mut ranges) {
                 captures.extend(ranges.into_iter().map(|range| Capture {
@@ -534,21 +573,33 @@ impl Search<'_, '_> {
             }
             captures.truncate(before);
         }
-        self.end(&node.wildcards)
+        self.end(node.wildcards())
+    }
+}
+
+impl<T> Node<T> {
+    fn mixes(&self) -> &[(Mix, Arc<Self>)] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.mixes)
+    }
+
+    fn wildcards(&self) -> &[Ends<T>] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.wildcards)
     }
 }
 
 impl<T: Clone> Node<T> {
+    fn change_rare(&mut self, edit: impl FnOnce(&mut Rare<T>)) {
+        let mut rare = self.rare.take().unwrap_or_default();
+        edit(&mut rare);
+        self.rare = (!rare.is_empty()).then_some(rare);
+    }
+
     fn is_empty(&self) -> bool {
         let no_literals = match &self.literals {
             Literals::Few(few) => few.is_empty(),
             Literals::Many(many) => many.is_empty(),
         };
-        no_literals
-            && self.mixes.is_empty()
-            && self.parameter.is_none()
-            && self.ends.is_empty()
-            && self.wildcards.is_empty()
+        no_literals && self.parameter.is_none() && self.ends.is_empty() && self.rare.is_none()
     }
 
     /// Applies a change where the segments lead, copying the nodes on the way that other snapshots share.
@@ -557,27 +608,27 @@ impl<T: Clone> Node<T> {
             return edit(&mut self.ends);
         };
         match first {
-            Segment::Wildcard => edit(&mut self.wildcards),
+            Segment::Wildcard => self.change_rare(|rare| edit(&mut rare.wildcards)),
             Segment::Parameter => {
                 let mut child = self.parameter.take().unwrap_or_default();
                 Arc::make_mut(&mut child).change(rest, edit);
                 self.parameter = (!child.is_empty()).then_some(child);
             }
-            Segment::Mix(mix) => {
-                let place = self.mixes.iter().position(|(known, _)| known == mix);
-                let mut child = place.map_or_else(Arc::default, |at| self.mixes.remove(at).1);
+            Segment::Mix(mix) => self.change_rare(|rare| {
+                let place = rare.mixes.iter().position(|(known, _)| known == mix);
+                let mut child = place.map_or_else(Arc::default, |at| rare.mixes.remove(at).1);
                 Arc::make_mut(&mut child).change(rest, edit);
                 if !child.is_empty() {
                     let rank = |mix: &Mix| {
                         let literal: usize = mix.iter().map(|text| text.len()).sum();
                         (Reverse(literal), mix.clone())
                     };
-                    let at = self
+                    let at = rare
                         .mixes
                         .partition_point(|(known, _)| rank(known) < rank(mix));
-                    self.mixes.insert(at, (mix.clone(), child));
+                    rare.mixes.insert(at, (mix.clone(), child));
                 }
-            }
+            }),
             Segment::Literal(literal) => {
                 let mut child = match &mut self.literals {
                     Literals::Few(few) => few
@@ -597,7 +648,7 @@ impl<T: Clone> Node<T> {
                         many.insert(literal.clone(), child);
                         self.literals = Literals::Many(many);
                     }
-                    Literals::Few(few) => few.push((literal.clone(), child)),
+                    Literals::Few(few) => push(few, (literal.clone(), child)),
                     Literals::Many(many) => {
                         many.insert(literal.clone(), child);
                     }
@@ -610,21 +661,19 @@ impl<T: Clone> Node<T> {
 impl<T: Clone> Matcher<T> {
     /// Adds an operation, or replaces the one with the same method, template and id. Methods are compared in upper case; `*` is any.
     pub fn insert(&mut self, method: &str, template: &str, id: Uuid, value: T) {
-        let template = Arc::new(Template::new(template));
+        let template = Template::new(template);
+        let tail = Arc::new(template.tail.clone());
         let method: Box<str> = method.to_ascii_uppercase().into();
-        let leaf = Leaf {
-            id,
-            template: Arc::clone(&template),
-            value,
-        };
+        let leaf = Leaf { id, tail, value };
         Arc::make_mut(&mut self.root).change(&template.segments, &mut |ends| {
             let place = ends.iter().position(|ends| ends.method == method);
             let at = place.unwrap_or_else(|| {
-                ends.push(Ends {
+                let fresh = Ends {
                     method: method.clone(),
                     plain: Vec::new(),
                     keyed: None,
-                });
+                };
+                push(ends, fresh);
                 ends.len() - 1
             });
             let ends = &mut ends[at];
@@ -633,7 +682,7 @@ impl<T: Clone> Matcher<T> {
                 None => &mut ends.plain,
             };
             leaves.retain(|known| known.id != id);
-            leaves.push(leaf.clone());
+            push(leaves, leaf.clone());
         });
     }
 
@@ -672,11 +721,11 @@ impl<T: Clone> Matcher<T> {
             pairs: OnceCell::new(),
         };
         let (leaf, query) = search.descend(&self.root, 0, &mut captures)?;
-        let named = leaf.template.names.len() - usize::from(leaf.template.names_rest);
+        let named = leaf.tail.names.len() - usize::from(leaf.tail.rest_at.is_some());
         captures.truncate(named);
         Some(Found {
             value: &leaf.value,
-            template: &leaf.template,
+            tail: &leaf.tail,
             path,
             captures,
             query,
