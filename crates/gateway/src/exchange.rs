@@ -247,7 +247,13 @@ impl Exchange {
         side: Side,
         source: &'static str,
     ) -> Result<Bytes, Fault> {
-        let limit = self.gateway.options.limits.buffered_body_bytes;
+        let limits = &self.gateway.options.limits;
+        let limit = match (side, limits.request_body_bytes) {
+            (Side::Request, Some(bytes)) => limits
+                .buffered_body_bytes
+                .min(usize::try_from(bytes).unwrap_or(usize::MAX)),
+            _ => limits.buffered_body_bytes,
+        };
         let counter = Arc::clone(&self.request_bytes);
         let payload = self.payload_mut(side);
         let incoming = match std::mem::take(payload) {

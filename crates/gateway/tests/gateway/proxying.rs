@@ -736,7 +736,7 @@ async fn a_backends_certificate_is_checked_unless_its_resource_says_otherwise() 
                     continue;
                 };
                 let mut buffer = [0; 4096];
-                stream.read(&mut buffer).await.unwrap();
+                assert!(stream.read(&mut buffer).await.unwrap() > 0);
                 stream
                     .write_all(b"HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n")
                     .await
