@@ -1,6 +1,6 @@
 //! The data plane: takes calls, finds their service, API and operation, checks who calls, applies policies, and passes them on.
 //!
-//! The life of a request, in the order of the files: [`listen`] accepts connections and refuses malformed heads; `pipeline` finds
+//! The life of a request, in the order of the files: `listen` accepts connections and refuses malformed heads; `pipeline` finds
 //! the way through the snapshot and runs the sections inbound, backend, outbound and, after an error, on-error; each step is one
 //! file in `policies`; `upstream` holds the pooled connections to backends; `telemetry` takes the record of the call when its last
 //! byte is gone. Everything of one call is in an `Exchange`, which expressions see through `context`.
