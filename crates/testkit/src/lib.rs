@@ -143,6 +143,20 @@ impl Portico {
         Ok(())
     }
 
+    /// Ends the process in good order, as Ctrl-C does.
+    ///
+    /// # Errors
+    /// When it cannot be told, or does not end.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        if let Some(pid) = self.child.id() {
+            Command::new("kill").arg(pid.to_string()).status().await?;
+        }
+        tokio::time::timeout(START, self.child.wait())
+            .await
+            .context("portico did not stop")??;
+        Ok(())
+    }
+
     /// A token of the administrator.
     ///
     /// # Errors

@@ -1,6 +1,8 @@
 //! A running Portico, driven as its users drive it: one file per story.
 
 mod clients;
+mod crash;
 mod gateway;
 mod management;
+mod replicas;
 mod reports;
