@@ -39,7 +39,7 @@ const NONCE: &str = "__PORTICO_NONCE__";
 
 /// Debug builds read the folder at run time, so that a portal can be worked on without compiling this crate.
 #[derive(rust_embed::RustEmbed)]
-#[folder = "$CARGO_MANIFEST_DIR/../../portal/dist"]
+#[folder = "../../portal/dist"]
 #[allow_missing = true]
 struct Dist;
 

@@ -1,0 +1,214 @@
+import { Anchor, Button, Code, Group, Loader, Stack, Stepper, Table, Text } from '@mantine/core';
+import { Link, useNavigate } from '@tanstack/react-router';
+import { useState } from 'react';
+import { useQuery } from '@tanstack/react-query';
+import { useTranslation } from 'react-i18next';
+import { Failure, send } from '../../shared/failure';
+import { Ask, Loaded, Page, Problem, State } from '../../shared/ui';
+import { call, PROVIDER, useGet, useRefresh, useService, useServices, type Resource } from '../api';
+import { Form, useConflict } from '../form';
+
+export function Services() {
+  const { t } = useTranslation();
+  const services = useServices();
+  return (
+    <Page title={t('Services')} actions={<Button renderRoot={(p) => <Link to="/new-service" {...p} />}>{t('Create a service')}</Button>}>
+      <Loaded query={services}>
+        {(all) =>
+          all.length === 0 ? (
+            <Text>{t('There is no service yet. Create the first one.')}</Text>
+          ) : (
+            <Table aria-label={t('Services')}>
+              <Table.Thead><Table.Tr><Table.Th>{t('Name')}</Table.Th><Table.Th>{t('State')}</Table.Th><Table.Th>{t('Gateway URL')}</Table.Th></Table.Tr></Table.Thead>
+              <Table.Tbody>
+                {all.map((s) => (
+                  <Table.Tr key={s.id}>
+                    <Table.Td><Link to="/$service" params={{ service: s.name }}>{s.name}</Link></Table.Td>
+                    <Table.Td><State value={s.properties.provisioningState} /></Table.Td>
+                    <Table.Td className="mono">{s.properties.gatewayUrl}</Table.Td>
+                  </Table.Tr>
+                ))}
+              </Table.Tbody>
+            </Table>
+          )
+        }
+      </Loaded>
+    </Page>
+  );
+}
+
+/** The service's creation goes on after the reply; its operation is asked until it ends. */
+function Progress({ path, operation, name }: { path: string; operation: string; name: string }) {
+  const { t } = useTranslation();
+  const refresh = useRefresh();
+  const status = useQuery({
+    queryKey: ['operation', operation],
+    queryFn: async () => {
+      const found = (await send<{ status: string; error?: { message: string } }>('GET', operation)).data;
+      if (found.status !== 'InProgress') await refresh();
+      return found;
+    },
+    refetchInterval: (q) => (q.state.data && q.state.data.status !== 'InProgress' ? false : 1000),
+  });
+  const service = useGet<Resource<{ provisioningState: string; gatewayUrl?: string }>>(path);
+  const done = status.data?.status === 'Succeeded';
+  return (
+    <Stack role="status">
+      <Stepper active={done ? 3 : 1} size="sm">
+        <Stepper.Step label={t('Accepted')} />
+        <Stepper.Step label={t('Activating')} description={!done && <Loader size="xs" aria-label={t('Running')} />} />
+        <Stepper.Step label={t('Ready')} />
+      </Stepper>
+      {status.error && <Problem error={status.error} retry={() => void status.refetch()} />}
+      {status.data?.error && <Problem error={new Error(status.data.error.message)} />}
+      <Text>{done ? t('The service is ready.') : t('The service is being activated. You can leave this page.')}</Text>
+      {done && (
+        <>
+          <Text>{t('Gateway URL')}: <Code>{service.data?.data.properties.gatewayUrl}</Code></Text>
+          <Group><Button renderRoot={(p) => <Link to="/$service" params={{ service: name }} {...p} />}>{t('Open the service')}</Button></Group>
+        </>
+      )}
+    </Stack>
+  );
+}
+
+export function NewService() {
+  const { t } = useTranslation();
+  const [running, setRunning] = useState<{ path: string; operation: string; name: string }>();
+  return (
+    <Page title={t('Create a service')}>
+      {running ? (
+        <Progress {...running} />
+      ) : (
+        <Form
+          label={t('Create')}
+          initial={{ subscription: '00000000-0000-0000-0000-000000000001', group: 'default', location: 'local', sku: 'Developer' }}
+          fields={[
+            { name: 'name', label: t('Name'), required: true, help: t('Letters, digits and hyphens; part of the addresses.') },
+            { name: 'publisherName', label: t('Organization'), required: true },
+            { name: 'publisherEmail', label: t('Administrator e-mail'), required: true },
+            { name: 'sku', label: t('Tier'), kind: 'select', options: ['Developer', 'Basic', 'Standard', 'Premium'].map((v) => ({ value: v, label: v })) },
+            { name: 'location', label: t('Location'), required: true },
+            { name: 'subscription', label: t('Subscription'), required: true },
+            { name: 'group', label: t('Resource group'), required: true },
+          ]}
+          submit={async (v) => {
+            const name = String(v.name ?? '');
+            const path = `/subscriptions/${String(v.subscription)}/resourceGroups/${String(v.group)}/${PROVIDER}/service/${encodeURIComponent(name)}`;
+            // If-None-Match is no part of the contract: asking first keeps a form from changing another's service.
+            const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
+            if (taken) throw new Error(t('There is a service of that name.'));
+            const reply = await call('PUT', path, {
+              location: v.location,
+              sku: { name: v.sku, capacity: 1 },
+              properties: { publisherEmail: v.publisherEmail, publisherName: v.publisherName },
+            });
+            const operation = reply.headers.get('azure-asyncoperation') ?? '';
+            setRunning({ path, name, operation: new URL(operation, window.location.href).pathname + new URL(operation, window.location.href).search });
+          }}
+        />
+      )}
+    </Page>
+  );
+}
+
+interface Report {
+  name: string;
+  callCountTotal: number;
+  callCountSuccess: number;
+  callCountFailed: number;
+  callCountBlocked: number;
+  apiTimeAvg: number;
+}
+
+export function Overview() {
+  const { t, i18n } = useTranslation();
+  const service = useService();
+  const [since] = useState(() => new Date(Date.now() - 24 * 3600_000).toISOString());
+  const report = useQuery({
+    queryKey: ['report', service.id, since],
+    queryFn: async () => (await call<{ value: Report[] }>('GET', `${service.id}/reports/byApi?$filter=${encodeURIComponent(`timestamp ge datetime'${since}'`)}`)).data.value,
+    refetchInterval: 15_000,
+  });
+  const portal = service.properties.developerPortalUrl;
+  const number = new Intl.NumberFormat(i18n.language, { maximumFractionDigits: 1 });
+  return (
+    <Page title={service.name}>
+      <Table aria-label={t('Overview')} variant="vertical">
+        <Table.Tbody>
+          <Table.Tr><Table.Th>{t('State')}</Table.Th><Table.Td><State value={service.properties.provisioningState} /></Table.Td></Table.Tr>
+          <Table.Tr><Table.Th>{t('Gateway URL')}</Table.Th><Table.Td className="mono">{service.properties.gatewayUrl}</Table.Td></Table.Tr>
+          <Table.Tr><Table.Th>{t('Developer portal')}</Table.Th><Table.Td><Anchor href={portal} underline="always">{portal}</Anchor></Table.Td></Table.Tr>
+          <Table.Tr><Table.Th>{t('Organization')}</Table.Th><Table.Td>{service.properties.publisherName}</Table.Td></Table.Tr>
+        </Table.Tbody>
+      </Table>
+      <h2>{t('Calls of the last 24 hours')}</h2>
+      <Loaded query={report}>
+        {(rows) =>
+          rows.length === 0 ? <Text>{t('No calls yet.')}</Text> : (
+            <Table aria-label={t('Calls of the last 24 hours')}>
+              <Table.Thead><Table.Tr>{[t('API'), t('Calls'), t('Successful'), t('Failed'), t('Blocked'), t('Average time, ms')].map((h) => <Table.Th key={h}>{h}</Table.Th>)}</Table.Tr></Table.Thead>
+              <Table.Tbody>
+                {rows.map((r) => (
+                  <Table.Tr key={r.name}>
+                    <Table.Td>{r.name}</Table.Td><Table.Td>{number.format(r.callCountTotal)}</Table.Td><Table.Td>{number.format(r.callCountSuccess)}</Table.Td>
+                    <Table.Td>{number.format(r.callCountFailed)}</Table.Td><Table.Td>{number.format(r.callCountBlocked)}</Table.Td><Table.Td>{number.format(r.apiTimeAvg)}</Table.Td>
+                  </Table.Tr>
+                ))}
+              </Table.Tbody>
+            </Table>
+          )
+        }
+      </Loaded>
+    </Page>
+  );
+}
+
+export function Settings() {
+  const { t } = useTranslation();
+  const service = useService();
+  const navigate = useNavigate();
+  const refresh = useRefresh();
+  const query = useGet<Resource>(service.id);
+  const { dialog, guard } = useConflict();
+  const [asked, setAsked] = useState(false);
+  return (
+    <Page title={t('Settings')}>
+      <Loaded query={query}>
+        {({ data, etag }) => (
+          <Form
+            key={etag}
+            label={t('Save')}
+            initial={data.properties}
+            fields={[
+              { name: 'publisherName', label: t('Organization'), required: true },
+              { name: 'publisherEmail', label: t('Administrator e-mail'), required: true },
+              { name: 'notificationSenderEmail', label: t('Sender of mails') },
+            ]}
+            submit={async (v) => {
+              const mine = { publisherName: v.publisherName, publisherEmail: v.publisherEmail, notificationSenderEmail: v.notificationSenderEmail };
+              await guard(service.id, mine, async (tag) => {
+                await call('PATCH', service.id, { properties: mine }, tag);
+                await refresh();
+              }, etag, () => void refresh());
+            }}
+          />
+        )}
+      </Loaded>
+      {dialog}
+      <Group><Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete the service')}</Button></Group>
+      <Ask
+        opened={asked}
+        title={t('Delete {{name}}?', { name: service.name })}
+        text={t('Its APIs stop at once. It can be restored for 48 hours.')}
+        action={t('Delete')}
+        onClose={() => setAsked(false)}
+        onYes={async () => {
+          await call('DELETE', service.id);
+          await navigate({ to: '/' });
+          await refresh();
+        }}
+      />
+    </Page>
+  );
+}
