@@ -179,7 +179,6 @@ def start_portico(processes, program, folder, **more):
         PORTICO_DATA_DIR=str(folder / "data"),
         PORTICO_LISTEN=f"127.0.0.1:{port}",
         PORTICO_GATEWAY_LISTEN=f"0.0.0.0:{gateway_port}",
-        PORTICO_PORTAL_LISTEN="127.0.0.1:0",
         PORTICO_PORTAL_LISTEN=f"127.0.0.1:{portal_port}",
         PORTICO_ADMIN_EMAIL=ADMINISTRATOR,
         PORTICO_ADMIN_PASSWORD=password,

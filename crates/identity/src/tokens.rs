@@ -50,7 +50,9 @@ struct Claims {
     aud: String,
     sub: Uuid,
     /// Tenant and object id, which clients of the contract look for.
+    #[serde(default)]
     tid: String,
+    #[serde(default)]
     oid: Uuid,
     name: String,
     iat: i64,

@@ -92,6 +92,12 @@ impl DataPlane {
         })
     }
 
+    /// The gateway itself.
+    #[must_use]
+    pub fn gateway(&self) -> Gateway {
+        self.gateway.clone()
+    }
+
     /// Takes each new configuration.
     #[must_use]
     pub fn publisher(&self) -> rollout::Publish {

@@ -112,6 +112,30 @@ fn extra() -> Vec<Extra> {
         method,
         operation,
     };
+    let mut workbench = operation(
+        "PolicyWorkbench_Rehearse",
+        "Policy workbench",
+        "Runs a request against draft policies, offline, and traces every step. Needs the role contributor.",
+        {
+            let mut parameters = place.clone();
+            parameters.remove(3);
+            parameters
+        },
+        ok("What the caller and the backend would get, and what each policy did."),
+    );
+    workbench["requestBody"] = json_body(json!({
+        "type": "object", "required": ["request"], "properties": {
+            "drafts": {"type": "array", "description": "Documents in the place of the stored ones.", "items": {
+                "type": "object", "required": ["scope", "value"], "properties": {
+                    "scope": {"type": "string", "description": "/, /products/{id}, /apis/{id} or /apis/{id}/operations/{id}"},
+                    "value": {"type": "string"}, "format": {"type": "string", "enum": ["xml", "rawxml"]}}}},
+            "request": {"type": "object", "required": ["url"], "properties": {
+                "method": {"type": "string"}, "url": {"type": "string", "description": "Path and query at the gateway."},
+                "headers": {"type": "object"}, "body": {"type": "string"}}},
+            "response": {"type": "object", "description": "What the backend answers.", "properties": {
+                "status": {"type": "integer"}, "headers": {"type": "object"}, "body": {"type": "string"}}}
+        }
+    }));
     let mut reports = Vec::new();
     for (name, what) in [
         ("byApi", "API"),
@@ -186,6 +210,7 @@ fn extra() -> Vec<Extra> {
                 json!({"200": {"description": "Purged."}, "204": {"description": "There was none."}, "default": {"$ref": "#/components/responses/Error"}}),
             ),
         ),
+        add(format!("{service}/policyWorkbench"), "post", workbench),
         add(
             format!("{service}/mails"),
             "get",

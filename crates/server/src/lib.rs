@@ -21,6 +21,7 @@ pub mod serve;
 pub mod settings;
 pub mod sign_in;
 pub mod state;
+pub mod workbench;
 
 use engine::Engine;
 use identity::Identity;
@@ -38,6 +39,8 @@ pub struct State {
     pub rollout: Arc<Rollout>,
     /// Port of this process's gateway, if it runs one.
     pub gateway_port: Option<u16>,
+    /// The gateway of this process, if it runs one.
+    pub gateway: Option<gateway::Gateway>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

@@ -4,7 +4,7 @@
 //! here: credentials become a [`Caller`], the path a `ResourcePath`, the engine answers, and every
 //! error becomes the contract's envelope in one place.
 
-use crate::{State, deleted, mails, operations};
+use crate::{State, deleted, mails, operations, workbench};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
@@ -51,6 +51,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = mails::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = workbench::answer(state, request).await? {
         return Ok(reply);
     }
     if let Some(reply) = reports::answer(&state.engine, request).await? {

@@ -218,6 +218,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         identity,
         rollout: rollout.clone(),
         gateway_port: gateway_address.map(|address| address.port()),
+        gateway: gateway.as_ref().map(DataPlane::gateway),
         metrics,
     });
     let portals = shared.clone();

@@ -44,11 +44,7 @@ struct Call {
     body: Option<String>,
 }
 
-pub(super) async fn send(
-    state: web::Data<State>,
-    http: HttpRequest,
-    body: Bytes,
-) -> HttpResponse {
+pub(super) async fn send(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let call: Call = parsed(&body)?;
         let gateway = portal

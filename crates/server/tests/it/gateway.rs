@@ -212,3 +212,66 @@ async fn a_quota_is_counted_across_restarts() -> anyhow::Result<()> {
 fn publisher_path() -> String {
     format!("{}/service/limits", testkit::GROUP)
 }
+
+#[tokio::test]
+async fn the_workbench_traces_a_draft_without_calling_anybody() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "bench").await?;
+    let key = publisher.key("ann", "/apis/echo-api").await?;
+    let draft = "<policies><inbound><base /><set-header name=\"X-Team\" exists-action=\"override\"><value>blue</value></set-header></inbound><backend><base /></backend><outbound><base /><set-status code=\"418\" reason=\"Teapot\" /></outbound><on-error><base /></on-error></policies>";
+    let rehearsal = |value: &str| {
+        json!({
+            "drafts": [{"scope": "/apis/echo-api", "value": value}],
+            "request": {"method": "GET", "url": "/echo/resource?param1=x", "headers": {"Ocp-Apim-Subscription-Key": key}},
+            "response": {"status": 200, "headers": {"Content-Type": "text/plain"}, "body": "hello"}
+        })
+    };
+    let done = publisher
+        .send(Method::POST, "/policyWorkbench", Some(rehearsal(draft)))
+        .await?;
+    assert_eq!(
+        (&done["response"]["status"], &done["response"]["body"]),
+        (&json!(418), &json!("hello"))
+    );
+    let sent: Vec<&Value> = done["forwarded"]["headers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .collect();
+    assert!(
+        sent.contains(&&json!({"name": "x-team", "value": "blue"})),
+        "{done}"
+    );
+    let steps: Vec<&str> = done["steps"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|step| step["policy"].as_str())
+        .collect();
+    assert!(
+        steps.contains(&"set-header") && steps.contains(&"set-status"),
+        "{steps:?}"
+    );
+
+    // The stored policy is untouched.
+    let url = format!("{}/echo/resource?param1=x", publisher.gateway_url().await?);
+    assert_eq!(call(&url, &key).await?.0, StatusCode::OK);
+    let wrong = portico
+        .send(
+            &publisher.token,
+            Method::POST,
+            &format!("{}/policyWorkbench", publisher.service),
+            &[],
+            Some(&rehearsal(
+                "<policies><inbound><nonsense /></inbound></policies>",
+            )),
+        )
+        .await?;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    assert_eq!(
+        wrong.body["error"]["details"][0]["target"],
+        "drafts[0].value"
+    );
+    Ok(())
+}
