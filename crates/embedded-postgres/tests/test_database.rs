@@ -1,7 +1,6 @@
 //! Databases for tests.
 #![expect(clippy::unwrap_used, reason = "a failed step is a failed test")]
 
-
 use embedded_postgres::test_database::TestDatabase;
 use sqlx::{ConnectOptions, Connection};
 
