@@ -1,0 +1,5 @@
+import { RouterProvider } from '@tanstack/react-router';
+import { mount } from '../shared/mount';
+import { router } from './router';
+
+mount(<RouterProvider router={router} />);

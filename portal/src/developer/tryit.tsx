@@ -1,0 +1,203 @@
+import { Badge, Button, Card, Code, Grid, Group, NativeSelect, PasswordInput, Stack, Table, Text, Textarea, TextInput } from '@mantine/core';
+import { Link, useParams, useSearch } from '@tanstack/react-router';
+import { useState } from 'react';
+import { useTranslation } from 'react-i18next';
+import { Copy, Loaded, Page, Problem } from '../shared/ui';
+import { ask, useAsk, useMe, type Api, type Operation, type Parameter, type Representation, type Subscription } from './api';
+import { SAMPLES, type Sent } from './samples';
+
+export function ApiPage() {
+  const { t } = useTranslation();
+  const { api = '' } = useParams({ strict: false });
+  const { operation } = useSearch({ strict: false }) as { operation?: string };
+  const query = useAsk<Api>(`/apis/${encodeURIComponent(api)}`);
+  return (
+    <Loaded query={query}>
+      {(a) => {
+        const chosen = a.operations?.find((o) => o.name === operation) ?? a.operations?.[0];
+        return (
+          <Page title={a.displayName}>
+            <Text>{a.description}</Text>
+            <Text size="sm">{t('Base URL')}: <Code>{a.baseUrl}</Code></Text>
+            {a.products && a.products.length > 0 && <Text size="sm">{t('Products')}: {a.products.map((p, i) => <span key={p.name}>{i > 0 && ', '}<Link to="/products/$product" params={{ product: p.name }}>{p.displayName}</Link></span>)}</Text>}
+            <Grid>
+              <Grid.Col span={{ base: 12, sm: 3 }} component="nav" aria-label={t('Operations')}>
+                {a.operations?.map((o) => (
+                  <Link key={o.name} to="/apis/$api" params={{ api: a.name }} search={{ operation: o.name }} className={`nav${o === chosen ? ' active' : ''}`} aria-current={o === chosen ? 'true' : undefined}>
+                    <Code>{o.method}</Code> {o.displayName}
+                  </Link>
+                ))}
+              </Grid.Col>
+              <Grid.Col span={{ base: 12, sm: 9 }}>{chosen ? <OperationView key={chosen.name} api={a} operation={chosen} /> : <Text>{t('The API has no operations.')}</Text>}</Grid.Col>
+            </Grid>
+          </Page>
+        );
+      }}
+    </Loaded>
+  );
+}
+
+function sampleOf(representation: Representation | undefined): string {
+  const value = Object.values(representation?.examples ?? {})[0]?.value ?? representation?.sample;
+  return value === undefined || value === null ? '' : typeof value === 'string' ? value : JSON.stringify(value, null, 2);
+}
+
+/** Fills a URL template; parameters that nobody named go nowhere. */
+export function filled(template: string, path: Record<string, string>, query: Record<string, string>): string {
+  const url = template.replace(/\{(\*?)([^{}]+)\}/g, (_, star: string, name: string) => (star ? encodeURI(path[name] ?? '') : encodeURIComponent(path[name] ?? '')));
+  const more = Object.entries(query).filter(([, v]) => v !== '').map(([n, v]) => `${encodeURIComponent(n)}=${encodeURIComponent(v)}`).join('&');
+  return more ? `${url}${url.includes('?') ? '&' : '?'}${more}` : url;
+}
+
+interface Reply {
+  url: string;
+  method: string;
+  status: number;
+  reason: string;
+  headers: [string, string][];
+  text: string | null;
+  base64: string | null;
+  milliseconds: number;
+}
+
+const defaults = (parameters: Parameter[] | undefined) => Object.fromEntries((parameters ?? []).map((p) => [p.name, p.defaultValue ?? '']));
+
+function OperationView({ api, operation }: { api: Api; operation: Operation }) {
+  const { t } = useTranslation();
+  const me = useMe();
+  const request = operation.request ?? {};
+  const representation = request.representations?.[0];
+  const hasBody = !['GET', 'HEAD', 'DELETE', 'OPTIONS'].includes(operation.method) || representation !== undefined;
+  const [path, setPath] = useState(() => defaults(operation.templateParameters));
+  const [query, setQuery] = useState(() => defaults(request.queryParameters));
+  const [headers, setHeaders] = useState<[string, string][]>(() => [
+    ...(hasBody ? [['Content-Type', representation?.contentType ?? 'application/json'] as [string, string]] : []),
+    ...(request.headers ?? []).map((h) => [h.name, h.defaultValue ?? ''] as [string, string]),
+  ]);
+  const [body, setBody] = useState(sampleOf(representation));
+  const [key, setKey] = useState('');
+  const [reply, setReply] = useState<{ reply: Reply; sent: Sent }>();
+  const [error, setError] = useState<unknown>();
+  const [busy, setBusy] = useState(false);
+  const [language, setLanguage] = useState('curl');
+  const subscriptions = useAsk<{ value: Subscription[] }>('/subscriptions', Boolean(me?.email));
+  const usable = subscriptions.data?.value.filter((s) => s.state === 'active') ?? [];
+  const keyHeader = api.keyNames.header ?? 'Ocp-Apim-Subscription-Key';
+  const template = operation.urlTemplate.startsWith('/') || operation.urlTemplate === '' ? operation.urlTemplate : `/${operation.urlTemplate}`;
+  const url = api.baseUrl + filled(template, path, query);
+  const sent = (shown: string): Sent => ({
+    method: operation.method,
+    url,
+    headers: [...headers.filter(([n]) => n), ...(shown ? [[keyHeader, shown] as [string, string]] : [])],
+    body: hasBody ? body : '',
+  });
+  const choose = async (name: string) => {
+    setError(undefined);
+    if (!name) return setKey('');
+    try {
+      setKey((await ask<{ primaryKey: string }>('POST', `/subscriptions/${encodeURIComponent(name)}/keys`)).primaryKey);
+    } catch (e) {
+      setError(e);
+    }
+  };
+  const send = async () => {
+    setBusy(true);
+    setError(undefined);
+    try {
+      const call = sent(key);
+      setReply({ reply: await ask<Reply>('POST', '/relay', { ...call, body: call.body || null }), sent: sent(key ? '<key>' : '') });
+    } catch (e) {
+      setReply(undefined);
+      setError(e);
+    } finally {
+      setBusy(false);
+    }
+  };
+  const group = (label: string, parameters: Parameter[], values: Record<string, string>, set: (values: Record<string, string>) => void) =>
+    parameters.length > 0 && (
+      <Stack gap="xs" component="fieldset" m={0} p="xs" style={{ border: '1px solid var(--mantine-color-default-border)' }}>
+        <Text component="legend" size="sm" fw={600}>{label}</Text>
+        {parameters.map((p) =>
+          p.values && p.values.length > 0 ? (
+            <NativeSelect key={p.name} label={p.name} description={p.description} data={['', ...p.values]} value={values[p.name]} onChange={(e) => set({ ...values, [p.name]: e.currentTarget.value })} />
+          ) : (
+            <TextInput key={p.name} label={p.name} description={p.description} required={p.required} value={values[p.name]} onChange={(e) => set({ ...values, [p.name]: e.currentTarget.value })} />
+          ),
+        )}
+      </Stack>
+    );
+  return (
+    <Stack>
+      <Group><Badge variant="outline" color="gray" styles={{ label: { color: 'var(--mantine-color-text)' } }}>{operation.method}</Badge><Text component="h2" size="lg" fw={600}>{operation.displayName}</Text></Group>
+      {operation.description && <Text>{operation.description.replace(/<[^>]*>/g, '')}</Text>}
+      <Code block>{`${operation.method} ${api.baseUrl}${template}`}</Code>
+      {operation.responses.length > 0 && (
+        <Table aria-label={t('Responses')}>
+          <Table.Thead><Table.Tr><Table.Th>{t('Status code')}</Table.Th><Table.Th>{t('Description')}</Table.Th></Table.Tr></Table.Thead>
+          <Table.Tbody>{operation.responses.map((r) => <Table.Tr key={r.statusCode}><Table.Td>{r.statusCode}</Table.Td><Table.Td>{r.description}</Table.Td></Table.Tr>)}</Table.Tbody>
+        </Table>
+      )}
+      <Card withBorder component="section" aria-label={t('Try it')}>
+        <form onSubmit={(e) => { e.preventDefault(); void send(); }}>
+          <Stack>
+            <Text component="h3" fw={600}>{t('Try it')}</Text>
+            {api.subscriptionRequired && (
+              <Group align="flex-end">
+                {usable.length > 0 && <NativeSelect label={t('Subscription')} data={[{ value: '', label: t('none') }, ...usable.map((s) => ({ value: s.name, label: s.displayName ?? s.name }))]} onChange={(e) => void choose(e.currentTarget.value)} />}
+                <PasswordInput label={keyHeader} value={key} onChange={(e) => setKey(e.currentTarget.value)} autoComplete="off" flex={1} visibilityToggleButtonProps={{ 'aria-label': t('Show the key') }} />
+              </Group>
+            )}
+            {group(t('URL parameters'), operation.templateParameters, path, setPath)}
+            {group(t('Query parameters'), request.queryParameters ?? [], query, setQuery)}
+            <Stack gap="xs">
+              <Text size="sm" fw={600}>{t('Request headers')}</Text>
+              {headers.map(([name, value], i) => {
+                const set = (header: [string, string]) => setHeaders(headers.map((h, j) => (i === j ? header : h)));
+                return (
+                  <Group key={i} gap="xs" wrap="nowrap">
+                    <TextInput aria-label={t('Name of header {{number}}', { number: i + 1 })} value={name} onChange={(e) => set([e.currentTarget.value, value])} />
+                    <TextInput aria-label={t('Value of header {{number}}', { number: i + 1 })} value={value} flex={1} onChange={(e) => set([name, e.currentTarget.value])} />
+                    <Button variant="default" aria-label={t('Remove header {{number}}', { number: i + 1 })} onClick={() => setHeaders(headers.filter((_, j) => i !== j))}>✕</Button>
+                  </Group>
+                );
+              })}
+              <Group><Button size="compact-sm" variant="default" onClick={() => setHeaders([...headers, ['', '']])}>{t('Add a header')}</Button></Group>
+            </Stack>
+            {hasBody && <Textarea label={t('Request body')} autosize minRows={4} maxRows={20} value={body} onChange={(e) => setBody(e.currentTarget.value)} styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }} />}
+            <Text size="sm" className="mono">{operation.method} {url}</Text>
+            <Group><Button type="submit" loading={busy}>{t('Send')}</Button></Group>
+            {error !== undefined && <Problem error={error} />}
+          </Stack>
+        </form>
+        {reply && <Answer reply={reply.reply} sent={reply.sent} />}
+      </Card>
+      <Card withBorder component="section" aria-label={t('Code samples')}>
+        <Group justify="space-between">
+          <Text component="h3" fw={600}>{t('Code samples')}</Text>
+          <Group><NativeSelect aria-label={t('Language')} data={Object.keys(SAMPLES)} value={language} onChange={(e) => setLanguage(e.currentTarget.value)} /><Copy value={SAMPLES[language](sent(api.subscriptionRequired ? '<key>' : ''))} /></Group>
+        </Group>
+        <pre className="reply" tabIndex={0}>{SAMPLES[language](sent(api.subscriptionRequired ? '<key>' : ''))}</pre>
+      </Card>
+    </Stack>
+  );
+}
+
+function Answer({ reply, sent }: { reply: Reply; sent: Sent }) {
+  const { t } = useTranslation();
+  let content = reply.text ?? t('{{count}} characters of base64', { count: reply.base64?.length ?? 0 });
+  try {
+    content = JSON.stringify(JSON.parse(content), null, 2);
+  } catch {
+    // Not JSON: shown as it came.
+  }
+  return (
+    <Stack mt="md" role="region" aria-label={t('Response')} aria-live="polite">
+      <div><Text size="sm" fw={600}>{t('Requested URL')}</Text><Code className="mono" data-testid="requested-url">{reply.url}</Code></div>
+      <div><Text size="sm" fw={600}>{t('Response status')}</Text><Text><strong data-testid="response-status">{reply.status} {reply.reason}</strong> · {t('{{count}} ms', { count: reply.milliseconds })}</Text></div>
+      {reply.status === 429 && <Text role="alert">{t('The limit of calls is reached. Wait, then send again.')} {reply.headers.find(([n]) => n === 'retry-after')?.[1]} s</Text>}
+      <div><Text size="sm" fw={600}>{t('Response headers')}</Text><pre className="reply" tabIndex={0} data-testid="response-headers">{reply.headers.map(([n, v]) => `${n}: ${v}`).join('\n')}</pre></div>
+      <div><Text size="sm" fw={600}>{t('Response content')}</Text><pre className="reply" tabIndex={0} data-testid="response-content">{content}</pre></div>
+      <Group><Text size="sm">curl</Text><Copy value={SAMPLES.curl(sent)} /></Group>
+    </Stack>
+  );
+}
