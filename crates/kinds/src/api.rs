@@ -1,8 +1,8 @@
 //! APIs: a web service behind a URL suffix of the gateway.
 
-use crate::service::Service;
+use crate::{import, service::Service};
 use engine::{
-    Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn,
+    Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn,
     Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
@@ -172,6 +172,8 @@ impl Resource for Api {
         Filter::bool("isCurrent", "is_current"),
     ];
 
+    const VIEWS: &'static [Action] = &[import::REPORT];
+
     fn example() -> Value {
         json!({
             "displayName": "AzureML Demo API",
@@ -185,7 +187,7 @@ impl Resource for Api {
 
     fn validate(api: &ApiContract, violations: &mut Violations) {
         if let Some(url) = api.service_url.as_deref().filter(|url| !url.is_empty()) {
-            check_url(url, violations);
+            check_url("serviceUrl", url, violations);
         }
         let path = api.path.trim_matches('/');
         if path.contains(['?', '#', '*', '\\', '{', '}', ' ', '%'])
@@ -220,15 +222,9 @@ impl Resource for Api {
                 violations.add(field, "must be a name of letters, digits and hyphens");
             }
         }
-        for (field, given) in [
-            ("value", api.value.is_some()),
-            ("format", api.format.is_some()),
-            ("wsdlSelector", api.wsdl_selector.is_some()),
-            ("sourceApiId", api.source_api_id.is_some()),
-        ] {
-            if given {
-                violations.add(field, "is not supported by this version of Portico: create the API and its operations instead");
-            }
+        import::check(api, violations);
+        if api.source_api_id.is_some() {
+            violations.add("sourceApiId", "is not supported by this version of Portico: create the API and its operations instead");
         }
     }
 
@@ -244,6 +240,7 @@ impl Resource for Api {
                     "names a revision, which this version of Portico does not have: leave out ';rev='",
                 ));
             }
+            import::prepare(new)?;
             if new.display_name.is_empty() {
                 new.display_name.clone_from(&cx.name);
             }
@@ -285,6 +282,14 @@ impl Resource for Api {
             }
             Ok(())
         })
+    }
+
+    fn written<'a>(
+        cx: &'a mut Cx<'_>,
+        _: Option<&'a ApiContract>,
+        new: &'a ApiContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(import::written(cx, new))
     }
 
     /// Operations and policies go with the API; the products that held it change.
@@ -334,7 +339,7 @@ impl Resource for Api {
     }
 }
 
-fn check_url(url: &str, violations: &mut Violations) {
+pub(crate) fn check_url(target: &str, url: &str, violations: &mut Violations) {
     let rest = ["http://", "https://", "ws://", "wss://"]
         .iter()
         .find_map(|scheme| {
@@ -347,7 +352,7 @@ fn check_url(url: &str, violations: &mut Violations) {
     });
     let plain = url.bytes().all(|b| b.is_ascii_graphic());
     if host.is_empty() || host.contains('@') || !plain || url.contains('#') {
-        violations.add("serviceUrl", "must be an absolute URL such as https://example.org/path, without user name and fragment");
+        violations.add(target, "must be an absolute URL such as https://example.org/path, without user name and fragment");
     }
 }
 
@@ -359,7 +364,7 @@ mod tests {
     fn service_urls_are_absolute_http_or_websocket_urls() {
         let wrong = |url: &str| {
             let mut violations = Violations::default();
-            check_url(url, &mut violations);
+            check_url("serviceUrl", url, &mut violations);
             !violations.is_empty()
         };
         for url in [

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod email_template;
 pub mod group;
 pub mod identity_provider;
+pub mod import;
 pub mod issue;
 pub mod named_value;
 pub mod notification;

@@ -150,7 +150,10 @@ fn normalise(new: &mut PolicyContract) -> Result<()> {
 }
 
 /// GET answers escaped XML unless `format=rawxml` asks for the other (contract rules §9).
-fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
+///
+/// # Errors
+/// A violation of `format` for anything else.
+pub(crate) fn reshown(value: &str, format: Format, query: &Query) -> Result<(String, Format)> {
     let wanted = match query
         .value("format")
         .map(str::to_ascii_lowercase)
@@ -160,15 +163,12 @@ fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract
         Some("rawxml") => Format::RawXml,
         Some(_) => return Err(Error::invalid("format", "must be xml or rawxml")),
     };
-    let (Some(from), Some(to)) = (stored.format.text(), wanted.text()) else {
+    let (Some(from), Some(to)) = (format.text(), wanted.text()) else {
         return Err(Error::internal("a link was stored as a policy"));
     };
-    let value = policy::reformat(&stored.value, from, to)
+    let value = policy::reformat(value, from, to)
         .map_err(|p| Error::internal(format!("a stored policy: {}", p.message)))?;
-    Ok(Some(PolicyContract {
-        value,
-        format: wanted,
-    }))
+    Ok((value, wanted))
 }
 
 macro_rules! policy_kind {
@@ -209,7 +209,8 @@ macro_rules! policy_kind {
                 })
             }
             fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
-                shown(stored, query)
+                let (value, format) = reshown(&stored.value, stored.format, query)?;
+                Ok(Some(PolicyContract { value, format }))
             }
         }
     };

@@ -113,23 +113,10 @@ impl Resource for PolicyFragment {
         stored: &PolicyFragmentContract,
         query: &Query,
     ) -> Result<Option<PolicyFragmentContract>> {
-        let wanted = match query
-            .value("format")
-            .map(str::to_ascii_lowercase)
-            .as_deref()
-        {
-            None | Some("" | "xml") => Format::Xml,
-            Some("rawxml") => Format::RawXml,
-            Some(_) => return Err(Error::invalid("format", "must be xml or rawxml")),
-        };
-        let (Some(from), Some(to)) = (stored.format.text(), wanted.text()) else {
-            return Err(Error::internal("a link was stored as a fragment"));
-        };
-        let value = policy::reformat(&stored.value, from, to)
-            .map_err(|p| Error::internal(format!("a stored fragment: {}", p.message)))?;
+        let (value, format) = crate::policy::reshown(&stored.value, stored.format, query)?;
         Ok(Some(PolicyFragmentContract {
             value,
-            format: wanted,
+            format,
             ..stored.clone()
         }))
     }

@@ -1,9 +1,9 @@
 //! Products: what developers subscribe to. **Copy this file to add a kind.**
 
-use crate::service::Service;
+use crate::{service::Service, subscription};
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value,
-    Violations, json, sqlx,
+    BoxFuture, Contract, Cx, Filter, NameRule, Resource, Result, TextColumn, Value, Violations,
+    json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -119,28 +119,7 @@ impl Resource for Product {
     /// Subscriptions go only when the caller says so with `deleteSubscriptions=true`.
     fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ProductContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let subscriptions: Vec<(Uuid, String)> = sqlx::query_as(
-                "DELETE FROM subscriptions WHERE scope_product_id = $1 RETURNING id, name",
-            )
-            .bind(cx.id)
-            .fetch_all(&mut *cx.conn)
-            .await?;
-            if !subscriptions.is_empty() && !cx.query.switch("deleteSubscriptions")? {
-                let names: Vec<&str> = subscriptions
-                    .iter()
-                    .map(|(_, name)| name.as_str())
-                    .collect();
-                return Err(Error::invalid(
-                    "deleteSubscriptions",
-                    format!(
-                        "must be true, because the product has the subscriptions {}",
-                        names.join(", ")
-                    ),
-                ));
-            }
-            for (id, _) in subscriptions {
-                cx.changed("subscriptions", id);
-            }
+            subscription::delete_with(cx, "scope_product_id", "product").await?;
             // The policy goes by cascade and must leave the gateway's configuration, too.
             let policies: Vec<Uuid> =
                 sqlx::query_scalar("SELECT id FROM product_policies WHERE parent_id = $1")

@@ -326,3 +326,30 @@ async fn regenerate(cx: &mut Cx<'_>, which: &'static str) -> Result<Reply> {
     cx.changed("subscriptions", id);
     Ok(Reply::empty(204))
 }
+
+/// Deletes the subscriptions of what is being deleted; only when the caller says so with `deleteSubscriptions=true`.
+///
+/// # Errors
+/// A violation of `deleteSubscriptions` that names them, when the caller does not.
+pub(crate) async fn delete_with(cx: &mut Cx<'_>, column: &'static str, what: &str) -> Result<()> {
+    // `column` is one of the kinds' constants.
+    let sql = format!("DELETE FROM subscriptions WHERE {column} = $1 RETURNING id, name");
+    let gone: Vec<(Uuid, String)> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
+        .bind(cx.id)
+        .fetch_all(&mut *cx.conn)
+        .await?;
+    if !gone.is_empty() && !cx.query.switch("deleteSubscriptions")? {
+        let names: Vec<&str> = gone.iter().map(|(_, name)| name.as_str()).collect();
+        return Err(Error::invalid(
+            "deleteSubscriptions",
+            format!(
+                "must be true, because the {what} has the subscriptions {}",
+                names.join(", ")
+            ),
+        ));
+    }
+    for (id, _) in gone {
+        cx.changed("subscriptions", id);
+    }
+    Ok(())
+}

@@ -1,6 +1,6 @@
 //! Users: developers of one service, with their account.
 
-use crate::{notify, recipient, service::Service};
+use crate::{notify, recipient, service::Service, subscription};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use engine::{
@@ -9,7 +9,6 @@ use engine::{
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 /// A developer's account.
 #[derive(Clone, Debug, Contract, ToSchema)]
@@ -274,27 +273,7 @@ impl Resource for User {
                     "names the service's administrator, who cannot be deleted",
                 ));
             }
-            let subscriptions: Vec<(Uuid, String)> =
-                sqlx::query_as("DELETE FROM subscriptions WHERE owner_id = $1 RETURNING id, name")
-                    .bind(cx.id)
-                    .fetch_all(&mut *cx.conn)
-                    .await?;
-            if !subscriptions.is_empty() && !cx.query.switch("deleteSubscriptions")? {
-                let names: Vec<&str> = subscriptions
-                    .iter()
-                    .map(|(_, name)| name.as_str())
-                    .collect();
-                return Err(Error::invalid(
-                    "deleteSubscriptions",
-                    format!(
-                        "must be true, because the user has the subscriptions {}",
-                        names.join(", ")
-                    ),
-                ));
-            }
-            for (id, _) in subscriptions {
-                cx.changed("subscriptions", id);
-            }
+            subscription::delete_with(cx, "owner_id", "user").await?;
             recipient::forget(cx, cx.id).await?;
             if cx.query.switch("notify")? {
                 notify::developer(

@@ -465,6 +465,48 @@ pub fn decode(
     entity.ok_or_else(|| Error::internal("a body was refused without a violation"))
 }
 
+/// Replaces the locked row by a decoded contract: what PUT of an existing item and PATCH have in common.
+pub(crate) async fn replace(
+    engine: &Engine,
+    request: &Request,
+    kind: &'static dyn Kind,
+    mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+    row: Row,
+    mut new: Box<dyn Entity>,
+    given: &[String],
+) -> Result<Reply> {
+    let old = row.entity.as_ref();
+    kind.carry(new.as_mut(), old, &|wire| given.iter().any(|g| g == wire))?;
+    let mut write = Write::new(
+        engine,
+        &mut tx,
+        kind,
+        &request.query,
+        &request.caller,
+        &row.at,
+        row.id,
+        &row.name,
+    );
+    write.prepare(Some(old), new.as_mut()).await?;
+    let rev = write.update(new.as_ref()).await?;
+    kind.written(&mut write.cx, Some(old), new.as_ref()).await?;
+    let (changes, accepted) = write
+        .outbox(request, &row.at, "write", Some(old), Some(new.as_ref()))
+        .await?;
+    tx.commit().await?;
+    engine.after_commit(changes).await;
+    Ok(written_reply(
+        request,
+        kind,
+        &row.at,
+        &row.name,
+        rev,
+        200,
+        new.as_ref(),
+        accepted,
+    ))
+}
+
 /// One write: the open transaction's context for the hooks, and the statements around them.
 pub(crate) struct Write<'a> {
     pub engine: &'a Engine,

@@ -1,6 +1,6 @@
 //! PATCH: a JSON merge patch (RFC 7396) of the stored properties, then the same checks as PUT.
 
-use super::{Target, Write, authorise, decode, flatten, written_reply};
+use super::{Target, authorise, decode, flatten};
 use crate::{
     Engine, Result, Violations,
     column::Place,
@@ -42,47 +42,8 @@ pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Resul
             merge(stored.entry(name).or_insert(Value::Null), value);
         }
     }
-    let mut new = decode(kind, stored, violations)?;
-    kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| {
-        given.iter().any(|g| g == wire)
-    })?;
-    let mut write = Write::new(
-        engine,
-        &mut tx,
-        kind,
-        &request.query,
-        &request.caller,
-        &row.at,
-        row.id,
-        &row.name,
-    );
-    write
-        .prepare(Some(row.entity.as_ref()), new.as_mut())
-        .await?;
-    let rev = write.update(new.as_ref()).await?;
-    kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref())
-        .await?;
-    let (changes, accepted) = write
-        .outbox(
-            request,
-            &row.at,
-            "write",
-            Some(row.entity.as_ref()),
-            Some(new.as_ref()),
-        )
-        .await?;
-    tx.commit().await?;
-    engine.after_commit(changes).await;
-    Ok(written_reply(
-        request,
-        kind,
-        &row.at,
-        &row.name,
-        rev,
-        200,
-        new.as_ref(),
-        accepted,
-    ))
+    let new = decode(kind, stored, violations)?;
+    super::replace(engine, request, kind, tx, row, new, &given).await
 }
 
 /// RFC 7396.

@@ -40,47 +40,10 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         let mut violations = Violations::default();
         let flat = flatten(kind, request, &mut violations)?;
         let given: Vec<String> = flat.keys().cloned().collect();
-        let mut new = decode(kind, flat, violations)?;
-        kind.carry(new.as_mut(), row.entity.as_ref(), &|wire| {
-            given.iter().any(|g| g == wire)
-        })?;
-        let mut write = Write::new(
-            engine,
-            &mut tx,
-            kind,
-            &request.query,
-            &request.caller,
-            &row.at,
-            row.id,
-            &row.name,
-        );
-        write
-            .prepare(Some(row.entity.as_ref()), new.as_mut())
-            .await?;
-        let rev = write.update(new.as_ref()).await?;
-        kind.written(&mut write.cx, Some(row.entity.as_ref()), new.as_ref())
-            .await?;
-        let (changes, accepted) = write
-            .outbox(
-                request,
-                &row.at,
-                "write",
-                Some(row.entity.as_ref()),
-                Some(new.as_ref()),
-            )
-            .await?;
-        tx.commit().await?;
-        engine.after_commit(changes).await;
-        return Ok(Some(written_reply(
-            request,
-            kind,
-            &row.at,
-            &row.name,
-            rev,
-            200,
-            new.as_ref(),
-            accepted,
-        )));
+        let new = decode(kind, flat, violations)?;
+        return super::replace(engine, request, kind, tx, row, new, &given)
+            .await
+            .map(Some);
     }
     let wanted = target.names.last().map_or("", String::as_str);
     let is_service = kind.parents().is_empty();
