@@ -152,6 +152,11 @@ fn too_many(at: Position) -> Vec<Problem> {
     )]
 }
 
+/// JSON allows it, and Postgres stores it in no text.
+fn nul(at: Position) -> Vec<Problem> {
+    vec![at.problem("", "This text holds the character U+0000.")]
+}
+
 fn twice(at: Position, key: &str) -> Vec<Problem> {
     vec![at.problem("", format!("The key '{key}' is given twice."))]
 }
@@ -235,8 +240,12 @@ impl<'a> Json<'a> {
             })
             .map_or(0, |end| end + 2);
         let token = self.token(length);
-        serde_json::from_str(token)
-            .map_err(|_| vec![at.problem("", "This string holds an escape that means nothing.")])
+        let text: String = serde_json::from_str(token)
+            .map_err(|_| vec![at.problem("", "This string holds an escape that means nothing.")])?;
+        if text.contains('\0') {
+            return Err(nul(at));
+        }
+        Ok(text)
     }
 
     fn node(&mut self, depth: usize) -> Parsed<Node> {
@@ -394,6 +403,7 @@ impl<'a> Yaml<'a> {
                     data: node.data.clone(),
                 });
             }
+            Event::Scalar(text, ..) if text.contains('\0') => return Err(nul(at)),
             Event::Scalar(text, style, anchor, tag) => {
                 let is_text = style != ScalarStyle::Plain
                     || tag
@@ -438,6 +448,7 @@ impl<'a> Yaml<'a> {
             let (key, at) = match self.event()? {
                 (Event::MappingEnd, _) => break,
                 // As written, so that `200:` is the key "200" and `on:` the key "on".
+                (Event::Scalar(key, ..), at) if key.contains('\0') => return Err(nul(at)),
                 (Event::Scalar(key, ..), at) => (key.into_owned(), at),
                 (_, at) => return Err(vec![at.problem("", "A key must be a plain text.")]),
             };

@@ -393,6 +393,12 @@ fn every_problem_names_line_column_and_path() {
         ["line 2, column 10: The key 'é' is given twice."]
     );
     assert_eq!(problems("{\"a\": tru}").len(), 1);
+    for text in ["{\"a\": \"x\\u0000\"}", "a: \"x\\0\"", "\"x\\0\": 1"] {
+        assert!(
+            problems(text)[0].ends_with("This text holds the character U+0000."),
+            "{text}"
+        );
+    }
     assert_eq!(
         problems("- 1"),
         ["line 1, column 1: An OpenAPI document is an object; this is a list."]

@@ -77,13 +77,8 @@ async fn a_path_leads_to_one_api() {
 }
 
 #[tokio::test]
-async fn an_import_and_a_revision_are_refused_until_there_are_such() {
+async fn a_revision_is_refused_until_there_are_such() {
     let world = World::new().await;
-    let import = body(json!({"path": "x", "format": "openapi", "value": "{}"}));
-    assert_eq!(
-        world.put("/apis/sample", import).await.targets(),
-        ["value", "format"]
-    );
     assert_eq!(
         world.put("/apis/sample;rev=2", api("x")).await.targets(),
         ["apiId"]

@@ -8,6 +8,7 @@ mod authorisation;
 mod conformance;
 mod email_template;
 mod group;
+mod import;
 mod named_value;
 mod notification;
 mod operation;
