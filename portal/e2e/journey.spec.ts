@@ -82,7 +82,7 @@ test('adds a product whose subscriptions need approval', async () => {
   await page.getByLabel('Display name').fill('AzureML demo');
   await page.getByRole('combobox', { name: 'State' }).click();
   await page.getByRole('option', { name: 'published', exact: true }).click();
-  await page.getByText('Subscriptions need approval').click();
+  await page.getByRole('switch', { name: 'Subscriptions need approval' }).click();
   await page.getByRole('button', { name: 'Create' }).click();
   await expect(page.getByRole('heading', { name: 'AzureML demo' })).toBeVisible();
   await check(page, 'publisher-product');
@@ -95,7 +95,8 @@ test('adds the API and sees its URL while typing', async () => {
   await page.getByLabel('Web service URL').fill(AZUREML);
   await page.getByLabel('Web API URL suffix').fill('demoazureml');
   await expect(page.getByTestId('resulting-url')).toHaveText(/^http:\/\/127\.[\d.]+:\d+\/demoazureml$/);
-  await page.getByRole('combobox', { name: 'Products' }).click();
+  await page.getByRole('combobox', { name: 'Products' }).focus();
+  await page.keyboard.press('ArrowDown');
   await page.getByRole('option', { name: 'AzureML demo' }).click();
   await page.keyboard.press('Escape');
   await check(page, 'publisher-add-api');

@@ -1,7 +1,7 @@
 import { Anchor, Button, Code, Group, Loader, Stack, Stepper, Table, Text } from '@mantine/core';
 import { Link, useNavigate } from '@tanstack/react-router';
-import { useState } from 'react';
-import { useQuery } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useTranslation } from 'react-i18next';
 import { Failure, send } from '../../shared/failure';
 import { Ask, Loaded, Page, Problem, State } from '../../shared/ui';
@@ -40,18 +40,18 @@ export function Services() {
 /** The service's creation goes on after the reply; its operation is asked until it ends. */
 function Progress({ path, operation, name }: { path: string; operation: string; name: string }) {
   const { t } = useTranslation();
-  const refresh = useRefresh();
   const status = useQuery({
     queryKey: ['operation', operation],
-    queryFn: async () => {
-      const found = (await send<{ status: string; error?: { message: string } }>('GET', operation)).data;
-      if (found.status !== 'InProgress') await refresh();
-      return found;
-    },
+    queryFn: async () => (await send<{ status: string; error?: { message: string } }>('GET', operation)).data,
     refetchInterval: (q) => (q.state.data && q.state.data.status !== 'InProgress' ? false : 1000),
   });
   const service = useGet<Resource<{ provisioningState: string; gatewayUrl?: string }>>(path);
   const done = status.data?.status === 'Succeeded';
+  const client = useQueryClient();
+  useEffect(() => {
+    // The list of services and this one's addresses are known now.
+    if (done) void client.invalidateQueries({ predicate: (q) => q.queryKey[0] !== 'operation' });
+  }, [done, client]);
   return (
     <Stack role="status">
       <Stepper active={done ? 3 : 1} size="sm">
