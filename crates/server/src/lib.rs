@@ -11,6 +11,7 @@ pub mod developer;
 pub mod docs;
 pub mod echo;
 pub mod health;
+pub mod idempotency;
 pub mod mails;
 pub mod management;
 pub mod operations;

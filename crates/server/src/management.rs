@@ -4,7 +4,7 @@
 //! here: credentials become a [`Caller`], the path a `ResourcePath`, the engine answers, and every
 //! error becomes the contract's envelope in one place.
 
-use crate::{State, deleted, mails, operations, workbench};
+use crate::{State, deleted, idempotency, mails, operations, workbench};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
@@ -31,7 +31,14 @@ pub async fn answer(
 ) -> HttpResponse {
     let work = async {
         let request = read(&state, &http, body).await?;
-        dispatch(&state, &request).await
+        let key = http
+            .headers()
+            .get("idempotency-key")
+            .map(|key| key.to_str().unwrap_or_default().to_owned());
+        idempotency::once(&state, &request, key.as_deref(), async || {
+            dispatch(&state, &request).await
+        })
+        .await
     };
     match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(reply)) => respond(reply),

@@ -3,7 +3,7 @@
 use crate::{
     State, arm,
     data_plane::DataPlane,
-    deleted, developer, docs, echo, health, management, portal, request_id,
+    deleted, developer, docs, echo, health, idempotency, management, portal, request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
     sign_in,
     state::OpenState,
@@ -401,6 +401,10 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
     let mails = mail::purge_sent(&mut *pool.acquire().await?, now - MAILS_KEPT).await?;
     sqlx::query("DELETE FROM sign_in_attempts WHERE last_at < $1")
         .bind(now - chrono::Duration::days(1))
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM idempotent_replies WHERE created_at < $1")
+        .bind(now - idempotency::KEPT)
         .execute(pool)
         .await?;
     sqlx::query("DELETE FROM user_tickets WHERE expires_at < $1")

@@ -3,6 +3,7 @@
 mod clients;
 mod crash;
 mod gateway;
+mod idempotency;
 mod management;
 mod replicas;
 mod reports;
