@@ -6,7 +6,7 @@
 PROFILE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo readme goldens lint fmt
+.PHONY: help run test demo portal e2e readme goldens lint fmt
 
 help: ## List the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
@@ -19,6 +19,12 @@ test: ## Install what tests need and run every test
 
 demo: ## Run the whole journey against a Portico of its own, or the one at PORTICO_URL
 	@scripts/demo.sh
+
+portal: ## Build the two portals and check their types, translations and size
+	@scripts/portal.sh --check
+
+e2e: ## Run the journey through the portals in Chromium; writes docs/screenshots
+	@scripts/e2e.sh
 
 readme: ## Run the README's journey as printed: curl, Python, az
 	@scripts/readme.sh

@@ -13,6 +13,8 @@ cd "$repository"
 . scripts/lib.sh
 
 scripts/prepare.sh run
+# Node.js is needed for the portals only; without them everything else still runs, and their address says what is missing.
+scripts/portal.sh || echo "run.sh: the portals could not be built, see above; everything else runs without them" >&2
 build "${PROFILE:-dev}"
 
 export PORTICO_DATA_DIR=${PORTICO_DATA_DIR:-$(data_folder)}

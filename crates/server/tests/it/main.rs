@@ -5,5 +5,6 @@ mod crash;
 mod gateway;
 mod idempotency;
 mod management;
+mod portal;
 mod replicas;
 mod reports;
