@@ -495,18 +495,26 @@ fn swagger(description: &Description) -> Value {
 
 /// References of version 3 as those of 2.0.
 fn redefined(schema: &Value) -> Value {
+    redirected(schema, SCHEMAS, "#/definitions/")
+}
+
+/// A schema whose references begin with `to` where they began with `from`.
+pub(crate) fn redirected(schema: &Value, from: &str, to: &str) -> Value {
     match schema {
-        Value::Array(items) => items.iter().map(redefined).collect(),
+        Value::Array(items) => items
+            .iter()
+            .map(|item| redirected(item, from, to))
+            .collect(),
         Value::Object(members) => members
             .iter()
             .map(|(key, value)| {
                 let value = match (key.as_str(), value.as_str()) {
                     ("example" | "default" | "enum", _) => value.clone(),
-                    ("$ref", Some(text)) => match text.strip_prefix(SCHEMAS) {
-                        Some(name) => format!("#/definitions/{name}").into(),
+                    ("$ref", Some(text)) => match text.strip_prefix(from) {
+                        Some(name) => format!("{to}{name}").into(),
                         None => value.clone(),
                     },
-                    _ => redefined(value),
+                    _ => redirected(value, from, to),
                 };
                 (key.clone(), value)
             })

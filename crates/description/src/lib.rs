@@ -335,6 +335,31 @@ pub fn read(text: &str, format: Format, options: &Options) -> Result<Description
     }
 }
 
+/// The language of an OpenAPI document as an export would name it; `None` where it cannot be told, and for OpenAPI 2.0
+/// in YAML, which has no name.
+#[must_use]
+pub fn language(text: &str) -> Option<Format> {
+    let is_json = text.trim_start().starts_with('{');
+    let root = if is_json {
+        source::json(text)
+    } else {
+        source::any(text)
+    }
+    .ok()?;
+    match (root.get("swagger").is_some(), is_json) {
+        (true, true) => Some(Format::SwaggerJson),
+        (true, false) => None,
+        (false, true) => Some(Format::OpenapiJson),
+        (false, false) => Some(Format::Openapi),
+    }
+}
+
+/// A schema whose references are those of version 3, whatever version it was written for.
+#[must_use]
+pub fn modern(schema: &Value) -> Value {
+    export::redirected(schema, "#/definitions/", "#/components/schemas/")
+}
+
 /// Shortens to a number of characters.
 fn shortened(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {

@@ -57,7 +57,10 @@ pub(crate) fn check(api: &ApiContract, violations: &mut Violations) {
                 "format",
                 "must be one of openapi, openapi-link, openapi+json, openapi+json-link, swagger-json, swagger-link-json, wsdl and wsdl-link",
             ),
-            Some((_, true)) => violations.add("format", "is a link, which nobody followed"),
+            // The server followed every link that it knows; of the others the reader says why.
+            Some((Format::Openapi | Format::OpenapiJson | Format::SwaggerJson | Format::Wsdl, true)) => {
+                violations.add("format", "is a link, which nobody followed");
+            }
             Some((Format::Wsdl, false)) if api.api_type.as_deref() == Some("http") => violations.add(
                 "apiType",
                 "must be soap: SOAP is passed through and not turned into REST by this version of Portico",
@@ -72,6 +75,18 @@ pub(crate) fn check(api: &ApiContract, violations: &mut Violations) {
             "translateRequiredQueryParameters",
             "must be template or query",
         );
+    }
+}
+
+/// The format of the document behind a link, for formats that can be imported.
+#[must_use]
+pub fn followed(format: &str) -> Option<&'static str> {
+    match Format::named(format)? {
+        (Format::Openapi, true) => Some("openapi"),
+        (Format::OpenapiJson, true) => Some("openapi+json"),
+        (Format::SwaggerJson, true) => Some("swagger-json"),
+        (Format::Wsdl, true) => Some("wsdl"),
+        _ => None,
     }
 }
 

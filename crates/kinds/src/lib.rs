@@ -11,6 +11,7 @@ pub mod authorization_server;
 pub mod backend;
 pub mod cache;
 pub mod email_template;
+pub mod export;
 pub mod group;
 pub mod identity_provider;
 pub mod import;
