@@ -1,12 +1,20 @@
 # Portico for production: the binary on Debian, with a Postgres elsewhere (DATABASE_URL). The embedded Postgres is for one
 # machine without an administrator; a container has neither the need nor a folder that outlives it.
 
+FROM node:24-bookworm-slim AS portal
+WORKDIR /src/portal
+COPY portal/package.json portal/package-lock.json ./
+RUN --mount=type=cache,target=/root/.npm npm ci --no-audit --no-fund
+COPY portal ./
+RUN npm run build
+
 FROM rust:1.95-slim-bookworm AS build
 WORKDIR /src
 RUN apt-get update \
     && apt-get install -y --no-install-recommends gcc libc6-dev make \
     && rm -rf /var/lib/apt/lists/*
 COPY . .
+COPY --from=portal /src/portal/dist portal/dist
 # The caches make a second build short; the binary is copied out because a cache is no part of the image.
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --locked --release -p server --bin portico \
