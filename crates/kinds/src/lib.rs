@@ -10,6 +10,7 @@ pub mod audit_entry;
 pub mod authorization_server;
 pub mod backend;
 pub mod cache;
+pub mod documentation;
 pub mod email_template;
 pub mod export;
 pub mod group;
@@ -32,6 +33,7 @@ pub mod tag;
 pub mod tag_description;
 pub mod tenant_access;
 pub mod user;
+pub mod wiki;
 
 use engine::{Join, Link, Registry, kind, link};
 
@@ -71,6 +73,9 @@ pub fn registry() -> Registry {
         .with::<issue::Issue>()
         .with::<issue::Comment>()
         .with::<issue::Attachment>()
+        .with::<documentation::Documentation>()
+        .with::<wiki::ApiWiki>()
+        .with::<wiki::ProductWiki>()
         .link(Link {
             title: "ApiTag",
             parent: kind::<api::Api>(),

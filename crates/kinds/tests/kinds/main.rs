@@ -20,4 +20,5 @@ mod subscription;
 mod tag;
 mod tenant_access;
 mod user;
+mod wiki;
 mod world;
