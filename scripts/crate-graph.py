@@ -32,7 +32,7 @@ ARROWS = {
     "gateway": ["snapshot", "policy"],
     "server": [
         "arm-id", "engine", "secret-box", "embedded-postgres", "jobs", "mail", "identity", "kinds", "snapshot", "rollout", "reports",
-        "gateway", "policy",
+        "gateway", "policy", "description",
     ],
     "testkit": ["server", "embedded-postgres"],
     "azureml": [],

@@ -9,7 +9,9 @@ pub mod data_plane;
 pub mod deleted;
 pub mod developer;
 pub mod docs;
+pub mod documents;
 pub mod echo;
+pub mod fetch;
 pub mod health;
 pub mod idempotency;
 pub mod mails;
@@ -42,6 +44,8 @@ pub struct State {
     pub gateway_port: Option<u16>,
     /// The gateway of this process, if it runs one.
     pub gateway: Option<gateway::Gateway>,
+    /// Follows the links of imports.
+    pub links: fetch::Links,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

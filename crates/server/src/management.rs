@@ -4,7 +4,7 @@
 //! here: credentials become a [`Caller`], the path a `ResourcePath`, the engine answers, and every
 //! error becomes the contract's envelope in one place.
 
-use crate::{State, deleted, idempotency, mails, operations, workbench};
+use crate::{State, deleted, documents, idempotency, mails, operations, workbench};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
@@ -63,10 +63,17 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
     if let Some(reply) = workbench::answer(state, request).await? {
         return Ok(reply);
     }
+    if let Some(reply) = documents::answer(state, request).await? {
+        return Ok(reply);
+    }
     if let Some(reply) = reports::answer(&state.engine, request).await? {
         return Ok(reply);
     }
-    state.engine.handle(request).await
+    let followed = documents::followed(state, request).await?;
+    state
+        .engine
+        .handle(followed.as_ref().unwrap_or(request))
+        .await
 }
 
 async fn read(

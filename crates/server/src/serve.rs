@@ -3,7 +3,8 @@
 use crate::{
     State, arm,
     data_plane::DataPlane,
-    deleted, developer, docs, echo, health, idempotency, management, portal, request_id,
+    deleted, developer, docs, documents, echo, fetch, health, idempotency, management, portal,
+    request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
     sign_in,
     state::OpenState,
@@ -219,6 +220,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         rollout: rollout.clone(),
         gateway_port: gateway_address.map(|address| address.port()),
         gateway: gateway.as_ref().map(DataPlane::gateway),
+        links: fetch::Links::new(settings.import_private_links)?,
         metrics,
     });
     let portals = shared.clone();
@@ -233,6 +235,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                 if part == Part::All {
                     config
                         .configure(docs::routes)
+                        .configure(documents::routes)
                         .configure(echo::routes)
                         .configure(arm::routes)
                         .configure(portal::publisher_routes)

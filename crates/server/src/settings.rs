@@ -93,6 +93,9 @@ pub struct ServeSettings {
     /// Do not run the gateway in this process (`portico gateway` does)
     #[arg(long, env = "PORTICO_NO_GATEWAY")]
     pub no_gateway: bool,
+    /// Follow links of imports to private, loopback and other addresses that are not public
+    #[arg(long, env = "PORTICO_IMPORT_PRIVATE_LINKS")]
+    pub import_private_links: bool,
 }
 
 /// An empty variable is an unset one: Compose files pass `${NAME:-}`.

@@ -2,6 +2,7 @@
 
 mod clients;
 mod crash;
+mod documents;
 mod gateway;
 mod idempotency;
 mod management;
