@@ -26,9 +26,17 @@ struct Ticket {
     expires: i64,
 }
 
+#[derive(Deserialize)]
+struct Shown {
+    /// A sealed [`Ticket`].
+    #[serde(default)]
+    ticket: String,
+}
+
 /// Registers the paths of this module.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.route("/exports/{ticket}", web::get().to(download));
+    // The ticket is no part of the path, because paths are logged.
+    config.route("/exports", web::get().to(download));
 }
 
 /// Whether the request is about one API itself.
@@ -132,7 +140,11 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         format: label.to_owned(),
         expires: state.engine.now().timestamp() + VALID_SECONDS,
     };
-    let link = format!("{}/exports/{}", request.base_url, sealed(state, &ticket)?);
+    let link = format!(
+        "{}/exports?ticket={}",
+        request.base_url,
+        sealed(state, &ticket)?
+    );
     Ok(Some(Reply::ok(
         json!({"id": id, "format": label, "value": {"link": link}}),
     )))
@@ -160,9 +172,9 @@ fn opened(state: &State, text: &str) -> Option<Ticket> {
 async fn download(
     state: web::Data<State>,
     http: HttpRequest,
-    ticket: web::Path<String>,
+    query: web::Query<Shown>,
 ) -> HttpResponse {
-    match exported(&state, &ticket).await {
+    match exported(&state, &query.ticket).await {
         Ok(document) => HttpResponse::Ok()
             .content_type(document.media_type)
             .insert_header(("Cache-Control", "no-store"))

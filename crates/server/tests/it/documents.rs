@@ -137,7 +137,7 @@ async fn an_api_is_imported_by_link_and_exported() -> anyhow::Result<()> {
     assert_eq!(report.body["unchanged"], 1, "{report:?}");
 
     // A link that nobody gave out shows nothing.
-    let forged = format!("{}/exports/AAAA", portico.management_url);
+    let forged = format!("{}/exports?ticket=AAAA", portico.management_url);
     let answer = reqwest::Client::new().get(&forged).send().await?;
     assert_eq!(answer.status(), StatusCode::NOT_FOUND);
 
