@@ -152,6 +152,23 @@ test('is told where a policy is wrong, then saves it', async () => {
   await expect(page.getByText('Saved.')).toBeVisible();
 });
 
+test('is told where a document is wrong, then imports it', async () => {
+  const document = (version: string) => `openapi: ${version}\ninfo:\n  title: Imported\n  version: "1"\npaths:\n  /things:\n    get:\n      operationId: list-things\n      responses:\n        "200":\n          description: OK\n`;
+  await page.getByRole('link', { name: 'APIs', exact: true }).click();
+  await page.getByRole('link', { name: 'Import an API' }).click();
+  await page.getByLabel('Web API name').fill('Imported API');
+  await page.getByLabel('Web API URL suffix').fill('imported');
+  await page.getByRole('textbox', { name: 'Document', exact: true }).fill(`${document('3.0.3')}  broken: [\n`);
+  await page.getByRole('button', { name: 'Import' }).click();
+  await expect(page.getByRole('alert')).toContainText(/line \d+/i);
+  await check(page, 'publisher-import-error');
+  await page.getByRole('textbox', { name: 'Document', exact: true }).fill(document('3.0.3'));
+  await page.getByRole('button', { name: 'Import' }).click();
+  await expect(page.getByRole('cell', { name: '/things' })).toBeVisible();
+  await page.getByRole('link', { name: 'APIs', exact: true }).click();
+  await page.getByRole('link', { name: 'AzureML Demo API' }).click();
+});
+
 test('decides when somebody else changed the same thing', async () => {
   await page.getByRole('tab', { name: 'Settings' }).click();
   await page.getByLabel('Description').fill('Mine');
@@ -230,6 +247,7 @@ test('tries the API: 200 and 1 1 2 2 0 2 0 1', async () => {
   await expect(developer.getByTestId('response-headers')).toContainText('content-type: application/json');
   const reply = JSON.parse(await developer.getByTestId('response-content').innerText()) as { Results: { output1: { value: { Values: string[][] } } } };
   expect(reply.Results.output1.value.Values[0].slice(-8).join(' ')).toBe('1 1 2 2 0 2 0 1');
+  await developer.getByTestId('response-content').scrollIntoViewIfNeeded();
   await check(developer, 'developer-try-it');
 });
 

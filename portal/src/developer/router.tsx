@@ -22,7 +22,7 @@ function Shell() {
       <AppShell.Header>
         <Group h="100%" px="md" justify="space-between" wrap="nowrap">
           <Group gap={4} wrap="nowrap" component="nav" aria-label={t('Sections')}>
-            <Link to="/" className="nav" activeOptions={{ exact: true }}><Text fw={700} component="span">{service.data?.publisherName ?? SERVICE}</Text></Link>
+            <Link to="/" className="nav" activeProps={{}}><Text fw={700} component="span">{service.data?.publisherName ?? SERVICE}</Text></Link>
             <Link to="/" className="nav" activeOptions={{ exact: true }} activeProps={{ className: 'active' }}>{t('APIs')}</Link>
             <Link to="/products" className="nav" activeProps={{ className: 'active' }}>{t('Products')}</Link>
             {me?.email && <Link to="/subscriptions" className="nav" activeProps={{ className: 'active' }}>{t('Subscriptions')}</Link>}

@@ -5,7 +5,7 @@ import { lazy } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Loaded, Preferences } from '../shared/ui';
 import { useServices } from './api';
-import { AddApi, ApiPage, Apis, OperationPage } from './pages/apis';
+import { AddApi, ApiPage, Apis, ImportApi, OperationPage } from './pages/apis';
 import { Mails, Notifications, TemplatePage, Templates } from './pages/mail';
 import { AddGroup, AddUser, GroupPage, Groups, UserPage, Users } from './pages/people';
 import { AddProduct, ProductPage, Products } from './pages/products';
@@ -107,6 +107,7 @@ const tree = root.addChildren([
     at('/', Overview),
     at('/apis', Apis),
     at('/apis/new', AddApi),
+    at('/apis/import', ImportApi),
     at('/apis/$api', ApiPage),
     at('/apis/$api/operations/$operation', OperationPage),
     at('/products', Products),

@@ -1,4 +1,4 @@
-import { Badge, Button, Checkbox, Code, Group, MultiSelect, Select, Stack, Table, Tabs, Text, Textarea, TextInput } from '@mantine/core';
+import { Badge, Button, Checkbox, Code, FileButton, Group, MultiSelect, Select, Stack, Table, Tabs, Text, Textarea, TextInput } from '@mantine/core';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { lazy, Suspense, useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -16,7 +16,12 @@ export function Apis() {
   const { t } = useTranslation();
   const service = useService();
   return (
-    <Page title={t('APIs')} actions={<Button renderRoot={(p) => <Link to="/$service/apis/new" params={{ service: service.name }} {...p} />}>{t('Add an API')}</Button>}>
+    <Page title={t('APIs')} actions={
+      <>
+        <Button variant="default" renderRoot={(p) => <Link to="/$service/apis/import" params={{ service: service.name }} {...p} />}>{t('Import an API')}</Button>
+        <Button renderRoot={(p) => <Link to="/$service/apis/new" params={{ service: service.name }} {...p} />}>{t('Add an API')}</Button>
+      </>
+    }>
       <ResourceTable<Api>
         label={t('APIs')}
         path={`${service.id}/apis`}
@@ -73,6 +78,51 @@ export function AddApi() {
           <Text size="sm">{t('This is what the URL will look like:')} <Code data-testid="resulting-url">{url}</Code></Text>
           <MultiSelect label={t('Products')} description={t('An API can be subscribed to through its products.')} data={products.data?.value.map((p) => ({ value: p.name, label: p.properties.displayName })) ?? []} value={values.products} onChange={(v) => set({ products: v })} />
           <Group><Button type="submit" loading={busy}>{t('Save')}</Button></Group>
+        </Stack>
+      </form>
+    </Page>
+  );
+}
+
+const FORMATS = [
+  { value: 'openapi', label: 'OpenAPI 3 (YAML, JSON)' },
+  { value: 'swagger-json', label: 'Swagger 2 (JSON)' },
+  { value: 'wsdl', label: 'WSDL' },
+];
+
+/** Makes an API of a document: pasted, from a file, or behind a link that the server follows. */
+export function ImportApi() {
+  const { t } = useTranslation();
+  const service = useService();
+  const navigate = useNavigate();
+  const refresh = useRefresh();
+  const [values, setValues] = useState({ displayName: '', path: '', format: 'openapi', document: '', link: '' });
+  const [error, setError] = useState<unknown>();
+  const [busy, setBusy] = useState(false);
+  const failure = error instanceof Failure ? error : undefined;
+  const set = (more: Partial<typeof values>) => setValues((old) => ({ ...old, ...more }));
+  const submit = async () => {
+    const name = nameOf(values.displayName);
+    const path = `${service.id}/apis/${name}`;
+    const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
+    if (taken) throw new Error(t('There is an API of that name.'));
+    const format = !values.link ? values.format : values.format === 'swagger-json' ? 'swagger-link-json' : `${values.format}-link`;
+    await call('PUT', path, { properties: { displayName: values.displayName, path: values.path.replace(/^\/+|\/+$/g, ''), format, value: values.link || values.document } });
+    await refresh();
+    await navigate({ to: '/$service/apis/$api', params: { service: service.name, api: name } });
+  };
+  return (
+    <Page title={t('Import an API')}>
+      <form onSubmit={(e) => { e.preventDefault(); setBusy(true); setError(undefined); submit().catch(setError).finally(() => setBusy(false)); }}>
+        <Stack maw={800}>
+          {error !== undefined && <Problem error={error} />}
+          <TextInput label={t('Web API name')} required value={values.displayName} error={failure?.of('displayName')} onChange={(e) => set({ displayName: e.currentTarget.value })} />
+          <TextInput label={t('Web API URL suffix')} description={t('The part of the URL that names this API.')} value={values.path} error={failure?.of('path')} onChange={(e) => set({ path: e.currentTarget.value })} />
+          <Select label={t('Format')} data={FORMATS} value={values.format} allowDeselect={false} onChange={(v) => set({ format: v ?? 'openapi' })} error={failure?.of('format')} />
+          <TextInput label={t('Link to the document')} type="url" description={t('Instead of the document itself.')} value={values.link} onChange={(e) => set({ link: e.currentTarget.value })} />
+          <Group><FileButton onChange={(file) => void file?.text().then((document) => set({ document }))}>{(p) => <Button {...p} variant="default">{t('Read a file')}</Button>}</FileButton></Group>
+          <Textarea label={t('Document')} autosize minRows={10} maxRows={30} value={values.document} disabled={values.link !== ''} required={values.link === ''} error={failure?.of('value')} onChange={(e) => set({ document: e.currentTarget.value })} styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }} />
+          <Group><Button type="submit" loading={busy}>{t('Import')}</Button></Group>
         </Stack>
       </form>
     </Page>
