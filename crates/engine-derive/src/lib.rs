@@ -14,7 +14,7 @@
 //! | `kept` | an ordinary field that keeps its stored value when a PUT leaves it out |
 //! | `top_level` | stands beside `properties` in the envelope instead of inside |
 //! | `reference = "users"` | a `Ref` to a row of that sibling kind under the same service |
-//! | `length(1..=300)` | length limits in characters of a text |
+//! | `length(1..=300)` | length limits in characters of a text that a body gives; `1..` has no upper one |
 //! | `wire = "name"` | another wire name |
 //!
 //! Errors point at the field: an unstorable type says that it does not implement `ColumnValue`.
@@ -68,7 +68,13 @@ fn marks(field: &Field) -> syn::Result<Marks> {
                         (Some(start), RangeLimits::Closed(_), Some(end)) => {
                             marks.length = Some((*start, *end));
                         }
-                        _ => return Err(meta.error("expected a closed range such as 1..=300")),
+                        (Some(start), RangeLimits::HalfOpen(_), None) => {
+                            marks.length = Some((*start, syn::parse_quote!(usize::MAX)));
+                        }
+                        _ => {
+                            return Err(meta
+                                .error("expected a range such as 1..=300, or 1.. without an end"));
+                        }
                     }
                 }
                 _ => {
@@ -202,19 +208,22 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
             } else {
                 quote!(Some(#fallback))
             };
+            // A default may be outside the limits: an empty text that `prepare` fills.
+            let check = marks.length.as_ref().map(|(min, max)| {
+                quote!(if let Some(value) = &given {
+                    ::engine::check_length(#wire, value, #min, #max, violations);
+                })
+            });
             decode.push(quote!(
                 let #holder: Option<#ty> = match body.remove(#wire) {
                     None | Some(::engine::Value::Null) => #absent,
-                    Some(value) => ::engine::decode_value(#wire, value, violations),
+                    Some(value) => {
+                        let given: Option<#ty> = ::engine::decode_value(#wire, value, violations);
+                        #check
+                        given
+                    }
                 };
             ));
-            if let Some((min, max)) = &marks.length {
-                decode.push(quote!(
-                    if let Some(value) = &#holder {
-                        ::engine::check_length(#wire, value, #min, #max, violations);
-                    }
-                ));
-            }
             build.push(quote!(#ident: #holder?));
         }
         if !(marks.internal || marks.write_only || marks.secret) {

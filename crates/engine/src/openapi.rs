@@ -468,7 +468,9 @@ impl Document {
                 }
                 if let Some((min, max)) = field.length {
                     schema.insert("minLength".into(), min.into());
-                    schema.insert("maxLength".into(), max.into());
+                    if max != usize::MAX {
+                        schema.insert("maxLength".into(), max.into());
+                    }
                 }
             }
             let (properties, required) = if field.top_level {

@@ -28,13 +28,14 @@ impl Violations {
     pub fn length(&mut self, target: &str, text: &str, limits: std::ops::RangeInclusive<usize>) {
         let count = text.chars().count();
         if !limits.contains(&count) {
+            let (min, max) = limits.into_inner();
             self.add(
                 target,
-                format!(
-                    "must be {} to {} characters long",
-                    limits.start(),
-                    limits.end()
-                ),
+                match (min, max) {
+                    (1, usize::MAX) => "must not be empty".to_owned(),
+                    (_, usize::MAX) => format!("must be at least {min} characters long"),
+                    _ => format!("must be {min} to {max} characters long"),
+                },
             );
         }
     }

@@ -2,8 +2,8 @@
 
 use crate::{import, service::Service};
 use engine::{
-    Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn,
-    Value, Violations, json, sqlx,
+    Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result,
+    TextColumn, Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -13,7 +13,7 @@ use utoipa::ToSchema;
 #[schema(rename_all = "camelCase")]
 pub struct ApiContract {
     /// Name that people see; the API's id when absent.
-    #[contract(default = String::new(), length(0..=300))]
+    #[contract(default = String::new(), length(1..=300))]
     pub display_name: String,
     /// Description; may hold HTML.
     pub description: Option<String>,

@@ -14,10 +14,10 @@ use utoipa::ToSchema;
 #[schema(rename_all = "camelCase")]
 pub struct EmailTemplateContract {
     /// Subject, with `$Variables`.
-    #[contract(default = String::new(), kept, length(0..=1000))]
+    #[contract(default = String::new(), kept, length(1..=1000))]
     pub subject: String,
     /// HTML body, with `$Variables`, `#if` and `#foreach`.
-    #[contract(default = String::new(), kept)]
+    #[contract(default = String::new(), kept, length(1..))]
     pub body: String,
     /// Title.
     pub title: Option<String>,
