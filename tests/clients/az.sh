@@ -26,6 +26,23 @@ check() {
     checked=$((checked + 1))
 }
 
+# refused EXPECTED ARGUMENTS OF AZ..: the command fails, and says EXPECTED.
+refused() {
+    local expected=$1 said
+    shift
+    if said=$("$az" "$@" --output none 2>&1); then
+        echo "az $* should have been refused" >&2
+        exit 1
+    fi
+    case $said in
+    *"$expected"*) checked=$((checked + 1)) ;;
+    *)
+        printf 'az %s\n  expected: %s\n  said: %s\n' "$*" "$expected" "$said" >&2
+        exit 1
+        ;;
+    esac
+}
+
 "$az" cloud register --name portico --endpoint-resource-manager "$management" --output none
 "$az" cloud set --name portico --output none
 "$az" login --identity --allow-no-subscriptions --output none
@@ -39,17 +56,22 @@ check Succeeded apim show --resource-group demo-rg --name "$service" --query pro
 check "$service" apim list --resource-group demo-rg --query '[].name'
 check renamed apim update --resource-group demo-rg --name "$service" --publisher-name renamed --query publisherName
 
+refused 'is already in use' apim create --resource-group other --name "$service" --location westus --sku-name Developer \
+    --publisher-name demo --publisher-email admin@example.org
 check azureml-demo apim api create "${here[@]}" --api-id azureml-demo --display-name 'AzureML Demo API' --path azureml-demo \
     --service-url https://example.org --protocols https --query name
 check 'AzureML Demo API' apim api show "${here[@]}" --api-id azureml-demo --query displayName
 check described apim api update "${here[@]}" --api-id azureml-demo --description described --query description
 check $'azureml-demo\necho-api' apim api list "${here[@]}" --query '[].name'
+refused 'Api not found.' apim api show "${here[@]}" --api-id nothing
 
 check rrs-execute apim api operation create "${here[@]}" --api-id azureml-demo --operation-id rrs-execute \
     --display-name 'RRS Execute' --method POST --url-template '/execute?api-version={apiversion}' \
     --template-parameters name=apiversion type=string required=true --query name
 check POST apim api operation show "${here[@]}" --api-id azureml-demo --operation-id rrs-execute --query method
 check 'RRS' apim api operation update "${here[@]}" --api-id azureml-demo --operation-id rrs-execute --display-name RRS --query displayName
+refused 'templateParameters' apim api operation create "${here[@]}" --api-id azureml-demo --operation-id bad \
+    --display-name bad --method GET --url-template '/{undeclared}'
 check rrs-execute apim api operation list "${here[@]}" --api-id azureml-demo --query '[].name'
 
 check gold apim product create "${here[@]}" --product-id gold --product-name Gold --state published --query name
@@ -68,9 +90,13 @@ check team apim nv list "${here[@]}" --query '[].name'
 check red apim nv show-secret "${here[@]}" --named-value-id team --query value
 
 "$az" apim nv delete "${here[@]}" --named-value-id team --yes
+check '' apim nv list "${here[@]}" --query '[].name'
 "$az" apim product api delete "${here[@]}" --product-id gold --api-id azureml-demo
+check '' apim product api list "${here[@]}" --product-id gold --query '[].name'
 "$az" apim product delete "${here[@]}" --product-id gold --yes
+check $'starter\nunlimited' apim product list "${here[@]}" --query '[].name'
 "$az" apim api operation delete "${here[@]}" --api-id azureml-demo --operation-id rrs-execute
+check '' apim api operation list "${here[@]}" --api-id azureml-demo --query '[].name'
 "$az" apim api delete "${here[@]}" --api-id azureml-demo --yes
 check echo-api apim api list "${here[@]}" --query '[].name'
 "$az" apim delete --resource-group demo-rg --name "$service" --yes
