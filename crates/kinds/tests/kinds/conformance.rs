@@ -1,5 +1,8 @@
 //! What holds for every kind alike, driven by the kinds' own examples.
 
+mod lists;
+mod paths;
+
 use crate::world::{World, body};
 use engine::{FilterKind, Kind, Method, NameRule, Resource as _, Value, json, sqlx};
 

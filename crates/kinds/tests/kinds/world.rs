@@ -158,6 +158,21 @@ impl World {
         world
     }
 
+    /// Goes on over other connections to the same database; returns them.
+    pub fn over(&mut self, pool: PgPool) -> PgPool {
+        let settings = self.engine.settings().clone();
+        self.engine = Arc::new(Engine::new(
+            pool.clone(),
+            kinds::registry(),
+            self.engine.codec.clone(),
+            settings,
+            Arc::new(now),
+            Arc::new(Unheard),
+        ));
+        self.pool = pool.clone();
+        pool
+    }
+
     /// Runs the job of every service that waits for its content.
     pub async fn activate(&self) {
         for work in self.waiting().await {

@@ -1,0 +1,256 @@
+//! Lists: every item once over all pages, every operator of every declared filter, no table read whole.
+
+use super::{below_services, collection};
+use crate::world::{SERVICE, World, body, now, service};
+use engine::{FilterKind, Kind, Method, Resource as _, json, sqlx};
+use std::time::Duration;
+
+/// Creates every kind's example, so that no list is empty.
+async fn filled(world: &World) -> Vec<(&'static dyn Kind, String)> {
+    let kinds = below_services(world).await;
+    for (kind, item) in &kinds {
+        let put = world
+            .send(Method::Put, item, Some("*"), body(kind.example()))
+            .await;
+        assert!(matches!(put.status, 200 | 201), "{item}: {}", put.body);
+    }
+    kinds
+}
+
+/// Follows `nextLink` from pages of one and returns the names it met.
+async fn one_by_one(world: &World, list: &str, count: usize) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut next = Some(format!("{list}?$top=1"));
+    while let Some(target) = next {
+        let page = world.get(&target).await.expect(200);
+        assert_eq!(page["count"], count, "{target} counts all pages");
+        let items = page["value"].as_array().expect("items");
+        assert!(items.len() <= 1, "{target} is a page of one");
+        names.extend(
+            items
+                .iter()
+                .map(|item| item["name"].as_str().expect("a name").to_owned()),
+        );
+        assert!(names.len() <= count, "{target} repeats items: {names:?}");
+        next = page["nextLink"].as_str().map(|link| {
+            let path = link
+                .strip_prefix("http://127.0.0.1:8080")
+                .expect("an absolute link");
+            assert!(path.starts_with(SERVICE), "{link}");
+            path.to_owned()
+        });
+    }
+    names
+}
+
+#[tokio::test]
+async fn pages_of_one_visit_every_item_once() {
+    let world = World::new().await;
+    let mut longest = 0;
+    for (kind, _) in filled(&world).await {
+        let list = collection(kind);
+        let all = world.names(&list).await;
+        assert!(!all.is_empty(), "{list} is empty");
+        assert_eq!(one_by_one(&world, &list, all.len()).await, all, "{list}");
+        longest = longest.max(all.len());
+    }
+    for (list, wanted) in [
+        ("/products/starter/apis", 1),
+        ("/products/starter/groups", 3),
+        ("/apis/echo-api/products", 2),
+        ("/users/1/groups", 1),
+    ] {
+        let all = world.names(list).await;
+        assert!(all.len() >= wanted, "{list}: {all:?}");
+        assert_eq!(one_by_one(&world, list, all.len()).await, all, "{list}");
+    }
+    assert!(longest > 5, "some list has many pages");
+}
+
+/// How many items a condition leaves.
+async fn count(world: &World, list: &str, condition: &str) -> i64 {
+    let body = world
+        .get(&format!("{list}?$filter={condition}"))
+        .await
+        .expect(200);
+    assert_eq!(
+        body["value"].as_array().map(Vec::len),
+        body["count"].as_u64().and_then(|n| usize::try_from(n).ok()),
+        "{condition}"
+    );
+    body["count"].as_i64().expect("a count")
+}
+
+#[tokio::test]
+async fn every_operator_of_every_filter_splits_the_list_in_two() {
+    let world = World::new().await;
+    for (kind, _) in filled(&world).await {
+        let list = collection(kind);
+        let all = i64::try_from(world.names(&list).await.len()).expect("a number");
+        for filter in kind.facts().filters {
+            let field = filter.field;
+            let compared = |signs: &[&str], value: &str| -> Vec<String> {
+                signs
+                    .iter()
+                    .map(|sign| format!("{field} {sign} {value}"))
+                    .collect()
+            };
+            let every = ["eq", "ne", "gt", "ge", "lt", "le"];
+            let called = [
+                format!("contains({field},'a')"),
+                format!("substringof('a',{field})"),
+                format!("startswith({field},'a')"),
+                format!("endswith({field},'a')"),
+            ];
+            let (conditions, refused): (Vec<String>, Vec<String>) = match filter.kind {
+                FilterKind::Text => {
+                    let mut conditions = compared(&every, "'a'");
+                    conditions.extend(called);
+                    (conditions, compared(&["gt"], "true"))
+                }
+                FilterKind::Equal => (
+                    compared(&every[..2], "'a'"),
+                    compared(&every[2..], "'a'")
+                        .into_iter()
+                        .chain(called)
+                        .collect(),
+                ),
+                FilterKind::Bool => (
+                    compared(&every[..2], "true"),
+                    compared(&every[2..], "true")
+                        .into_iter()
+                        .chain(called)
+                        .collect(),
+                ),
+                FilterKind::Number => (compared(&every, "1"), compared(&every, "'a'")),
+                FilterKind::Date => {
+                    let mut conditions = compared(&every, "datetime'2027-01-15T08:00:00'");
+                    conditions.extend(compared(&every, "2027-01-15"));
+                    (conditions, called.into())
+                }
+                FilterKind::Path | FilterKind::Ref(_) => (
+                    compared(&every[..2], "'/users/1'")
+                        .into_iter()
+                        .chain(called)
+                        .collect(),
+                    compared(&every[2..], "'/users/1'"),
+                ),
+                FilterKind::Texts => (
+                    vec![
+                        format!("{field}/any()"),
+                        format!("{field}/any(t: t eq 'a')"),
+                        format!("{field}/all(t: t ne 'a')"),
+                    ],
+                    compared(&every, "'a'"),
+                ),
+            };
+            for condition in conditions {
+                let both = count(&world, &list, &condition).await
+                    + count(&world, &list, &format!("not ({condition})")).await;
+                assert_eq!(both, all, "{list}: {condition}");
+                let prefixed = condition.replacen(field, &format!("properties/{field}"), 1);
+                assert_eq!(
+                    count(&world, &list, &prefixed).await,
+                    count(&world, &list, &condition).await,
+                    "{list}: {prefixed}"
+                );
+            }
+            for condition in refused {
+                let answer = world.get(&format!("{list}?$filter={condition}")).await;
+                assert_eq!(answer.targets(), ["$filter"], "{list}: {condition}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn wrong_paging_is_refused_by_name() {
+    let world = World::new().await;
+    for (query, target) in [
+        ("$top=0", "$top"),
+        ("$top=x", "$top"),
+        ("$skip=-1", "$skip"),
+        ("$filter=name eq", "$filter"),
+        ("$filter=(name eq 'a'", "$filter"),
+    ] {
+        let answer = world.get(&format!("/products?{query}")).await;
+        assert_eq!(answer.targets(), [target], "{query}");
+    }
+}
+
+/// Sequential scans of a table that Postgres has counted, once no other connection has more to report.
+async fn sequential_scans(pool: &engine::PgPool, table: &str) -> i64 {
+    loop {
+        let busy: i64 = sqlx::query_scalar(
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()",
+        )
+        .fetch_one(pool)
+        .await
+        .expect("activity");
+        if busy == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    sqlx::query_scalar("SELECT seq_scan FROM pg_stat_user_tables WHERE relname = $1")
+        .bind(table)
+        .fetch_one(pool)
+        .await
+        .expect("statistics")
+}
+
+#[tokio::test]
+async fn no_table_of_many_rows_is_read_whole() {
+    for (table, item) in [("products", "/products/sample"), ("tags", "/tags/sample")] {
+        let mut world = World::new().await;
+        let other = SERVICE.replace("/demo", "/other");
+        world.put(&other, service()).await.expect(201);
+        let example = if table == "tags" {
+            kinds::tag::Tag::example()
+        } else {
+            kinds::product::Product::example()
+        };
+        world.put(item, body(example)).await.expect(201);
+        let sql = format!(
+            "INSERT INTO {table} SELECT (jsonb_populate_record(t, jsonb_build_object(\
+               'id', gen_random_uuid(), 'parent_id', s.id, 'name', 'row-' || n, 'display_name', 'Row ' || n))).* \
+             FROM {table} t, services s, generate_series(1, 20000) n WHERE t.name = 'sample' AND s.name = 'other'"
+        );
+        sqlx::query(sqlx::AssertSqlSafe(sql))
+            .execute(&world.pool)
+            .await
+            .expect("rows");
+        sqlx::query(sqlx::AssertSqlSafe(format!("ANALYZE {table}")))
+            .execute(&world.pool)
+            .await
+            .expect("statistics");
+        let options = (*world.pool.connect_options()).clone();
+        let connect = || {
+            sqlx::postgres::PgPoolOptions::new()
+                .max_connections(1)
+                .connect_lazy_with(options.clone())
+        };
+        world.pool.close().await;
+        let pool = connect();
+        let before = sequential_scans(&pool, table).await;
+        pool.close().await;
+
+        // Statistics of a connection are complete once it ended.
+        let pool = world.over(connect());
+        let list = item.trim_end_matches("/sample");
+        world.get(item).await.expect(200);
+        world.head(item).await.expect(200);
+        world
+            .get(&format!("{list}?$top=1&$filter=name ge 'a'"))
+            .await
+            .expect(200);
+        world
+            .patch(item, json!({"displayName": format!("At {}", now())}))
+            .await
+            .expect(200);
+        world.delete(item).await.expect(200);
+        pool.close().await;
+        let after = sequential_scans(&connect(), table).await;
+        assert_eq!(after, before, "{table} was read whole");
+    }
+}
