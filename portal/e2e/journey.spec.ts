@@ -257,6 +257,28 @@ test('sees a wrong key refused', async () => {
   await expect(developer.getByTestId('response-status')).toHaveText('401 Unauthorized');
 });
 
+test('sees clearly that a limit is reached', async () => {
+  await developer.getByRole('link', { name: 'Products', exact: true }).click();
+  await developer.getByRole('link', { name: 'Starter' }).click();
+  await developer.getByRole('button', { name: 'Subscribe' }).click();
+  await expect(developer.getByRole('article').filter({ hasText: 'Starter' }).first()).toBeVisible();
+  await developer.getByRole('link', { name: 'APIs', exact: true }).click();
+  await developer.getByRole('link', { name: 'Echo API' }).click();
+  await developer.getByRole('navigation', { name: 'Operations' }).getByRole('link', { name: /Create resource/ }).click();
+  await developer.getByRole('combobox', { name: 'Subscription' }).selectOption('Starter');
+  await expect(developer.getByLabel('Ocp-Apim-Subscription-Key')).toHaveValue(/^[0-9a-f]{32}$/);
+  // The new product allows five calls a minute.
+  for (let call = 0; call < 6; call++) {
+    const answered = developer.waitForResponse((r) => r.url().endsWith('/relay'));
+    await developer.getByRole('button', { name: 'Send' }).click();
+    await answered;
+  }
+  await expect(developer.getByTestId('response-status')).toHaveText('429 Too Many Requests');
+  await expect(developer.getByRole('alert')).toContainText('The limit of calls is reached.');
+  await developer.getByRole('alert').scrollIntoViewIfNeeded();
+  await check(developer, 'developer-limit');
+});
+
 test('the publisher sees the calls, and no page broke its policy', async () => {
   await page.getByRole('link', { name: 'Overview' }).click();
   await expect(page.getByRole('row', { name: /AzureML Demo API/ })).toBeVisible({ timeout: 40_000 });

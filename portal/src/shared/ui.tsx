@@ -25,7 +25,7 @@ export function Problem({ error, retry }: { error: unknown; retry?: () => void }
       <Stack gap={4}>
         <Text size="sm">{error instanceof Error ? error.message : String(error)}</Text>
         {failure?.details.map((d, i) => (
-          <Text size="sm" key={i}>{d.target ? <><Code>{d.target}</Code>{' '}</> : null}{d.message}</Text>
+          <Text size="sm" key={i}>{d.target && !d.message.startsWith(d.target.replace(/^properties\./, '')) ? <><Code>{d.target}</Code>{' '}</> : null}{d.message}</Text>
         ))}
         {failure?.requestId && <Text size="xs">{t('Request id')}: <span className="mono">{failure.requestId}</span></Text>}
         {retry && <Group><Button size="xs" variant="default" onClick={retry}>{t('Try again')}</Button></Group>}
