@@ -1,7 +1,8 @@
 //! Writes OpenAPI 3.0 and Swagger 2.0.
 
 use crate::{
-    Description, Format, Operation, Parameter, Representation, Response, scheme, template_names,
+    Description, Format, KeyNames, Operation, Parameter, Representation, Response, scheme,
+    template_names,
 };
 use serde_json::{Map, Value, json};
 
@@ -134,15 +135,37 @@ fn openapi(description: &Description) -> Value {
             operation,
         ),
     );
+    let mut components = Map::new();
     if !description.schemas.is_empty() {
         let schemas: Map<_, _> = description
             .schemas
             .iter()
             .map(|(name, schema)| (name.clone(), downgraded(schema)))
             .collect();
-        document.insert("components".into(), json!({"schemas": schemas}));
+        components.insert("schemas".into(), schemas.into());
+    }
+    if let Some(names) = &description.subscription_key {
+        components.insert("securitySchemes".into(), security(names));
+    }
+    if !components.is_empty() {
+        document.insert("components".into(), components.into());
+    }
+    if description.subscription_key.is_some() {
+        document.insert("security".into(), either());
     }
     Value::Object(document)
+}
+
+fn security(names: &KeyNames) -> Value {
+    json!({
+        "apiKeyHeader": {"type": "apiKey", "name": names.header, "in": "header"},
+        "apiKeyQuery": {"type": "apiKey", "name": names.query, "in": "query"}
+    })
+}
+
+/// One of the two is enough.
+fn either() -> Value {
+    json!([{"apiKeyHeader": []}, {"apiKeyQuery": []}])
 }
 
 /// The key of the path and the parameters of the query that the template names.
@@ -489,6 +512,10 @@ fn swagger(description: &Description) -> Value {
             .map(|(name, schema)| (name.clone(), redefined(schema)))
             .collect();
         document.insert("definitions".into(), definitions.into());
+    }
+    if let Some(names) = &description.subscription_key {
+        document.insert("securityDefinitions".into(), security(names));
+        document.insert("security".into(), either());
     }
     Value::Object(document)
 }

@@ -154,6 +154,16 @@ pub enum ApiType {
     Soap,
 }
 
+/// Names under which callers send a subscription key. In documents these are the security schemes `apiKeyHeader` and
+/// `apiKeyQuery`, as Azure writes them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyNames {
+    /// Header.
+    pub header: String,
+    /// Query parameter.
+    pub query: String,
+}
+
 /// An API, as a document describes it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -178,6 +188,8 @@ pub struct Description {
     pub license: Option<Value>,
     /// REST or SOAP.
     pub api_type: ApiType,
+    /// Where callers put a subscription key; `None` where they need none.
+    pub subscription_key: Option<KeyNames>,
     /// Operations in the order of the document; names, and method with template, are unique without case.
     pub operations: Vec<Operation>,
     /// JSON schemas by type name; they refer to each other as `#/components/schemas/{name}`.

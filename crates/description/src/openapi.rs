@@ -1,8 +1,8 @@
 //! Reads OpenAPI 2.0, 3.0 and 3.1.
 
 use crate::{
-    Description, MAX_PROBLEMS, Names, Operation, Options, Parameter, Problem, Representation,
-    Request, RequiredQuery, Response, path_of, scheme, shortened,
+    Description, KeyNames, MAX_PROBLEMS, Names, Operation, Options, Parameter, Problem,
+    Representation, Request, RequiredQuery, Response, path_of, scheme, shortened,
     source::{Data, Node, Position},
     template_names,
 };
@@ -220,6 +220,7 @@ impl<'a> Reader<'a> {
         if let Some(url) = &self.options.service_url_override {
             description.service_url = Some(url.clone());
         }
+        description.subscription_key = self.subscription_key();
         self.types();
         description.operations = self.operations();
         description.schemas = std::mem::take(&mut self.schemas);
@@ -296,6 +297,22 @@ impl<'a> Reader<'a> {
         let Some(first) = urls.first() else { return };
         description.path_suggestion = path_of(first);
         description.service_url = scheme(first).map(|_| first.trim_end_matches('/').to_owned());
+    }
+
+    /// The names of the two schemes that [`write`](crate::write) makes; others are the web service's own affair.
+    fn subscription_key(&self) -> Option<KeyNames> {
+        let schemes = if self.old {
+            self.root.get("securityDefinitions")
+        } else {
+            self.root
+                .get("components")
+                .and_then(|components| components.get("securitySchemes"))
+        }?;
+        let name = |scheme: &str| schemes.get(scheme)?.get("name")?.printed();
+        Some(KeyNames {
+            header: name("apiKeyHeader")?,
+            query: name("apiKeyQuery")?,
+        })
     }
 
     /// The document's types.

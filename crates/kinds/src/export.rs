@@ -88,7 +88,8 @@ fn language(name: &str, text: &str) -> Option<Format> {
 /// An API as it is stored.
 async fn describe(conn: &mut PgConnection, api: Uuid, gateway_url: &str) -> Result<Description> {
     let row = sqlx::query(
-        "SELECT display_name, description, path, protocols, type, api_version, terms_of_service_url, contact, license \
+        "SELECT display_name, description, path, protocols, type, api_version, terms_of_service_url, contact, license, \
+         CASE WHEN subscription_required THEN subscription_key_parameter_names END AS key_names \
          FROM apis WHERE id = $1",
     )
     .bind(api)
@@ -115,6 +116,11 @@ async fn describe(conn: &mut PgConnection, api: Uuid, gateway_url: &str) -> Resu
         } else {
             ApiType::Http
         },
+        subscription_key: row
+            .try_get::<Option<Value>, _>("key_names")?
+            .map(serde_json::from_value)
+            .transpose()
+            .map_err(Error::internal)?,
         ..Description::default()
     };
     let operations = sqlx::query(

@@ -203,10 +203,6 @@ impl Links {
     }
 }
 
-#[expect(
-    clippy::needless_pass_by_value,
-    reason = "the shape that map_err takes"
-)]
 fn unreachable(error: impl std::fmt::Display) -> FetchError {
     FetchError::Unreachable(error.to_string())
 }
