@@ -117,7 +117,9 @@ async fn an_api_is_imported_by_link_and_exported() -> anyhow::Result<()> {
     assert_eq!(changed.status, StatusCode::OK, "{changed:?}");
     let (_, _, text) = exported(&portico, &token, &api, "openapi-link").await?;
     assert!(
-        text.contains("summary: One pet") && !text.contains('#'),
+        text.contains("summary: One pet")
+            && text.contains("name: Ocp-Apim-Subscription-Key")
+            && !text.contains('#'),
         "{text}"
     );
     let body = import("openapi", &text);
