@@ -1,11 +1,14 @@
 //! A running Portico, driven as its users drive it: one file per story.
 
+mod activation;
 mod clients;
 mod crash;
 mod documents;
+mod errors;
 mod gateway;
 mod idempotency;
 mod management;
+mod permissions;
 mod portal;
 mod replicas;
 mod reports;
