@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Drives a running Portico with the unmodified Azure CLI over TLS.
 #
-#   az.sh AZ MANAGEMENT_TLS_URL IDENTITY_URL CA_FILE TOKEN SERVICE_NAME
+#   az.sh AZ MANAGEMENT_TLS_URL IDENTITY_URL CA_FILE TOKEN SERVICE_NAME CLIENT_ID CLIENT_SECRET
 #
-# AZ is the program; IDENTITY_URL the managed-identity endpoint, with TOKEN as its secret. Ends with the
-# first difference. The last line says how many answers were checked.
+# AZ is the program; IDENTITY_URL the managed-identity endpoint, with TOKEN as its secret; the client is an
+# application that may own services. Ends with the first difference. The last line says how many answers were checked.
 set -euo pipefail
 
-az=$1 management=$2 identity=$3 ca=$4 token=$5 service=$6
+az=$1 management=$2 identity=$3 ca=$4 token=$5 service=$6 client_id=$7 client_secret=$8
 AZURE_CONFIG_DIR=$(mktemp -d)
 trap 'rm -rf "$AZURE_CONFIG_DIR"' EXIT
 export AZURE_CONFIG_DIR REQUESTS_CA_BUNDLE=$ca AZURE_CORE_COLLECT_TELEMETRY=false AZURE_CORE_NO_COLOR=true
@@ -45,6 +45,8 @@ refused() {
 
 "$az" cloud register --name portico --endpoint-resource-manager "$management" --output none
 "$az" cloud set --name portico --output none
+# Without this, az asks the public cloud whether it knows the sign-in's host.
+"$az" config set core.instance_discovery=false --only-show-errors --output none
 "$az" login --identity --allow-no-subscriptions --output none
 here=(--resource-group demo-rg --service-name "$service")
 
@@ -102,5 +104,17 @@ check echo-api apim api list "${here[@]}" --query '[].name'
 "$az" apim delete --resource-group demo-rg --name "$service" --yes
 check "$service" apim deletedservice list --query '[].name'
 "$az" apim deletedservice purge --service-name "$service" --location westus
+check true apim check-name --name "$service" --query nameAvailable
+
+# The other two ways in: an application as a managed identity, and as a service principal.
+tenant=00000000-0000-0000-0000-000000000000
+"$az" logout --output none
+IDENTITY_HEADER=$client_id:$client_secret
+"$az" login --identity --allow-no-subscriptions --output none
+check true apim check-name --name "$service" --query nameAvailable
+"$az" logout --output none
+unset IDENTITY_ENDPOINT IDENTITY_HEADER
+"$az" login --service-principal --username "$client_id" --password "$client_secret" --tenant "$tenant" --allow-no-subscriptions --output none
+check "$client_id" account show --query user.name
 check true apim check-name --name "$service" --query nameAvailable
 echo "$checked answers checked"

@@ -26,6 +26,12 @@ pub const API_VERSION: &str = "2024-05-01";
 /// Longest start of a process on a busy machine.
 const START: Duration = Duration::from_secs(60);
 
+/// Base64 of the key that seals every test installation's secrets, for other commands over its database.
+#[must_use]
+pub fn secret_key() -> String {
+    BASE64_STANDARD.encode([7; 32])
+}
+
 /// A running `portico serve`.
 pub struct Portico {
     child: Child,
@@ -71,7 +77,7 @@ impl Portico {
         database_url: &str,
         environment: &[(&str, &str)],
     ) -> anyhow::Result<Self> {
-        let key = BASE64_STANDARD.encode([7; 32]);
+        let key = secret_key();
         let data = std::env::temp_dir().join("portico-testkit");
         let mut child = Command::new(Path::new(binary))
             .arg("serve")

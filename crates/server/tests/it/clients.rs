@@ -5,7 +5,7 @@
 use anyhow::{Context as _, ensure};
 use embedded_postgres::test_database::TestDatabase;
 use std::path::{Path, PathBuf};
-use testkit::Portico;
+use testkit::{Portico, secret_key};
 use tokio::process::Command;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portico");
@@ -98,6 +98,27 @@ async fn the_javascript_sdk_drives_the_journey() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Makes an application that owns the installation; its client id and secret.
+async fn application(database: &TestDatabase) -> anyhow::Result<(String, String)> {
+    let (url, key) = (database.url(), secret_key());
+    let over = ["--database-url", &url, "--secret-key", &key];
+    let made = run(
+        BINARY,
+        &[&["application", "--name", "ci"], &over[..]].concat(),
+    )
+    .await?;
+    let value = |label: &str| {
+        made.lines()
+            .find_map(|line| line.strip_prefix(label))
+            .map(|rest| rest.trim().to_owned())
+            .with_context(|| format!("no {label} in {made}"))
+    };
+    let (id, secret) = (value("client id")?, value("client secret")?);
+    let grant = ["grant", "--email", &id, "--role", "owner"];
+    run(BINARY, &[&grant[..], &over].concat()).await?;
+    Ok((id, secret))
+}
+
 #[tokio::test]
 async fn az_drives_the_journey_over_tls() -> anyhow::Result<()> {
     let az = client("az").await?;
@@ -118,12 +139,22 @@ async fn az_drives_the_journey_over_tls() -> anyhow::Result<()> {
         .context("no TLS listener")?;
     let identity = format!("{}/metadata/identity/oauth2/token", portico.management_url);
     let ca = format!("{tls}/ca.pem");
+    let (id, secret) = application(&database).await?;
     let outcome = run(
         "tests/clients/az.sh",
-        &[&az, &management, &identity, &ca, &token, "demoaz"],
+        &[
+            &az,
+            &management,
+            &identity,
+            &ca,
+            &token,
+            "demoaz",
+            &id,
+            &secret,
+        ],
     )
     .await;
     std::fs::remove_dir_all(&folder)?;
-    assert_eq!(outcome?, "35 answers checked\n");
+    assert_eq!(outcome?, "38 answers checked\n");
     Ok(())
 }
