@@ -5,9 +5,10 @@
 //! the same again are kept: what failed on our side may be tried anew under the same key.
 
 use crate::State;
+use arm_id::Root;
 use aws_lc_rs::digest::{Context, SHA256};
 use chrono::Duration;
-use engine::{Caller, Error, Method, Reply, Request, Result};
+use engine::{Access, Caller, Error, Method, Reply, Request, RequestPlace, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -33,8 +34,8 @@ const HEADERS: &[&str] = &["ETag", "Azure-AsyncOperation", "Location", "Retry-Af
 /// Runs a request once for its key.
 ///
 /// # Errors
-/// `Invalid` for a bad key, `Conflict` for another content or a first request that still runs, and what
-/// the request itself is answered with.
+/// `Invalid` for a bad key, `Conflict` for another content or a first request that still runs, `Forbidden` or
+/// not found for a caller who lost the role since, and what the request itself is answered with.
 pub async fn once(
     state: &State,
     request: &Request,
@@ -72,6 +73,18 @@ pub async fn once(
     .fetch_optional(&state.engine.pool)
     .await?;
     if mine.is_none() {
+        // The role may be gone since: a kept reply may hold keys that the caller must not see any more.
+        if let Root::Group { .. } = request.path.root {
+            let access = match state.engine.registry.find(&request.path) {
+                Some(RequestPlace::Action(_, action, _)) => action.access,
+                _ => Access::Write,
+            };
+            let mut connection = state.engine.pool.acquire().await?;
+            state
+                .engine
+                .enter(&mut connection, request, access, "write")
+                .await?;
+        }
         return replay(state, &caller, key, &digest).await;
     }
     let outcome = run().await;

@@ -1,5 +1,6 @@
 //! `Idempotency-Key`
 
+use crate::permissions::token_with;
 use embedded_postgres::test_database::TestDatabase;
 use reqwest::Method;
 use serde_json::json;
@@ -108,6 +109,34 @@ async fn a_repeated_request_gets_the_first_reply_and_another_one_is_refused() ->
         stored
             .iter()
             .all(|reply| !reply.windows(secret.len()).any(|window| window == secret))
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_kept_reply_is_not_for_a_caller_who_lost_the_role() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let administrator = portico.token().await?;
+    let service = portico.service(&administrator, "kept").await?;
+    let secrets = format!("{service}/subscriptions/master/listSecrets");
+    let key: &[(&str, &str)] = &[("Idempotency-Key", "once")];
+    let mut statuses = Vec::new();
+    for role in ["contributor", "contributor", "reader", "developer"] {
+        let token = token_with(BINARY, &database, "ann@example.org", role, "kept").await?;
+        let answer = portico
+            .send(&token, Method::POST, &secrets, key, None)
+            .await?;
+        statuses.push((role, answer.status.as_u16()));
+    }
+    assert_eq!(
+        statuses,
+        [
+            ("contributor", 200),
+            ("contributor", 200),
+            ("reader", 403),
+            ("developer", 403)
+        ]
     );
     Ok(())
 }
