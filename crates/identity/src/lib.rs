@@ -7,6 +7,7 @@
 //! token. Signing keys rotate, and are known everywhere before they sign; all replicas read them from
 //! Postgres. Guessing is slowed by durable counters per account and per address.
 
+pub mod gateway_token;
 pub mod password;
 pub mod sas;
 

@@ -13,6 +13,7 @@ pub mod cache;
 pub mod documentation;
 pub mod email_template;
 pub mod export;
+pub mod gateway;
 pub mod group;
 pub mod identity_provider;
 pub mod import;
@@ -76,6 +77,24 @@ pub fn registry() -> Registry {
         .with::<documentation::Documentation>()
         .with::<wiki::ApiWiki>()
         .with::<wiki::ProductWiki>()
+        .with::<gateway::Gateway>()
+        .with::<gateway::GatewayHostnameConfiguration>()
+        .with::<gateway::GatewayCertificateAuthority>()
+        .link(Link {
+            title: "GatewayApi",
+            parent: kind::<gateway::Gateway>(),
+            segment: "apis",
+            parameter: "apiId",
+            target: kind::<api::Api>(),
+            join: Join::Table {
+                table: "gateway_apis",
+                parent: "gateway_id",
+                target: "api_id",
+            },
+            writable: true,
+            readable: true,
+            rule: gateway::association,
+        })
         .link(Link {
             title: "ApiTag",
             parent: kind::<api::Api>(),

@@ -22,6 +22,7 @@ fn existing(segment: &str) -> &'static str {
         "products" => "starter",
         "notifications" => "BCC",
         "issues" => "reported",
+        "gateways" => "plant",
         other => panic!("name an existing parent among {other}"),
     }
 }
@@ -201,6 +202,13 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
         .put(
             "/apis/echo-api/issues/reported",
             json!({"properties": kinds::issue::Issue::example()}),
+        )
+        .await
+        .expect(201);
+    world
+        .put(
+            "/gateways/plant",
+            json!({"properties": kinds::gateway::Gateway::example()}),
         )
         .await
         .expect(201);

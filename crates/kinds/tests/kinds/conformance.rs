@@ -14,6 +14,7 @@ fn parent_name(segment: &str) -> &'static str {
         "products" => "unlimited",
         "notifications" => "BCC",
         "issues" => "reported",
+        "gateways" => "plant",
         other => panic!("name an existing parent among {other}"),
     }
 }
@@ -48,6 +49,7 @@ async fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
             kinds::issue::Issue::example(),
         ),
         ("/tags/labelled", kinds::tag::Tag::example()),
+        ("/gateways/plant", kinds::gateway::Gateway::example()),
     ] {
         world
             .send(Method::Put, path, None, body(example))

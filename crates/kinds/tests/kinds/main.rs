@@ -7,6 +7,7 @@ mod audit_entry;
 mod authorisation;
 mod conformance;
 mod email_template;
+mod gateway;
 mod group;
 mod import;
 mod named_value;
