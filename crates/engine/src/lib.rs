@@ -37,7 +37,7 @@ pub use etag::{IfMatch, etag};
 pub use filter::{Filter, FilterKind};
 pub use kind::Kind;
 pub use link::{Join, Link};
-pub use page::{Caller, Method, Origin, Query, Reply, Request, Window};
+pub use page::{Caller, Method, Origin, Query, REVISION_HEADER, Reply, Request, Window};
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
     Access, Action, BoxFuture, ColumnType, Contract, Delete, Entity, Field, FieldAccess, Parent,
@@ -65,16 +65,17 @@ pub type Clock = Arc<dyn Fn() -> DateTime<Utc> + Send + Sync>;
 ///
 /// Replies wait for it, so that a write is visible at the gateway of this process right after the reply.
 pub trait Committed: Send + Sync {
-    /// Takes the changes over; must not fail, because the write is already durable.
-    fn committed(&self, changes: Vec<Change>) -> BoxFuture<'_, ()>;
+    /// Takes the changes over; must not fail, because the write is already durable. The answer is the revision of the
+    /// configuration that has them, or `None` where it is not known (yet).
+    fn committed(&self, changes: Vec<Change>) -> BoxFuture<'_, Option<u64>>;
 }
 
 /// Nobody listens: tools and tests.
 #[derive(Debug, Default)]
 pub struct Unheard;
 impl Committed for Unheard {
-    fn committed(&self, _: Vec<Change>) -> BoxFuture<'_, ()> {
-        Box::pin(std::future::ready(()))
+    fn committed(&self, _: Vec<Change>) -> BoxFuture<'_, Option<u64>> {
+        Box::pin(std::future::ready(None))
     }
 }
 
@@ -201,11 +202,13 @@ impl Engine {
         &self.settings
     }
 
-    /// Tells the listener about committed changes.
-    pub async fn after_commit(&self, changes: Vec<Change>) {
-        if !changes.is_empty() {
-            self.committed.committed(changes).await;
+    /// Tells the listener about committed changes; the answer is the revision of the configuration that has them, for
+    /// [`Reply::at_revision`].
+    pub async fn after_commit(&self, changes: Vec<Change>) -> Option<u64> {
+        if changes.is_empty() {
+            return None;
         }
+        self.committed.committed(changes).await
     }
 
     /// Answers a request of the management API.

@@ -297,18 +297,19 @@ pub async fn put(
         .execute(&mut *tx)
         .await?;
     let status = if added.rows_affected() == 1 { 201 } else { 200 };
-    finish(engine, request, link, tx, &row, linked.id, status == 201).await?;
+    let revision = finish(engine, request, link, tx, &row, linked.id, status == 201).await?;
     let body = verbs::envelope(
         link.target,
         &linked.at,
         &linked.name,
         linked.entity.as_ref(),
     );
-    Ok(Reply {
+    let reply = Reply {
         status,
         headers: Vec::new(),
         body: Some(body),
-    })
+    };
+    Ok(reply.at_revision(revision))
 }
 
 /// DELETE: 200 for a removed pair, 204 where there was none.
@@ -347,11 +348,11 @@ pub async fn delete(
         .execute(&mut *tx)
         .await?;
     let removed = removed.rows_affected() == 1;
-    finish(engine, request, link, tx, &row, id, removed).await?;
-    Ok(Reply::empty(if removed { 200 } else { 204 }))
+    let revision = finish(engine, request, link, tx, &row, id, removed).await?;
+    Ok(Reply::empty(if removed { 200 } else { 204 }).at_revision(revision))
 }
 
-/// Notes a change of both ends and commits.
+/// Notes a change of both ends and commits; the answer is the configuration's revision with it.
 async fn finish(
     engine: &Engine,
     request: &Request,
@@ -360,7 +361,7 @@ async fn finish(
     row: &Row,
     target: Uuid,
     changed: bool,
-) -> Result<()> {
+) -> Result<Option<u64>> {
     let mut write = Write::new(
         engine,
         &mut tx,
@@ -392,6 +393,5 @@ async fn finish(
     }
     let changes = write.noted().await?;
     tx.commit().await?;
-    engine.after_commit(changes).await;
-    Ok(())
+    Ok(engine.after_commit(changes).await)
 }

@@ -177,7 +177,19 @@ impl Reply {
         self.headers.push((name, value.into()));
         self
     }
+    /// With the revision of the configuration that has the write.
+    #[must_use]
+    pub fn at_revision(self, revision: Option<u64>) -> Self {
+        match revision {
+            None => self,
+            Some(revision) => self.with(REVISION_HEADER, revision.to_string()),
+        }
+    }
 }
+
+/// Header of a write's reply: the revision of the configuration that has the write. A gateway that serves this revision or a
+/// later one serves the write.
+pub const REVISION_HEADER: &str = "x-portico-revision";
 
 /// Items of a page where the caller names no `$top`.
 pub const DEFAULT_PAGE: i64 = 100;

@@ -10,18 +10,26 @@
 //! reading twice, late or out of order does no harm. One task owns the snapshot; changes that arrive
 //! while it works are taken together.
 //!
-//! The outbox is read by transaction id and not by its own ids, because rows commit in another order
-//! than they get their ids: everything at or above the oldest transaction that was still running at the
-//! last reading is read again.
+//! The ids of the outbox are the *revisions* of the configuration. Rows commit in another order than they get their ids, so
+//! a snapshot is of revision R only when every change up to R is in it: an id that is missing may be a write that is not
+//! committed yet, or one that never will be. It counts as gone when no transaction is left of those that ran when it was
+//! missed. Until then the snapshot stays at the revision before it, although it serves later changes already.
+//!
+//! Each new snapshot is kept for a while together with the changes that led to it ([`Update`]), so that gateways apart can be
+//! told the difference to what they have ([`Rollout::follow`]).
 
 mod read;
 
 use engine::{BoxFuture, Change, Codec, Committed, PgPool, Settings};
 use snapshot::Snapshot;
 use sqlx::postgres::PgListener;
-use std::{collections::BTreeMap, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 use tokio::{
-    sync::{mpsc, oneshot, watch},
+    sync::{broadcast, mpsc, oneshot, watch},
     task::JoinSet,
 };
 use uuid::Uuid;
@@ -32,8 +40,14 @@ const CHANNEL: &str = "portico_changes";
 const CATCH_UP: Duration = Duration::from_secs(2);
 /// Wait after a failure of the database.
 const RETRY: Duration = Duration::from_millis(500);
+/// Wait before it is looked again whether a missing revision is still to come.
+const MISSING: Duration = Duration::from_millis(20);
 /// Rows in one statement.
 const BATCH: usize = 5_000;
+/// Updates that are kept for gateways that were away for a moment.
+const KEPT_UPDATES: usize = 256;
+/// A process that could not read for this long starts anew, because lines of the outbox may be gone.
+const LONGEST_ABSENCE: Duration = Duration::from_secs(12 * 3600);
 
 /// Why configuration could not be read.
 #[derive(Debug, thiserror::Error)]
@@ -54,9 +68,62 @@ pub enum Error {
 /// Who gets each new snapshot.
 pub type Publish = Arc<dyn Fn(Snapshot) + Send + Sync>;
 
+/// One step from a snapshot to the next.
+#[derive(Clone, Debug)]
+pub struct Update {
+    /// The snapshot before it.
+    pub before: Snapshot,
+    /// The snapshot after it.
+    pub after: Snapshot,
+    /// What changed; `None` when everything was read anew.
+    pub changes: Option<Arc<[snapshot::Change]>>,
+}
+
+/// The configuration from a revision on.
+pub struct Following {
+    /// The present configuration.
+    pub snapshot: Snapshot,
+    /// The updates from the asked revision to the present one; `None` when they are not all known any more.
+    pub missed: Option<Vec<Update>>,
+    /// The updates to come. One who lags behind has to follow anew.
+    pub updates: broadcast::Receiver<Update>,
+}
+
+/// The last updates, and who is told of the next.
+struct History {
+    snapshot: Snapshot,
+    kept: VecDeque<Update>,
+    /// Updates that are not kept any more.
+    forgotten: u64,
+    sender: broadcast::Sender<Update>,
+}
+
+impl History {
+    /// The updates that whoever has this revision may have missed. More is harmless: an update says what is, not what to add.
+    fn missed(&self, since: u64) -> Option<Vec<Update>> {
+        if since > self.snapshot.revision() {
+            return None;
+        }
+        let may_be_new =
+            |update: &Update| update.before.revision() >= since || update.after.revision() > since;
+        let Some(first) = self.kept.iter().position(may_be_new) else {
+            return Some(Vec::new());
+        };
+        let is_complete = match self.kept.front() {
+            // Of several updates at one revision the earlier ones may have been forgotten.
+            Some(front) if first == 0 => self.forgotten == 0 || front.before.revision() < since,
+            _ => true,
+        };
+        let updates: Vec<Update> = self.kept.iter().skip(first).cloned().collect();
+        (is_complete && updates.iter().all(|update| update.changes.is_some())).then_some(updates)
+    }
+}
+
+type SharedHistory = Arc<Mutex<History>>;
+
 enum Work {
-    /// Changes of a write of this process; answered when they are published.
-    Own(Vec<Change>, oneshot::Sender<()>),
+    /// A write of this process; answered with the revision that has it when that is published.
+    Own(oneshot::Sender<Option<u64>>),
     /// Other replicas may have written.
     CatchUp,
 }
@@ -65,6 +132,8 @@ enum Work {
 pub struct Rollout {
     work: mpsc::UnboundedSender<Work>,
     loaded: watch::Receiver<bool>,
+    revision: watch::Receiver<u64>,
+    history: SharedHistory,
     _tasks: JoinSet<()>,
 }
 
@@ -78,19 +147,58 @@ impl Rollout {
         tasks.spawn(listen(pool.clone(), work.clone()));
         let (notify, notified) = mpsc::channel(1);
         tasks.spawn(tell(pool.clone(), notified));
+        let (sender, _) = broadcast::channel(KEPT_UPDATES);
+        let history = Arc::new(Mutex::new(History {
+            snapshot: Snapshot::default(),
+            kept: VecDeque::new(),
+            forgotten: 0,
+            sender,
+        }));
+        let (revision_now, revision) = watch::channel(0);
         let follower = Follower {
             reader: read::Reader { codec, settings },
             pool,
             publish,
             notify,
+            history: history.clone(),
+            revision: revision_now,
             snapshot: Snapshot::default(),
-            horizon: "0".to_owned(),
+            settled: 0,
+            ahead: BTreeSet::new(),
+            missing: None,
+            read_at: Instant::now(),
         };
         tasks.spawn(follower.run(inbox, loaded_now));
         Self {
             work,
             loaded,
+            revision,
+            history,
             _tasks: tasks,
+        }
+    }
+
+    /// The revision of the published configuration, now and later.
+    #[must_use]
+    pub fn revision(&self) -> watch::Receiver<u64> {
+        self.revision.clone()
+    }
+
+    /// Looks for changes now, without waiting for a notification.
+    pub fn look(&self) {
+        // Without a follower the process is stopping.
+        let _ = self.work.send(Work::CatchUp);
+    }
+
+    /// Follows the configuration; `since` is the revision that is known already.
+    #[must_use]
+    pub fn follow(&self, since: Option<u64>) -> Following {
+        let history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        let missed = since.and_then(|since| history.missed(since));
+        Following {
+            snapshot: history.snapshot.clone(),
+            missed,
+            updates: history.sender.subscribe(),
         }
     }
 
@@ -109,13 +217,12 @@ impl Rollout {
 }
 
 impl Committed for Rollout {
-    fn committed(&self, changes: Vec<Change>) -> BoxFuture<'_, ()> {
+    fn committed(&self, _: Vec<Change>) -> BoxFuture<'_, Option<u64>> {
         Box::pin(async move {
             let (done, published) = oneshot::channel();
-            if self.work.send(Work::Own(changes, done)).is_ok() {
-                // The write is durable whatever happens here; a follower that died leaves it to the outbox.
-                let _ = published.await;
-            }
+            self.work.send(Work::Own(done)).ok()?;
+            // The write is durable whatever happens here; a follower that died leaves it to the outbox.
+            published.await.ok().flatten()
         })
     }
 }
@@ -167,9 +274,31 @@ struct Follower {
     pool: PgPool,
     publish: Publish,
     notify: mpsc::Sender<()>,
+    history: SharedHistory,
+    revision: watch::Sender<u64>,
     snapshot: Snapshot,
-    /// Transaction id (xid8 as text) from which the outbox has to be read again.
-    horizon: String,
+    /// Every change up to this id is in the snapshot, or will never be.
+    settled: u64,
+    /// Later changes that are in the snapshot.
+    ahead: BTreeSet<u64>,
+    /// Ids up to the first number are gone if they are still missing when all transactions before the second have ended.
+    missing: Option<(u64, u64)>,
+    read_at: Instant,
+}
+
+/// Ids of committed changes, and which transactions run.
+#[derive(sqlx::FromRow)]
+struct Line {
+    xmin: i64,
+    xmax: i64,
+    id: Option<i64>,
+    entity: Option<String>,
+    entity_id: Option<Uuid>,
+}
+
+/// An id or transaction id, which Postgres counts from 1 and which never uses the sign.
+fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
 }
 
 impl Follower {
@@ -179,40 +308,42 @@ impl Follower {
             tokio::time::sleep(RETRY).await;
         }
         loaded.send_replace(true);
-        while let Some(first) = inbox.recv().await {
-            let mut own = Vec::new();
-            let mut waiting = Vec::new();
-            let mut catch_up = false;
-            let mut take = |work| match work {
-                Work::Own(changes, done) => {
-                    own.extend(changes);
-                    waiting.push(done);
+        loop {
+            let first = if self.missing.is_some() {
+                match tokio::time::timeout(MISSING, inbox.recv()).await {
+                    Ok(work) => work,
+                    Err(_) => Some(Work::CatchUp),
                 }
-                Work::CatchUp => catch_up = true,
+            } else {
+                inbox.recv().await
+            };
+            let Some(first) = first else { return };
+            let mut waiting = Vec::new();
+            let mut take = |work| match work {
+                Work::Own(done) => waiting.push(done),
+                Work::CatchUp => {}
             };
             take(first);
             while let Ok(more) = inbox.try_recv() {
                 take(more);
             }
-            if !own.is_empty() {
-                match self.apply(&own).await {
-                    // A full channel means that a notification is on its way already.
-                    Ok(()) => drop(self.notify.try_send(())),
-                    Err(error) => {
-                        tracing::error!(%error, "a change could not be rolled out; it is tried again");
-                        catch_up = true;
-                    }
-                }
-                for done in waiting {
-                    // A writer that went away needs no answer.
-                    let _ = done.send(());
-                }
+            let mut outcome = self.catch_up().await;
+            let reached = outcome
+                .is_ok()
+                .then(|| self.ahead.last().copied().unwrap_or(self.settled));
+            let own = !waiting.is_empty();
+            for done in waiting {
+                // A writer that went away needs no answer.
+                let _ = done.send(reached);
             }
-            if catch_up {
-                while let Err(error) = self.catch_up().await {
-                    tracing::error!(%error, "changes could not be read; they are tried again");
-                    tokio::time::sleep(RETRY).await;
-                }
+            while let Err(error) = outcome {
+                tracing::error!(%error, "changes could not be read; they are tried again");
+                tokio::time::sleep(RETRY).await;
+                outcome = self.catch_up().await;
+            }
+            if own {
+                // A full channel means that a notification is on its way already.
+                let _ = self.notify.try_send(());
             }
         }
     }
@@ -223,9 +354,15 @@ impl Follower {
         sqlx::query("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
             .execute(&mut *tx)
             .await?;
-        let horizon = sqlx::query_scalar("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
-            .fetch_one(&mut *tx)
-            .await?;
+        // Up to the first id that is missing among the latest: no write takes longer than ten minutes from its line to its
+        // commit, so an older one that is missing is gone.
+        let settled: Option<i64> = sqlx::query_scalar(
+            "SELECT coalesce(min(before) FILTER (WHERE id > before + 1), max(id)) FROM ( \
+               SELECT id, at, lag(id) OVER (ORDER BY id) AS before FROM changes \
+               WHERE id >= coalesce((SELECT max(id) FROM changes WHERE at <= now() - interval '10 minutes'), 0)) latest",
+        )
+        .fetch_one(&mut *tx)
+        .await?;
         let mut changes = Vec::new();
         for table in read::TABLES {
             changes.extend(
@@ -238,80 +375,159 @@ impl Follower {
         }
         tx.commit().await?;
         let count = changes.len();
-        self.snapshot = Snapshot::default().apply(changes);
-        self.horizon = horizon;
-        (self.publish)(self.snapshot.clone());
-        tracing::info!(entities = count, "the gateway's configuration is loaded");
+        let settled = settled.map_or(0, unsigned).max(self.settled);
+        (self.ahead, self.missing) = (BTreeSet::new(), None);
+        self.settled = settled;
+        self.read_at = Instant::now();
+        self.show(Snapshot::default().apply(changes), None);
+        tracing::info!(
+            entities = count,
+            revision = settled,
+            "the gateway's configuration is loaded"
+        );
         Ok(())
     }
 
-    /// Reads the changed rows again and publishes.
-    async fn apply(&mut self, changes: &[Change]) -> Result<(), Error> {
-        let mut by_table: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
-        for change in changes {
-            if let Some(table) = read::TABLES.iter().find(|table| **table == change.table) {
-                let ids = by_table.entry(table).or_default();
-                if !ids.contains(&change.id) {
-                    ids.push(change.id);
-                }
-            }
+    /// Publishes the next snapshot.
+    fn show(&mut self, next: Snapshot, changes: Option<Vec<snapshot::Change>>) {
+        let update = Update {
+            before: std::mem::take(&mut self.snapshot),
+            after: next.at_revision(self.settled),
+            changes: changes.map(Arc::from),
+        };
+        self.snapshot = update.after.clone();
+        (self.publish)(self.snapshot.clone());
+        let mut history = self.history.lock().unwrap_or_else(PoisonError::into_inner);
+        history.snapshot = self.snapshot.clone();
+        if history.kept.len() == KEPT_UPDATES {
+            history.kept.pop_front();
+            history.forgotten += 1;
         }
-        self.apply_rows(by_table).await
+        history.kept.push_back(update.clone());
+        // Nobody may be following.
+        let _ = history.sender.send(update);
+        drop(history);
+        self.revision.send_replace(self.settled);
     }
 
-    async fn apply_rows(&mut self, by_table: BTreeMap<&str, Vec<Uuid>>) -> Result<(), Error> {
+    /// Reads these rows again: what the snapshot has to learn of them.
+    async fn read_rows(
+        &self,
+        by_table: BTreeMap<&str, BTreeSet<Uuid>>,
+    ) -> Result<Vec<snapshot::Change>, Error> {
+        let mut deltas = Vec::new();
         if by_table.is_empty() {
-            return Ok(());
+            return Ok(deltas);
         }
         let mut connection = self.pool.acquire().await?;
-        let mut deltas = Vec::new();
         for (table, ids) in by_table {
+            let ids: Vec<Uuid> = ids.into_iter().collect();
             for ids in ids.chunks(BATCH) {
                 let found = self.reader.read(&mut connection, table, Some(ids)).await?;
-                for id in ids {
-                    if !found.iter().any(|entity| entity.id() == *id) {
-                        deltas.push(snapshot::Change::Remove {
-                            kind: read::kind(table),
-                            id: *id,
-                        });
-                    }
+                let known: BTreeSet<Uuid> = found.iter().map(snapshot::Entity::id).collect();
+                for id in ids.iter().filter(|id| !known.contains(id)) {
+                    deltas.push(snapshot::Change::Remove {
+                        kind: read::kind(table),
+                        id: *id,
+                    });
                 }
                 deltas.extend(found.into_iter().map(snapshot::Change::Put));
             }
         }
         metrics::counter!("portico_rollout_changes_total").increment(deltas.len() as u64);
-        self.snapshot = self.snapshot.apply(deltas);
-        (self.publish)(self.snapshot.clone());
+        Ok(deltas)
+    }
+
+    /// Reads what was written, here and elsewhere.
+    async fn catch_up(&mut self) -> Result<(), Error> {
+        if self.read_at.elapsed() > LONGEST_ABSENCE {
+            return self.load().await;
+        }
+        // One statement, hence one snapshot of the database for the lines and the transactions.
+        let lines: Vec<Line> = sqlx::query_as(
+            "SELECT pg_snapshot_xmin(s.now)::text::int8 AS xmin, pg_snapshot_xmax(s.now)::text::int8 AS xmax, \
+               c.id, c.entity, c.entity_id \
+             FROM (SELECT pg_current_snapshot() AS now) s \
+             LEFT JOIN (SELECT id, entity, entity_id FROM changes WHERE id > $1) c ON true ORDER BY c.id",
+        )
+        .bind(i64::try_from(self.settled).unwrap_or(i64::MAX))
+        .fetch_all(&self.pool)
+        .await?;
+        let mut by_table: BTreeMap<&str, BTreeSet<Uuid>> = BTreeMap::new();
+        let mut ids = BTreeSet::new();
+        let (mut xmin, mut xmax) = (0, 0);
+        for line in &lines {
+            (xmin, xmax) = (unsigned(line.xmin), unsigned(line.xmax));
+            let (Some(id), Some(table), Some(row)) = (line.id, &line.entity, line.entity_id) else {
+                continue;
+            };
+            let id = unsigned(id);
+            ids.insert(id);
+            if !self.ahead.contains(&id)
+                && let Some(table) = read::TABLES.iter().find(|known| *known == table)
+            {
+                by_table.entry(table).or_default().insert(row);
+            }
+        }
+        let deltas = self.read_rows(by_table).await?;
+        let appeared: Vec<Uuid> = deltas
+            .iter()
+            .filter_map(|delta| match delta {
+                snapshot::Change::Put(snapshot::Entity::Service(service))
+                    if self.snapshot.service_by_id(service.id).is_none() =>
+                {
+                    Some(service.id)
+                }
+                _ => None,
+            })
+            .collect();
+        if !appeared.is_empty() && self.holds_apis(&appeared, &deltas).await? {
+            return self.load().await;
+        }
+        self.read_at = Instant::now();
+        let before = self.settled;
+        if let Some((up_to, started)) = self.missing
+            && xmin >= started
+        {
+            self.settled = self.settled.max(up_to);
+            self.missing = None;
+        }
+        while ids.contains(&(self.settled + 1)) {
+            self.settled += 1;
+        }
+        self.ahead = ids.split_off(&(self.settled + 1));
+        if self.missing.is_none()
+            && let Some(last) = self.ahead.last()
+        {
+            self.missing = Some((*last, xmax));
+        }
+        if !deltas.is_empty() || self.settled != before {
+            let next = self.snapshot.apply(deltas.iter().cloned());
+            self.show(next, Some(deltas));
+        }
         Ok(())
     }
 
-    /// Reads what other replicas wrote.
-    async fn catch_up(&mut self) -> Result<(), Error> {
-        // One statement, hence one snapshot for rows and horizon.
-        let rows: Vec<(Option<String>, Option<Uuid>, String)> = sqlx::query_as(
-            "WITH seen AS (SELECT pg_snapshot_xmin(pg_current_snapshot())::text AS horizon) \
-             SELECT c.entity, c.entity_id, s.horizon FROM seen s \
-             LEFT JOIN (SELECT DISTINCT entity, entity_id FROM changes WHERE xid >= $1::text::xid8) c ON true",
+    /// Whether one of these services, unknown so far, has APIs that no change tells of: it was deleted and is restored.
+    async fn holds_apis(
+        &self,
+        services: &[Uuid],
+        deltas: &[snapshot::Change],
+    ) -> Result<bool, sqlx::Error> {
+        let told: Vec<Uuid> = deltas
+            .iter()
+            .filter_map(|delta| match delta {
+                snapshot::Change::Put(snapshot::Entity::Api(api)) => Some(api.id),
+                _ => None,
+            })
+            .collect();
+        sqlx::query_scalar(
+            "SELECT EXISTS (SELECT FROM apis WHERE parent_id = ANY($1) AND id <> ALL($2))",
         )
-        .bind(&self.horizon)
-        .fetch_all(&self.pool)
-        .await?;
-        let mut by_table: BTreeMap<&str, Vec<Uuid>> = BTreeMap::new();
-        let mut horizon = None;
-        for (table, id, seen) in rows {
-            horizon = Some(seen);
-            let (Some(table), Some(id)) = (table, id) else {
-                continue;
-            };
-            if let Some(table) = read::TABLES.iter().find(|known| **known == table) {
-                by_table.entry(table).or_default().push(id);
-            }
-        }
-        self.apply_rows(by_table).await?;
-        if let Some(horizon) = horizon {
-            self.horizon = horizon;
-        }
-        Ok(())
+        .bind(services)
+        .bind(told)
+        .fetch_one(&self.pool)
+        .await
     }
 }
 
@@ -322,7 +538,10 @@ impl Follower {
 /// # Errors
 /// When the database fails.
 pub async fn purge(pool: &PgPool, older_than: Duration) -> Result<u64, sqlx::Error> {
-    let done = sqlx::query("DELETE FROM changes WHERE at < now() - $1 * interval '1 second'")
+    // The newest stays: it tells the present revision to whoever starts.
+    let done = sqlx::query(
+        "DELETE FROM changes WHERE at < now() - $1 * interval '1 second' AND id < (SELECT max(id) FROM changes)",
+    )
         .bind(older_than.as_secs_f64())
         .execute(pool)
         .await?;

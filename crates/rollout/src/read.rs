@@ -5,9 +5,9 @@ use engine::{Codec, PgConnection, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
-    Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Group, KeyNames, Kind, NamedValue,
-    Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response, Service,
-    Subscription, SubscriptionScope, User, Version, VersionScheme,
+    Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Gateway, Group, KeyNames, Kind,
+    NamedValue, Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response,
+    Service, Subscription, SubscriptionScope, User, Version, VersionScheme,
 };
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -27,6 +27,7 @@ pub(crate) const TABLES: &[&str] = &[
     "named_values",
     "backends",
     "policy_fragments",
+    "gateways",
 ];
 
 /// Which entity the rows of a table become.
@@ -41,6 +42,7 @@ pub(crate) fn kind(table: &str) -> Kind {
         "named_values" => Kind::NamedValue,
         "backends" => Kind::Backend,
         "policy_fragments" => Kind::Fragment,
+        "gateways" => Kind::Gateway,
         _ => Kind::Policy,
     }
 }
@@ -78,7 +80,7 @@ impl Reader {
         let select = match table {
             "services" => {
                 "SELECT x.id, x.name, x.location, x.gateway_hostname, x.gateway_url, x.hostname_configurations, \
-                 x.developer_portal_url FROM services x WHERE x.deleted_at IS NULL AND x.disable_gateway IS NOT TRUE"
+                 x.developer_portal_url, x.disable_gateway FROM services x WHERE x.deleted_at IS NULL"
             }
             "apis" => {
                 "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \
@@ -126,6 +128,12 @@ impl Reader {
             }
             "policy_fragments" => {
                 "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format, x.name FROM policy_fragments x WHERE true"
+            }
+            "gateways" => {
+                "SELECT x.id, x.parent_id, x.name, sha256(x.primary_key || x.secondary_key) AS keys, \
+                 ARRAY(SELECT l.api_id FROM gateway_apis l WHERE l.gateway_id = x.id ORDER BY 1) AS api_ids, \
+                 ARRAY(SELECT h.hostname FROM gateway_hostname_configurations h WHERE h.parent_id = x.id AND h.hostname IS NOT NULL ORDER BY 1) \
+                 AS hostnames FROM gateways x WHERE true"
             }
             other => {
                 return Err(Error::Row {
@@ -223,6 +231,22 @@ impl Reader {
                     format,
                 })
             }
+            "gateways" => {
+                let name: String = row.try_get("name")?;
+                let keys: Vec<u8> = row.try_get("keys")?;
+                Entity::Gateway(Gateway {
+                    id,
+                    service_id: row.try_get("parent_id")?,
+                    serves_all: kinds::gateway::is_managed(&name),
+                    name,
+                    api_ids: row.try_get("api_ids")?,
+                    hostnames: row.try_get("hostnames")?,
+                    keys: keys.as_slice().try_into().map_err(|_| Error::Row {
+                        what: what.clone(),
+                        problem: "no digest of keys".to_owned(),
+                    })?,
+                })
+            }
             _ => Entity::Policy(policy(table, row, &what)?),
         })
     }
@@ -244,6 +268,10 @@ impl Reader {
         }
         hostnames.sort();
         hostnames.dedup();
+        if row.try_get::<Option<bool>, _>("disable_gateway")? == Some(true) {
+            // Without a host nothing is served, and all is still there when the gateway is enabled again. Gateways apart go on.
+            hostnames.clear();
+        }
         let portal: Option<String> = row.try_get("developer_portal_url")?;
         let origin = |url: String| {
             let (scheme, rest) = url.split_once("://")?;

@@ -1,24 +1,109 @@
-//! The gateway inside this process: its threads, its durable counters, its metrics.
+//! The gateway inside a process: its threads, its durable counters, its metrics.
+//!
+//! What it counts and tells goes to a [`Backing`]: the database of this process, or the control plane of a gateway apart
+//! ([`independent`](crate::independent)).
 
+use crate::quota_counters;
 use anyhow::Context as _;
-use gateway::{
-    CacheOutcome, CounterDelta, CounterKey, CounterTotal, Counters, Gateway, Options, Record,
-    Telemetry,
-};
-use sqlx::{FromRow, PgPool};
+use engine::BoxFuture;
+use gateway::{CacheOutcome, CounterTotal, Counters, Gateway, Options, Record, Telemetry};
+use sqlx::PgPool;
 use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
-use uuid::Uuid;
 
 /// How often counts are written. What `kill -9` loses is what was counted since; what several gateways
 /// admit too much together is what each admitted since.
-const FLUSH: Duration = Duration::from_millis(250);
-/// How far back counts of other gateways are read; covers clocks that differ and a slow flush.
-const OVERLAP_SECONDS: f64 = 5.0;
+pub const FLUSH: Duration = Duration::from_millis(250);
 /// How long the last records of calls may take to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// How long calls may take to end at shutdown.
 const DRAIN: Duration = Duration::from_secs(20);
+
+/// Where counts of quotas are kept and shared, and where records of calls go.
+pub trait Backing: Send + Sync + 'static {
+    /// The totals that are known when the gateway starts.
+    fn totals(&self) -> BoxFuture<'_, anyhow::Result<Vec<CounterTotal>>>;
+
+    /// Hands over what was counted and learns what others counted. What could not be handed over is kept.
+    fn exchange<'a>(&'a self, counters: &'a Counters) -> BoxFuture<'a, anyhow::Result<()>>;
+
+    /// Takes the record of a call; must not wait.
+    fn record(&self, call: reports::Call);
+
+    /// Waits until the records so far are written.
+    fn written(&self) -> BoxFuture<'_, ()>;
+}
+
+/// The database as backing.
+pub struct Database {
+    pool: PgPool,
+    records: reports::Writer,
+    recording: JoinHandle<()>,
+}
+
+impl Database {
+    /// Starts to write records.
+    #[must_use]
+    pub fn start(pool: PgPool) -> Self {
+        let (records, recording) = reports::Writer::start(pool.clone());
+        Self {
+            pool,
+            records,
+            recording,
+        }
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        self.recording.abort();
+    }
+}
+
+impl Backing for Database {
+    fn totals(&self) -> BoxFuture<'_, anyhow::Result<Vec<CounterTotal>>> {
+        Box::pin(async move {
+            let mut conn = self.pool.acquire().await?;
+            quota_counters::totals(&mut conn, None, None)
+                .await
+                .context("reading the counters of quotas")
+        })
+    }
+
+    fn exchange<'a>(&'a self, counters: &'a Counters) -> BoxFuture<'a, anyhow::Result<()>> {
+        Box::pin(async move {
+            let deltas = counters.take_dirty();
+            let mut conn = match self.pool.acquire().await {
+                Ok(conn) => conn,
+                Err(error) => {
+                    counters.restore(deltas);
+                    return Err(error.into());
+                }
+            };
+            if !deltas.is_empty() {
+                match quota_counters::add(&mut conn, &deltas).await {
+                    Ok(totals) => counters.settle(totals),
+                    Err(error) => {
+                        counters.restore(deltas);
+                        return Err(error.into());
+                    }
+                }
+            }
+            counters.merge(
+                quota_counters::totals(&mut conn, None, Some(quota_counters::OVERLAP)).await?,
+            );
+            Ok(())
+        })
+    }
+
+    fn record(&self, call: reports::Call) {
+        self.records.record(call);
+    }
+
+    fn written(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.records.flush())
+    }
+}
 
 /// The gateway and what serves it.
 pub struct DataPlane {
@@ -29,10 +114,8 @@ pub struct DataPlane {
     stop: Option<oneshot::Sender<()>>,
     serving: JoinHandle<()>,
     flushing: JoinHandle<()>,
-    records: reports::Writer,
-    recording: JoinHandle<()>,
+    backing: Arc<dyn Backing>,
     counters: Arc<Counters>,
-    pool: PgPool,
 }
 
 impl DataPlane {
@@ -40,18 +123,17 @@ impl DataPlane {
     ///
     /// # Errors
     /// When the threads cannot start or the counters cannot be read.
-    pub async fn start(listener: std::net::TcpListener, pool: PgPool) -> anyhow::Result<Self> {
+    pub async fn start(
+        listener: std::net::TcpListener,
+        backing: Arc<dyn Backing>,
+        options: Options,
+    ) -> anyhow::Result<Self> {
         let counters = Arc::new(Counters::default());
-        counters.merge(
-            totals(&pool, None)
-                .await
-                .context("reading the counters of quotas")?,
-        );
-        let (records, recording) = reports::Writer::start(pool.clone());
+        counters.merge(backing.totals().await?);
         let options = Options {
             counters: counters.clone(),
-            telemetry: Arc::new(Recorder(records.clone())),
-            ..Options::default()
+            telemetry: Arc::new(Recorder(backing.clone())),
+            ..options
         };
         let gateway = Gateway::new(options)?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -78,17 +160,15 @@ impl DataPlane {
                 }
             }
         });
-        let flushing = tokio::spawn(flush_regularly(counters.clone(), pool.clone()));
+        let flushing = tokio::spawn(flush_regularly(counters.clone(), backing.clone()));
         Ok(Self {
             gateway,
             runtime: Some(runtime),
             stop: Some(stop),
             serving,
             flushing,
-            records,
-            recording,
+            backing,
             counters,
-            pool,
         })
     }
 
@@ -116,122 +196,47 @@ impl DataPlane {
             tracing::warn!("calls were cut off, because they did not end in time");
         }
         self.flushing.abort();
-        if let Err(error) = flush(&self.counters, &self.pool).await {
-            tracing::warn!(%error, "the last counts of quotas are lost");
+        if let Err(error) = self.backing.exchange(&self.counters).await {
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the last counts of quotas are lost"
+            );
         }
-        if tokio::time::timeout(LAST_RECORDS, self.records.flush())
+        if tokio::time::timeout(LAST_RECORDS, self.backing.written())
             .await
             .is_err()
         {
             tracing::warn!("the last records of calls are lost");
         }
-        self.recording.abort();
     }
 }
 
 impl Drop for DataPlane {
     fn drop(&mut self) {
         self.flushing.abort();
-        self.recording.abort();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
     }
 }
 
-#[derive(FromRow)]
-struct Row {
-    service_id: Uuid,
-    subscription_id: Uuid,
-    step: String,
-    period_start: chrono::DateTime<chrono::Utc>,
-    calls: i64,
-    bytes: i64,
-}
-
-impl From<Row> for CounterTotal {
-    fn from(row: Row) -> Self {
-        Self {
-            key: CounterKey {
-                service_id: row.service_id,
-                subscription_id: row.subscription_id,
-                step: row.step,
-            },
-            period_start: row.period_start,
-            calls: u64::try_from(row.calls).unwrap_or_default(),
-            bytes: u64::try_from(row.bytes).unwrap_or_default(),
-        }
-    }
-}
-
-/// Totals of periods that are not over; only those that changed in the last seconds, if asked so.
-async fn totals(pool: &PgPool, seconds: Option<f64>) -> Result<Vec<CounterTotal>, sqlx::Error> {
-    let rows: Vec<Row> = sqlx::query_as(
-        "SELECT service_id, subscription_id, step, period_start, calls, bytes FROM quota_counters \
-         WHERE (period_end IS NULL OR period_end > now()) \
-         AND ($1::float8 IS NULL OR updated_at > now() - $1 * interval '1 second')",
-    )
-    .bind(seconds)
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().map(CounterTotal::from).collect())
-}
-
-async fn flush_regularly(counters: Arc<Counters>, pool: PgPool) {
+async fn flush_regularly(counters: Arc<Counters>, backing: Arc<dyn Backing>) {
     let mut interval = tokio::time::interval(FLUSH);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        if let Err(error) = flush(&counters, &pool).await {
+        if let Err(error) = backing.exchange(&counters).await {
             metrics::counter!("portico_gateway_quota_flush_failures_total").increment(1);
-            tracing::warn!(%error, "counts of quotas could not be written; they are kept and tried again");
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "counts of quotas could not be written; they are kept and tried again"
+            );
         }
     }
-}
-
-/// Adds the fresh counts to the table and learns what other gateways counted.
-async fn flush(counters: &Counters, pool: &PgPool) -> Result<(), sqlx::Error> {
-    let deltas = counters.take_dirty();
-    if !deltas.is_empty() {
-        match add(pool, &deltas).await {
-            Ok(totals) => counters.settle(totals),
-            Err(error) => {
-                counters.restore(deltas);
-                return Err(error);
-            }
-        }
-    }
-    counters.merge(totals(pool, Some(OVERLAP_SECONDS)).await?);
-    Ok(())
-}
-
-async fn add(pool: &PgPool, deltas: &[CounterDelta]) -> Result<Vec<CounterTotal>, sqlx::Error> {
-    let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
-    let rows: Vec<Row> = sqlx::query_as(
-        // A service that was purged meanwhile has no counters any more.
-        "INSERT INTO quota_counters AS q (service_id, subscription_id, step, period_start, period_end, calls, bytes) \
-         SELECT d.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::int8[], $7::int8[]) \
-           AS d (service_id, subscription_id, step, period_start, period_end, calls, bytes) \
-         JOIN services s ON s.id = d.service_id \
-         ORDER BY d.service_id, d.subscription_id, d.step, d.period_start \
-         ON CONFLICT (service_id, subscription_id, step, period_start) DO UPDATE \
-           SET calls = q.calls + excluded.calls, bytes = q.bytes + excluded.bytes, updated_at = now() \
-         RETURNING service_id, subscription_id, step, period_start, calls, bytes",
-    )
-    .bind(deltas.iter().map(|d| d.key.service_id).collect::<Vec<_>>())
-    .bind(deltas.iter().map(|d| d.key.subscription_id).collect::<Vec<_>>())
-    .bind(deltas.iter().map(|d| d.key.step.clone()).collect::<Vec<_>>())
-    .bind(deltas.iter().map(|d| d.period_start).collect::<Vec<_>>())
-    .bind(deltas.iter().map(|d| d.period_end).collect::<Vec<_>>())
-    .bind(deltas.iter().map(|d| number(d.calls)).collect::<Vec<_>>())
-    .bind(deltas.iter().map(|d| number(d.bytes)).collect::<Vec<_>>())
-    .fetch_all(pool)
-    .await?;
-    Ok(rows.into_iter().map(CounterTotal::from).collect())
 }
 
 /// Counts calls for `/metrics` and hands them to the reports.
-struct Recorder(reports::Writer);
+struct Recorder(Arc<dyn Backing>);
 
 impl Telemetry for Recorder {
     fn record(&self, record: Record) {

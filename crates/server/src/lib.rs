@@ -18,6 +18,7 @@ pub mod mails;
 pub mod management;
 pub mod operations;
 pub mod portal;
+pub mod quota_counters;
 pub mod request_id;
 pub mod secret_key;
 pub mod serve;

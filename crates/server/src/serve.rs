@@ -2,7 +2,7 @@
 
 use crate::{
     State, arm,
-    data_plane::DataPlane,
+    data_plane::{self, DataPlane},
     deleted, developer, docs, documents, echo, fetch, health, idempotency, management, portal,
     request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
@@ -174,7 +174,10 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     let audited = codec.clone();
     let gateway = match gateway_listener {
         None => None,
-        Some(listener) => Some(DataPlane::start(listener, state.pool.clone()).await?),
+        Some(listener) => {
+            let backing = Arc::new(data_plane::Database::start(state.pool.clone()));
+            Some(DataPlane::start(listener, backing, gateway::Options::default()).await?)
+        }
     };
     let publish: rollout::Publish = match &gateway {
         Some(gateway) => gateway.publisher(),

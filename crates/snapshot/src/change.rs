@@ -8,11 +8,14 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
 use crate::effective::PolicyState;
-use crate::entity::{Entity, Kind, Operation, PolicyScope, Product, Subscription};
+use crate::entity::{Entity, Gateway, Kind, Operation, PolicyScope, Product, Subscription};
 use crate::map::IdMap;
 use crate::service::{
     ApiState, DEEPEST, OperationState, ServiceState, depth, path_key, schema_key,
 };
+
+/// Host of a service that answers to every host that no other service has: that of a gateway with one service only.
+pub const ANY_HOST: &str = "*";
 
 /// One difference between two snapshots.
 #[expect(
@@ -65,7 +68,7 @@ impl Snapshot {
         self
     }
 
-    /// The service of a `Host` header: `host:port` first, then `host`. Compared without case.
+    /// The service of a `Host` header: `host:port` first, then `host`, then [`ANY_HOST`]. Compared without case.
     #[must_use]
     pub fn service(&self, authority: &str) -> Option<&Arc<ServiceState>> {
         let mut lowered = String::new();
@@ -79,7 +82,8 @@ impl Snapshot {
         let id = self
             .hosts
             .get(authority)
-            .or_else(|| self.hosts.get(without_port(authority)))?;
+            .or_else(|| self.hosts.get(without_port(authority)))
+            .or_else(|| self.hosts.get(ANY_HOST))?;
         self.services
             .get(id)
             .filter(|state| state.service.is_some())
@@ -133,77 +137,26 @@ impl Snapshot {
     pub fn entities(&self) -> Vec<Entity> {
         let mut entities = Vec::with_capacity(self.len());
         for state in self.services.values() {
-            entities.extend(state.service.as_deref().cloned().map(Entity::Service));
-            for api in state.apis.values() {
-                entities.extend(api.api.as_deref().cloned().map(Entity::Api));
-                entities.extend(
-                    api.operations
-                        .values()
-                        .map(|state| state.operation.clone().into()),
-                );
-            }
-            entities.extend(
-                state
-                    .products
-                    .values()
-                    .map(|entity| Product::clone(entity).into()),
-            );
-            entities.extend(
-                state
-                    .subscriptions
-                    .values()
-                    .map(|entity| Subscription::clone(entity).into()),
-            );
-            entities.extend(
-                state
-                    .users
-                    .values()
-                    .map(|entity| Entity::User((**entity).clone())),
-            );
-            entities.extend(
-                state
-                    .policies
-                    .values()
-                    .map(|state| state.policy.clone().into()),
-            );
-            entities.extend(
-                state
-                    .fragments
-                    .values()
-                    .map(|entity| Entity::Fragment((**entity).clone())),
-            );
-            entities.extend(
-                state
-                    .named_values
-                    .values()
-                    .map(|entity| Entity::NamedValue((**entity).clone())),
-            );
-            entities.extend(
-                state
-                    .backends
-                    .values()
-                    .map(|entity| Entity::Backend((**entity).clone())),
-            );
-            entities.extend(
-                state
-                    .certificates
-                    .values()
-                    .map(|entity| Entity::Certificate((**entity).clone())),
-            );
-            entities.extend(
-                state
-                    .loggers
-                    .values()
-                    .map(|entity| Entity::Logger((**entity).clone())),
-            );
-            entities.extend(
-                state
-                    .schemas
-                    .values()
-                    .map(|entity| Entity::Schema((**entity).clone())),
-            );
+            state.collect(&mut entities);
         }
         entities
+    }
+
+    /// The service that an entity belongs to and, for an operation, its API.
+    pub(crate) fn place(&self, id: Uuid) -> Option<(Uuid, Uuid)> {
+        self.places.get(&id).map(|place| (place.service, place.api))
+    }
+
+    /// As [`Snapshot::service_by_id`], also while the service itself has not arrived.
+    pub(crate) fn state(&self, service: Uuid) -> Option<&Arc<ServiceState>> {
+        self.services.get(&service)
+    }
+
+    /// A gateway apart, by id.
+    #[must_use]
+    pub fn gateway(&self, id: Uuid) -> Option<&Arc<Gateway>> {
+        let (service, _) = self.place(id)?;
+        self.services.get(&service)?.gateways.get(&id)
     }
 
     fn put(&mut self, entity: Entity) {
@@ -258,6 +211,10 @@ impl Snapshot {
                 api: Uuid::nil(),
             },
             Entity::Schema(entity) => Place {
+                service: entity.service_id,
+                api: Uuid::nil(),
+            },
+            Entity::Gateway(entity) => Place {
                 service: entity.service_id,
                 api: Uuid::nil(),
             },
@@ -359,6 +316,9 @@ impl Snapshot {
                     .schemas
                     .put(id, |entity| schema_key(entity.api_id, &entity.name), schema);
             }
+            Entity::Gateway(gateway) => {
+                state.gateways.insert(id, Arc::new(gateway));
+            }
         }
         self.services.insert(place.service, shared);
     }
@@ -428,6 +388,9 @@ impl Snapshot {
             Kind::Schema => state
                 .schemas
                 .remove(id, |entity| schema_key(entity.api_id, &entity.name)),
+            Kind::Gateway => {
+                state.gateways.remove(&id);
+            }
         }
         self.services.insert(place.service, shared);
     }
@@ -480,6 +443,86 @@ impl ApiState {
 }
 
 impl ServiceState {
+    /// Everything of the service, in no order.
+    pub(crate) fn collect(&self, entities: &mut Vec<Entity>) {
+        let state = self;
+        entities.extend(state.service.as_deref().cloned().map(Entity::Service));
+        for api in state.apis.values() {
+            entities.extend(api.api.as_deref().cloned().map(Entity::Api));
+            entities.extend(
+                api.operations
+                    .values()
+                    .map(|state| state.operation.clone().into()),
+            );
+        }
+        entities.extend(
+            state
+                .products
+                .values()
+                .map(|entity| Product::clone(entity).into()),
+        );
+        entities.extend(
+            state
+                .subscriptions
+                .values()
+                .map(|entity| Subscription::clone(entity).into()),
+        );
+        entities.extend(
+            state
+                .users
+                .values()
+                .map(|entity| Entity::User((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .policies
+                .values()
+                .map(|state| state.policy.clone().into()),
+        );
+        entities.extend(
+            state
+                .fragments
+                .values()
+                .map(|entity| Entity::Fragment((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .named_values
+                .values()
+                .map(|entity| Entity::NamedValue((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .backends
+                .values()
+                .map(|entity| Entity::Backend((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .certificates
+                .values()
+                .map(|entity| Entity::Certificate((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .loggers
+                .values()
+                .map(|entity| Entity::Logger((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .schemas
+                .values()
+                .map(|entity| Entity::Schema((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .gateways
+                .values()
+                .map(|entity| Entity::Gateway((**entity).clone())),
+        );
+    }
+
     fn learn_path(&mut self, path: String, id: Uuid) {
         let depth = depth(&path);
         if depth > DEEPEST {

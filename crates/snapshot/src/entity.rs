@@ -51,6 +51,7 @@ entities! {
     Certificate "A certificate with its private key.";
     Logger "A sink of log-to-eventhub.";
     Schema "A schema of an API or of the service.";
+    Gateway "A gateway apart from the control plane, with the APIs that it serves.";
 }
 
 /// A service.
@@ -561,4 +562,28 @@ pub struct Schema {
     pub content_type: String,
     /// The schema's text.
     pub document: String,
+}
+
+/// A gateway apart from the control plane. The control plane keeps it to know what each is to be told; gateways themselves are
+/// not told of each other.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Gateway {
+    /// Id.
+    pub id: Uuid,
+    /// Service it belongs to.
+    pub service_id: Uuid,
+    /// Name of the resource.
+    pub name: String,
+    /// Whether it stands for the built-in gateway and serves every API.
+    #[serde(default)]
+    pub serves_all: bool,
+    /// [`Api::root`] of the APIs that it serves.
+    #[serde(default)]
+    pub api_ids: Vec<Uuid>,
+    /// Hosts of its own.
+    #[serde(default)]
+    pub hostnames: Vec<String>,
+    /// Changes whenever a key of it does, so that its feed is looked at again.
+    #[serde(default)]
+    pub keys: Digest,
 }

@@ -9,7 +9,8 @@
 //! come from [`ServiceState::effective`], which compiles them when they are first needed and keeps the result until one of them
 //! changes.
 //!
-//! A snapshot is serialised as the list of its entities, so that a gateway of its own can receive and keep it.
+//! A gateway apart from the control plane is told of its part of a snapshot only, which a [`View`] cuts out; what it is told travels
+//! and is kept in signed [`frame`]s, each the list of entities or of changes.
 //!
 //! To add an entity: a struct and a line in [`entity`]'s list; the compiler then names the places in `change.rs`.
 
@@ -17,12 +18,15 @@ mod access;
 mod change;
 mod effective;
 pub mod entity;
+pub mod frame;
 mod map;
 pub mod matcher;
 mod service;
+mod view;
 
 pub use access::{Access, Denied};
-pub use change::{Change, Snapshot};
+pub use change::{ANY_HOST, Change, Snapshot};
 pub use effective::{Configuration, Effective, Position};
 pub use entity::{Entity, Kind};
 pub use service::{ApiMatch, ApiState, OperationState, ServiceState};
+pub use view::View;

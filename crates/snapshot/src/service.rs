@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::effective::PolicyState;
 use crate::entity::{
-    Api, Backend, Certificate, Digest, Fragment, Logger, NamedValue, Operation, PolicyScope,
-    Product, Schema, Service, Subscription, User, VersionScheme,
+    Api, Backend, Certificate, Digest, Fragment, Gateway, Logger, NamedValue, Operation,
+    PolicyScope, Product, Schema, Service, Subscription, User, VersionScheme,
 };
 use crate::map::IdMap;
 use crate::matcher::{Found, Matcher};
@@ -140,6 +140,7 @@ pub struct ServiceState {
     pub(crate) certificates: Table<Certificate>,
     pub(crate) loggers: Table<Logger>,
     pub(crate) schemas: Table<Schema>,
+    pub(crate) gateways: IdMap<Uuid, Arc<Gateway>>,
     /// When a named value or fragment last changed.
     pub(crate) substitution_stamp: u64,
 }

@@ -50,6 +50,6 @@ pub async fn run(
     }
     let changes = write.noted().await?;
     tx.commit().await?;
-    engine.after_commit(changes).await;
-    Ok(reply)
+    let revision = engine.after_commit(changes).await;
+    Ok(reply.at_revision(revision))
 }

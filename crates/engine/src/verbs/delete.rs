@@ -63,14 +63,15 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         .outbox(request, &row.at, "delete", Some(row.entity.as_ref()), None)
         .await?;
     tx.commit().await?;
-    engine.after_commit(changes).await;
+    let revision = engine.after_commit(changes).await;
     // From 2022-09 on the clients of long-running deletes refuse 200; 204 suits every client (contract rules §5).
     let long = facts.long_delete && request.speaks("2022-09-01");
     let reply = Reply::empty(if long { 204 } else { 200 });
-    Ok(match accepted {
+    let reply = match accepted {
         None => reply,
         Some(operation) => {
             accepted_headers(Reply::empty(202), request, &row.at.service.path, operation)
         }
-    })
+    };
+    Ok(reply.at_revision(revision))
 }

@@ -494,8 +494,8 @@ pub(crate) async fn replace(
         .outbox(request, &row.at, "write", Some(old), Some(new.as_ref()))
         .await?;
     tx.commit().await?;
-    engine.after_commit(changes).await;
-    Ok(written_reply(
+    let revision = engine.after_commit(changes).await;
+    let reply = written_reply(
         request,
         kind,
         &row.at,
@@ -504,7 +504,8 @@ pub(crate) async fn replace(
         200,
         new.as_ref(),
         accepted,
-    ))
+    );
+    Ok(reply.at_revision(revision))
 }
 
 /// One write: the open transaction's context for the hooks, and the statements around them.
@@ -640,6 +641,9 @@ impl<'a> Write<'a> {
 }
 
 /// Stores changes in the outbox of the transaction; gateways and other replicas read it.
+///
+/// Call it last: the ids that the lines get are the configuration's revisions, and a revision waits for all lower ones, so
+/// that the time between this and the commit is one for which gateways cannot say that they are up to date.
 ///
 /// # Errors
 /// When the database fails.

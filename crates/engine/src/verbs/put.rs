@@ -104,17 +104,9 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         .outbox(request, &at, "write", None, Some(new.as_ref()))
         .await?;
     tx.commit().await?;
-    engine.after_commit(changes).await;
-    Ok(Some(written_reply(
-        request,
-        kind,
-        &at,
-        &name,
-        1,
-        201,
-        new.as_ref(),
-        accepted,
-    )))
+    let revision = engine.after_commit(changes).await;
+    let reply = written_reply(request, kind, &at, &name, 1, 201, new.as_ref(), accepted);
+    Ok(Some(reply.at_revision(revision)))
 }
 
 fn name_taken(name: &str) -> Error {

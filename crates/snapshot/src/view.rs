@@ -1,0 +1,215 @@
+//! What a gateway apart from the control plane is told: its service, the APIs that are its own, and what these need.
+
+use std::collections::HashSet;
+
+use uuid::Uuid;
+
+use crate::change::{ANY_HOST, Change, Snapshot};
+use crate::entity::{Entity, Gateway, Kind, PolicyScope};
+use crate::service::ServiceState;
+
+/// The part of a snapshot that one gateway serves.
+///
+/// A gateway gets its own service without the service's other gateways; of the APIs only those that it is associated with, with
+/// their operations, policies and schemas; everything else of the service, because policies may refer to it. It answers to every
+/// host, since nothing but this service can be meant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct View {
+    gateway: Uuid,
+}
+
+/// What decides on single entities.
+struct Scope<'s> {
+    snapshot: &'s Snapshot,
+    state: &'s ServiceState,
+    gateway: &'s Gateway,
+    apis: HashSet<Uuid>,
+}
+
+impl<'s> Scope<'s> {
+    fn new(snapshot: &'s Snapshot, gateway: Uuid) -> Option<Self> {
+        let gateway = snapshot.gateway(gateway)?;
+        Some(Self {
+            snapshot,
+            state: snapshot.state(gateway.service_id)?,
+            gateway,
+            apis: gateway.api_ids.iter().copied().collect(),
+        })
+    }
+
+    fn serves(&self, api: Uuid) -> bool {
+        self.gateway.serves_all
+            || self
+                .state
+                .apis
+                .get(&api)
+                .and_then(|state| state.api())
+                .is_some_and(|api| self.apis.contains(&api.root()) || self.apis.contains(&api.id))
+    }
+
+    /// The entity as the gateway sees it.
+    fn seen(&self, entity: Entity) -> Option<Entity> {
+        let (service, _) = self.snapshot.place(entity.id())?;
+        if service != self.gateway.service_id {
+            return None;
+        }
+        let shown = match &entity {
+            Entity::Api(api) => self.serves(api.id),
+            Entity::Operation(operation) => self.serves(operation.api_id),
+            Entity::Schema(schema) => schema.api_id.is_none_or(|api| self.serves(api)),
+            Entity::Policy(policy) => match policy.scope {
+                PolicyScope::Global | PolicyScope::Product(_) => true,
+                PolicyScope::Api(api) => self.serves(api),
+                PolicyScope::Operation(operation) => self
+                    .snapshot
+                    .place(operation)
+                    .is_some_and(|(_, api)| self.serves(api)),
+            },
+            Entity::Gateway(_) => false,
+            Entity::Service(_)
+            | Entity::Product(_)
+            | Entity::Subscription(_)
+            | Entity::User(_)
+            | Entity::Fragment(_)
+            | Entity::NamedValue(_)
+            | Entity::Backend(_)
+            | Entity::Certificate(_)
+            | Entity::Logger(_) => true,
+        };
+        if !shown {
+            return None;
+        }
+        Some(match entity {
+            Entity::Service(mut service) => {
+                service
+                    .hostnames
+                    .extend(self.gateway.hostnames.iter().cloned());
+                service.hostnames.push(ANY_HOST.to_owned());
+                Entity::Service(service)
+            }
+            other => other,
+        })
+    }
+}
+
+impl View {
+    /// The view of a gateway, by id.
+    #[must_use]
+    pub fn of(gateway: Uuid) -> Self {
+        Self { gateway }
+    }
+
+    /// Everything that the gateway is to know; nothing if there is no such gateway.
+    #[must_use]
+    pub fn entities(self, snapshot: &Snapshot) -> Vec<Entity> {
+        let Some(scope) = Scope::new(snapshot, self.gateway) else {
+            return Vec::new();
+        };
+        let mut entities = Vec::new();
+        scope.state.collect(&mut entities);
+        entities
+            .into_iter()
+            .filter_map(|entity| scope.seen(entity))
+            .collect()
+    }
+
+    /// What the gateway must hear of changes that made `after` out of `before`. Costs the changes, except that an API which is
+    /// associated anew comes with everything in it.
+    #[must_use]
+    pub fn changes(self, before: &Snapshot, after: &Snapshot, changes: &[Change]) -> Vec<Change> {
+        let (then, now) = (
+            Scope::new(before, self.gateway),
+            Scope::new(after, self.gateway),
+        );
+        let Some(now) = now else {
+            // A gateway that is gone has nothing left to serve: all of it goes with its service.
+            return then
+                .map(|then| Change::Remove {
+                    kind: Kind::Service,
+                    id: then.gateway.service_id,
+                })
+                .into_iter()
+                .collect();
+        };
+        let Some(then) = then else {
+            return self.entities(after).into_iter().map(Change::Put).collect();
+        };
+        let mut told: Vec<Change> = changes
+            .iter()
+            .filter_map(|change| match change {
+                Change::Put(entity) => now.seen(entity.clone()).map(Change::Put),
+                Change::Remove { kind, id } => {
+                    let (service, _) = before.place(*id)?;
+                    (service == now.gateway.service_id && *kind != Kind::Gateway).then(|| {
+                        Change::Remove {
+                            kind: *kind,
+                            id: *id,
+                        }
+                    })
+                }
+            })
+            .collect();
+        if then.gateway != now.gateway {
+            now.scope_changed(&then, &mut told);
+        }
+        told
+    }
+}
+
+impl Scope<'_> {
+    /// The association changed: APIs come with everything in them, or go.
+    fn scope_changed(&self, before: &Self, told: &mut Vec<Change>) {
+        if self.gateway.hostnames != before.gateway.hostnames
+            && let Some(service) = self.state.service.as_deref()
+        {
+            told.extend(self.seen(Entity::Service(service.clone())).map(Change::Put));
+        }
+        let mut come = HashSet::new();
+        for api in self.state.apis.keys() {
+            match (before.serves(*api), self.serves(*api)) {
+                (false, true) => {
+                    come.insert(*api);
+                }
+                (true, false) => told.push(Change::Remove {
+                    kind: Kind::Api,
+                    id: *api,
+                }),
+                (true, true) | (false, false) => {}
+            }
+        }
+        if come.is_empty() {
+            // Schemas of an API that went stay behind: nothing refers to them any more, and the next whole snapshot is without them.
+            return;
+        }
+        let mut entities = Vec::new();
+        self.state.collect(&mut entities);
+        told.extend(
+            entities
+                .into_iter()
+                .filter(|entity| match entity {
+                    Entity::Api(api) => come.contains(&api.id),
+                    Entity::Operation(operation) => come.contains(&operation.api_id),
+                    Entity::Schema(schema) => schema.api_id.is_some_and(|api| come.contains(&api)),
+                    Entity::Policy(policy) => match policy.scope {
+                        PolicyScope::Api(api) => come.contains(&api),
+                        PolicyScope::Operation(operation) => self
+                            .snapshot
+                            .place(operation)
+                            .is_some_and(|(_, api)| come.contains(&api)),
+                        PolicyScope::Global | PolicyScope::Product(_) => false,
+                    },
+                    Entity::Service(_)
+                    | Entity::Product(_)
+                    | Entity::Subscription(_)
+                    | Entity::User(_)
+                    | Entity::Fragment(_)
+                    | Entity::NamedValue(_)
+                    | Entity::Backend(_)
+                    | Entity::Certificate(_)
+                    | Entity::Logger(_)
+                    | Entity::Gateway(_) => false,
+                })
+                .map(Change::Put),
+        );
+    }
+}
