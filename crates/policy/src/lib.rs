@@ -22,7 +22,7 @@ mod xml;
 pub use document::{
     DOCUMENT_BYTES_LIMIT, Document, Scope, Section, Step, effective, parse, reformat,
 };
-pub use elements::StepKind;
+pub use elements::{Description, StepKind, catalogue};
 pub use named_value::{named_values_in, substitute_named_values};
 pub use problem::Problem;
 pub use value::{Literal, StatusCode, Value};

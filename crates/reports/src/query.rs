@@ -1,4 +1,5 @@
-//! The eight reports: `GET …/reports/{byApi|byUser|byOperation|byProduct|byGeo|bySubscription|byTime|byRequest}`.
+//! The eight reports of the contract: `GET …/reports/{byApi|byUser|byOperation|byProduct|byGeo|bySubscription|byTime|byRequest}`,
+//! and one of Portico's own, `byLatency`: percentiles, which cannot be had from counts and so are taken over the single calls.
 
 use chrono::{DateTime, Utc};
 use engine::{Access, Engine, Error, Method, Reply, Request, Result, Violations, json};
@@ -25,6 +26,7 @@ enum Report {
     Subscription,
     Time,
     Request,
+    Latency,
 }
 
 impl Report {
@@ -38,6 +40,7 @@ impl Report {
             "bysubscription" => Self::Subscription,
             "bytime" => Self::Time,
             "byrequest" => Self::Request,
+            "bylatency" => Self::Latency,
             _ => return None,
         })
     }
@@ -50,7 +53,7 @@ impl Report {
             Self::Operation => &["api_id", "operation_id"],
             Self::Product => &["product_id"],
             Self::Subscription => &["subscription_id", "user_id", "product_id"],
-            Self::Geo | Self::Time | Self::Request => &[],
+            Self::Geo | Self::Time | Self::Request | Self::Latency => &[],
         }
     }
 }
@@ -100,7 +103,7 @@ pub async fn answer(engine: &Engine, request: &Request) -> Result<Option<Reply>>
     let top = whole(request, "$top", 1, DEFAULT_TOP, &mut violations).min(LARGEST_TOP);
     let skip = whole(request, "$skip", 0, 0, &mut violations);
     let interval = match (report, request.query.value("interval")) {
-        (Report::Time, Some(text)) => {
+        (Report::Time | Report::Latency, Some(text)) => {
             match quarters(text) {
                 Some(quarters) => quarters,
                 None => {
@@ -155,6 +158,22 @@ pub async fn answer(engine: &Engine, request: &Request) -> Result<Option<Reply>>
         Report::Request => format!(
             "SELECT s.*, {NAMES}, (SELECT v.location FROM services v WHERE v.id = s.service_id) AS region FROM calls s WHERE s.service_id = {service}{filter} ORDER BY s.started_at DESC, s.id LIMIT {top_at} OFFSET {skip_at}"
         ),
+        Report::Latency => {
+            let at = if request.query.value("interval").is_some() {
+                let minutes = bound.add(interval * 15)?;
+                format!(
+                    "date_bin({minutes} * interval '1 minute', s.started_at, 'epoch'::timestamptz)"
+                )
+            } else {
+                "NULL::timestamptz".to_owned()
+            };
+            format!(
+                "SELECT {at} AS at, count(*)::int8 AS total, \
+                   percentile_disc(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY s.total_us) AS api_us, \
+                   percentile_disc(ARRAY[0.5, 0.9, 0.95, 0.99]) WITHIN GROUP (ORDER BY s.backend_us) AS service_us \
+                 FROM calls s WHERE s.service_id = {service}{filter} GROUP BY 1 ORDER BY 1 LIMIT {top_at} OFFSET {skip_at}"
+            )
+        }
         _ => statement(
             report, &service, &filter, &order, interval, &top_at, &skip_at, &mut bound,
         )?,
@@ -167,12 +186,10 @@ pub async fn answer(engine: &Engine, request: &Request) -> Result<Option<Reply>>
     let value = rows
         .iter()
         .take(wanted)
-        .map(|row| {
-            if report == Report::Request {
-                call(row)
-            } else {
-                counts(report, row, interval)
-            }
+        .map(|row| match report {
+            Report::Request => call(row),
+            Report::Latency => latency(row, interval),
+            _ => counts(report, row, interval),
         })
         .collect::<Result<Vec<Value>>>()?;
     let mut body = json!({"count": value.len(), "value": value, "nextLink": ""});
@@ -372,7 +389,7 @@ fn order(request: &Request, report: Report, violations: &mut Violations) -> Stri
             Some("(SELECT x.display_name FROM subscriptions x WHERE x.id = s.subscription_id)")
         }
         Report::Time => Some("s.at"),
-        Report::Geo | Report::Request => None,
+        Report::Geo | Report::Request | Report::Latency => None,
     };
     let mut out = Vec::new();
     for (field, direction) in fields {
@@ -463,7 +480,7 @@ fn compare(
                 }
             };
             let at = bound.add(*at)?;
-            if report == Report::Request {
+            if matches!(report, Report::Request | Report::Latency) {
                 sql.push_str(&format!(" AND s.started_at {sign} {at}"));
             } else if matches!(op, Op::Ge | Op::Gt) {
                 // A quarter of an hour counts from its beginning: the one that the range begins in belongs to it.
@@ -582,7 +599,7 @@ fn counts(report: Report, row: &PgRow, interval: i64) -> Result<Value> {
             );
             out.insert("interval".into(), format!("PT{}M", interval * 15).into());
         }
-        Report::Request => {}
+        Report::Request | Report::Latency => {}
     }
     let number = |column: &str| -> Result<i64> { Ok(row.try_get(column)?) };
     let total = number("total")?.max(1);
@@ -610,6 +627,33 @@ fn counts(report: Report, row: &PgRow, interval: i64) -> Result<Value> {
         out.insert(format!("{name}Avg"), ms(number(sum)? / total).into());
         out.insert(format!("{name}Min"), ms(number(least)?).into());
         out.insert(format!("{name}Max"), ms(number(most)?).into());
+    }
+    Ok(Value::Object(out))
+}
+
+/// Percentiles of the time that calls took: in the gateway and its backend together, and in the backend alone.
+fn latency(row: &PgRow, interval: i64) -> Result<Value> {
+    let at: Option<DateTime<Utc>> = row.try_get("at")?;
+    let mut out = Map::new();
+    if let Some(at) = at {
+        out.insert(
+            "timestamp".into(),
+            at.to_rfc3339_opts(chrono::SecondsFormat::Secs, true).into(),
+        );
+        out.insert("interval".into(), format!("PT{}M", interval * 15).into());
+    }
+    out.insert(
+        "callCountTotal".into(),
+        row.try_get::<i64, _>("total")?.into(),
+    );
+    for (name, column) in [("apiTime", "api_us"), ("serviceTime", "service_us")] {
+        let micros: Option<Vec<i64>> = row.try_get(column)?;
+        for (percentile, value) in ["P50", "P90", "P95", "P99"]
+            .iter()
+            .zip(micros.unwrap_or_default())
+        {
+            out.insert(format!("{name}{percentile}"), ms(value).into());
+        }
     }
     Ok(Value::Object(out))
 }

@@ -136,6 +136,17 @@ fn extra() -> Vec<Extra> {
                 "status": {"type": "integer"}, "headers": {"type": "object"}, "body": {"type": "string"}}}
         }
     }));
+    let policies = operation(
+        "PolicyWorkbench_ListPolicies",
+        "Policy workbench",
+        "Lists the policies that there are: what each does, in which sections and scopes it may stand, and an example.",
+        {
+            let mut parameters = place.clone();
+            parameters.remove(3);
+            parameters
+        },
+        ok("The policies."),
+    );
     let mut reports = Vec::new();
     for (name, what) in [
         ("byApi", "API"),
@@ -146,6 +157,10 @@ fn extra() -> Vec<Extra> {
         ("bySubscription", "subscription"),
         ("byTime", "interval"),
         ("byRequest", "single call"),
+        (
+            "byLatency",
+            "interval, as percentiles of the time that calls took",
+        ),
     ] {
         let mut parameters = place.clone();
         parameters.remove(3);
@@ -155,8 +170,8 @@ fn extra() -> Vec<Extra> {
         for parameter in ["top", "skip"] {
             parameters.push(json!({"$ref": format!("#/components/parameters/{parameter}")}));
         }
-        if name == "byTime" {
-            parameters.push(json!({"name": "interval", "in": "query", "required": true, "schema": {"type": "string"},
+        if matches!(name, "byTime" | "byLatency") {
+            parameters.push(json!({"name": "interval", "in": "query", "required": name == "byTime", "schema": {"type": "string"},
                 "description": "ISO 8601 duration, a multiple of 15 minutes.", "example": "PT1H"}));
         }
         let (first, rest) = name.split_at(1);
@@ -210,6 +225,7 @@ fn extra() -> Vec<Extra> {
                 json!({"200": {"description": "Purged."}, "204": {"description": "There was none."}, "default": {"$ref": "#/components/responses/Error"}}),
             ),
         ),
+        add(format!("{service}/policyWorkbench"), "get", policies),
         add(format!("{service}/policyWorkbench"), "post", workbench),
         add(
             format!("{service}/mails"),

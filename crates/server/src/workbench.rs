@@ -2,6 +2,8 @@
 //!
 //! `POST …/service/{name}/policyWorkbench`. Portico's own addition to the contract. Nothing is sent
 //! anywhere: the answer of the backend is part of the request, and limits count apart from live calls.
+//!
+//! `GET` of it lists the policies that there are, for whoever writes one.
 
 use crate::State;
 use engine::{
@@ -54,7 +56,7 @@ struct Message {
     body: String,
 }
 
-/// The reply to a rehearsal; `None` for other requests.
+/// The reply to a rehearsal or to the question which policies there are; `None` for other requests.
 ///
 /// # Errors
 /// Every violation of the body and every problem of a draft; missing service, missing role.
@@ -68,10 +70,25 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
     if !ours {
         return Ok(None);
     }
+    let mut connection = state.engine.pool.acquire().await?;
+    if request.method == Method::Get {
+        state
+            .engine
+            .enter(
+                &mut connection,
+                request,
+                Access::Read,
+                "policyWorkbench/read",
+            )
+            .await?;
+        let policies = policy::catalogue();
+        return Ok(Some(Reply::ok(
+            json!({"count": policies.len(), "value": policies}),
+        )));
+    }
     if request.method != Method::Post {
         return Err(Error::MethodNotAllowed(request.method.name().to_owned()));
     }
-    let mut connection = state.engine.pool.acquire().await?;
     // Traces show what policies add to requests, keys of backends among it.
     let at = state
         .engine

@@ -14,11 +14,58 @@ pub(crate) struct Rule {
     pub(crate) once: bool,
     pub(crate) parse: fn(&mut Parser<'_>, &Element) -> Option<StepKind>,
     /// A realistic use, wrapped in nothing. The shared test parses it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "examples are read by the shared compliance test")
-    )]
     pub(crate) example: &'static str,
+    description: &'static str,
+}
+
+/// What an author needs to know of a policy before writing it.
+#[derive(Clone, Debug, serde::Serialize)]
+pub struct Description {
+    /// Name of its element.
+    pub element: &'static str,
+    /// One sentence on what it does.
+    pub description: &'static str,
+    /// Sections in which it may stand: `inbound`, `backend`, `outbound`, `on-error`.
+    pub sections: Vec<&'static str>,
+    /// Documents in which it may stand: `global`, `product`, `api`, `operation`, `fragment`.
+    pub scopes: Vec<&'static str>,
+    /// A realistic use.
+    pub example: &'static str,
+}
+
+/// Every policy, by name.
+pub fn catalogue() -> Vec<Description> {
+    let mut all: Vec<Description> = RULES
+        .iter()
+        .map(|rule| Description {
+            element: rule.element,
+            description: rule.description,
+            sections: [
+                (I, "inbound"),
+                (B, "backend"),
+                (O, "outbound"),
+                (E, "on-error"),
+            ]
+            .into_iter()
+            .filter(|(bit, _)| rule.sections & bit != 0)
+            .map(|(_, name)| name)
+            .collect(),
+            scopes: [
+                (GLOBAL, "global"),
+                (PRODUCT, "product"),
+                (API, "api"),
+                (OPERATION, "operation"),
+                (FRAGMENT, "fragment"),
+            ]
+            .into_iter()
+            .filter(|(bit, _)| rule.scopes & bit != 0)
+            .map(|(_, name)| name)
+            .collect(),
+            example: rule.example,
+        })
+        .collect();
+    all.sort_by_key(|policy| policy.element);
+    all
 }
 
 const I: u8 = 1;
@@ -82,6 +129,7 @@ macro_rules! elements {
                 once: $once,
                 parse: |parser, element| $module::parse(parser, element).map(StepKind::$name),
                 example: $module::EXAMPLE,
+                description: $doc,
             },)+
         ];
     };

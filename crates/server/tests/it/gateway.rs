@@ -254,6 +254,21 @@ async fn the_workbench_traces_a_draft_without_calling_anybody() -> anyhow::Resul
         "{steps:?}"
     );
 
+    // Whoever writes a policy can ask which there are.
+    let known = publisher
+        .send(Method::GET, "/policyWorkbench", None)
+        .await?;
+    let header = known["value"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .find(|policy| policy["element"] == "quota")
+        .ok_or_else(|| anyhow::anyhow!("quota is not listed"))?;
+    assert_eq!(
+        (&header["sections"], &header["scopes"]),
+        (&json!(["inbound"]), &json!(["product", "fragment"]))
+    );
+
     // The stored policy is untouched.
     let url = format!("{}/echo/resource?param1=x", publisher.gateway_url().await?);
     assert_eq!(call(&url, &key).await?.0, StatusCode::OK);

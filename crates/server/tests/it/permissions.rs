@@ -130,6 +130,7 @@ ApiManagementService_CheckNameAvailability 400 400 400 400 400
 DeletedServices_ListBySubscription 200 200 200 200 200
 DeletedServices_GetByName 404 404 404 404 404
 DeletedServices_Purge 204 204 204 204 204
+PolicyWorkbench_ListPolicies 404 403 200 200 200
 PolicyWorkbench_Rehearse 404 403 403 400 400
 Mail_ListByService 404 403 403 200 200
 Mail_Get 404 403 403 404 404
@@ -144,6 +145,7 @@ Reports_ListByGeo 404 403 400 400 400
 Reports_ListBySubscription 404 403 400 400 400
 Reports_ListByTime 404 403 400 400 400
 Reports_ListByRequest 404 403 400 400 400
+Reports_ListByLatency 404 403 400 400 400
 ";
 
 #[tokio::test]

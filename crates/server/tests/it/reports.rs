@@ -140,6 +140,32 @@ async fn calls_are_counted_by_api_operation_product_subscription_and_time() -> a
         "the newest comes first"
     );
 
+    let latency = send(Method::GET, &format!("/reports/byLatency?{ALWAYS}"), None)
+        .await?
+        .body;
+    let row = &latency["value"][0];
+    assert_eq!(
+        (&latency["count"], &row["callCountTotal"]),
+        (&json!(1), &by_time["value"][0]["callCountTotal"]),
+        "{latency}"
+    );
+    let times: Vec<f64> = ["apiTimeP50", "apiTimeP90", "apiTimeP95", "apiTimeP99"]
+        .iter()
+        .filter_map(|name| row[name].as_f64())
+        .collect();
+    assert!(times.len() == 4 && times.is_sorted(), "{row}");
+    let by_day = send(
+        Method::GET,
+        &format!("/reports/byLatency?interval=P1D&{ALWAYS}"),
+        None,
+    )
+    .await?
+    .body;
+    assert_eq!(
+        by_day["value"][0]["timestamp"],
+        by_time["value"][0]["timestamp"]
+    );
+
     for (query, target) in [
         ("", "$filter"),
         ("$filter=timestamp like 1", "$filter"),
