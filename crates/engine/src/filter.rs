@@ -1,10 +1,10 @@
-//! `$filter`: what a kind lets callers filter by, and the SQL of an expression over it.
+//! `$filter` and `$orderby`: what a kind lets callers filter and order by, and the SQL of both.
 //!
 //! The expression is parsed by `odata`; here its fields are looked up in the kind's list and its
 //! values are bound. Texts compare without regard to case, as the contract's service does.
 
 use crate::{Error, Result, strip_service};
-use odata::{Expr, Field, Function, Literal, Op};
+use odata::{Direction, Expr, Field, Function, Literal, Op};
 use sqlx::{Arguments as _, postgres::PgArguments};
 
 /// A field that `$filter` may name, with or without `properties/` before it.
@@ -129,6 +129,64 @@ pub(crate) fn condition(text: &str, filters: &[Filter], bound: &mut Bound<'_>) -
         variable: None,
     }
     .expr(&expr, bound)
+}
+
+/// The SQL order of an `$orderby` text, over the fields that the kind can be filtered by; texts order without regard to case.
+///
+/// # Errors
+/// A violation of `$orderby` that says where and what, and which fields may be named.
+pub(crate) fn order(text: &str, filters: &[Filter]) -> Result<String> {
+    let wrong = |message: String| Error::invalid("$orderby", message);
+    let fields = odata::parse_order_by(text).map_err(|e| {
+        wrong(format!(
+            "cannot be read at character {}: {}",
+            e.position, e.message
+        ))
+    })?;
+    let ordered = |kind: FilterKind| !matches!(kind, FilterKind::Texts | FilterKind::Ref(_));
+    let mut columns = Vec::new();
+    for (field, direction) in fields {
+        let name = match field.path.as_slice() {
+            [name] => name.as_str(),
+            [head, name] if head.eq_ignore_ascii_case("properties") => name.as_str(),
+            _ => "",
+        };
+        let found = filters
+            .iter()
+            .find(|f| f.field.eq_ignore_ascii_case(name) && ordered(f.kind));
+        let Some(filter) = found else {
+            let known: Vec<&str> = filters
+                .iter()
+                .filter(|f| ordered(f.kind))
+                .map(|f| f.field)
+                .collect();
+            return Err(wrong(format!(
+                "names the field '{}' at character {}; this list can be ordered by {}",
+                field.path.join("/"),
+                field.position,
+                if known.is_empty() {
+                    "nothing".to_owned()
+                } else {
+                    known.join(", ")
+                }
+            )));
+        };
+        let column = match filter.kind {
+            FilterKind::Text => format!("lower(t.{})", filter.column),
+            _ => format!("t.{}", filter.column),
+        };
+        columns.push(format!(
+            "{column} {} NULLS LAST",
+            if direction == Direction::Descending {
+                "DESC"
+            } else {
+                "ASC"
+            }
+        ));
+    }
+    // The name makes the order total, so that pages neither repeat nor miss a row.
+    columns.push("lower(t.name)".to_owned());
+    Ok(columns.join(", "))
 }
 
 struct Compiler<'a> {

@@ -202,7 +202,7 @@ impl Document {
         let path = item_path(kind);
         let verbs = facts.verbs;
         if verbs.list {
-            above.extend(["filter", "top", "skip"].map(|p| reference("parameters", p)));
+            above.extend(["filter", "orderby", "top", "skip"].map(|p| reference("parameters", p)));
             let mut operation = self.operation(
                 list_id(kind), title, format!("Lists each {noun}, page by page."), Access::Read, above,
                 json!({"200": described("A page.", Some(reference("schemas", &format!("{title}Collection"))), false)}),
@@ -340,7 +340,7 @@ impl Document {
         let collection = format!("{}/{}", item_path(link.parent), link.segment);
         let title = link.target.facts().title;
         let mut listed = above.clone();
-        listed.extend(["filter", "top", "skip"].map(|p| reference("parameters", p)));
+        listed.extend(["filter", "orderby", "top", "skip"].map(|p| reference("parameters", p)));
         let operation = self.operation(
             format!("{}_List", link.title), link.title, format!("Lists each {to} of the {from}."), Access::Read, listed,
             json!({"200": described("A page.", Some(reference("schemas", &format!("{title}Collection"))), false)}),
@@ -549,6 +549,10 @@ impl Document {
             (
                 "filter",
                 json!({"name": "$filter", "in": "query", "required": false, "description": "OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith.", "schema": {"type": "string"}}),
+            ),
+            (
+                "orderby",
+                json!({"name": "$orderby", "in": "query", "required": false, "description": "Fields of $filter, each with asc or desc, joined by commas; by name where absent.", "schema": {"type": "string"}}),
             ),
             (
                 "top",

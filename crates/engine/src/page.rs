@@ -134,6 +134,14 @@ impl Request {
         }
     }
 
+    /// `$orderby`: Portico's own addition to lists, which the contract orders by name.
+    #[must_use]
+    pub fn order_by(&self) -> Option<&str> {
+        self.query
+            .value("$orderby")
+            .filter(|text| !text.trim().is_empty())
+    }
+
     /// Whether the caller speaks a contract as new as this date.
     #[must_use]
     pub fn speaks(&self, since: &str) -> bool {
@@ -242,7 +250,7 @@ impl Window {
     /// The absolute link to the page after the one that ends with `last`: same query, new token.
     ///
     /// A key instead of a number, so that a page at any depth costs the same and rows that come
-    /// or go between two pages neither repeat nor hide others.
+    /// or go between two pages neither repeat nor hide others. A list in another order has no such key and goes on by number.
     #[must_use]
     pub fn next_link(&self, request: &Request, raw_path: &str, last: &str) -> String {
         let mut url = url::form_urlencoded::Serializer::new(String::new());
@@ -251,7 +259,11 @@ impl Window {
                 url.append_pair(name, value);
             }
         }
-        url.append_pair("$skiptoken", &encode_token(last));
+        if request.order_by().is_some() {
+            url.append_pair("$skip", &(self.skip + self.top).to_string());
+        } else {
+            url.append_pair("$skiptoken", &encode_token(last));
+        }
         format!(
             "{}{}?{}",
             request.base_url,

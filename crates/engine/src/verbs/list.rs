@@ -4,7 +4,7 @@ use super::{At, Target, authorise, item, type_name};
 use crate::{
     Engine, Error, Result,
     column::Codec,
-    filter::{Bound, Filter, condition},
+    filter::{Bound, Filter, condition, order},
     kind::Kind,
     page::{Caller, Reply, Request, Window},
     resource::{Access, Entity},
@@ -91,12 +91,18 @@ pub(crate) async fn page(
         let mut sql = format!("{select}{joined} WHERE {belongs}");
         add_filter(&mut sql, request, facts.filters, &mut bound)?;
         if keyed {
-            if let Some(after) = &window.after {
-                let after = bound.add(after.clone())?;
-                sql.push_str(&format!(" AND lower(t.name) > {after}"));
-            }
+            let order = match request.order_by() {
+                Some(text) => order(text, facts.filters)?,
+                None => {
+                    if let Some(after) = &window.after {
+                        let after = bound.add(after.clone())?;
+                        sql.push_str(&format!(" AND lower(t.name) > {after}"));
+                    }
+                    "lower(t.name)".to_owned()
+                }
+            };
             let top = bound.add(window.top + 1)?;
-            sql.push_str(&format!(" ORDER BY lower(t.name) LIMIT {top}"));
+            sql.push_str(&format!(" ORDER BY {order} LIMIT {top}"));
             if window.skip > 0 {
                 let skip = bound.add(window.skip)?;
                 sql.push_str(&format!(" OFFSET {skip}"));

@@ -61,3 +61,41 @@ async fn describing_a_tag_puts_it_on_the_api() {
     assert_eq!(put["properties"]["displayName"], "machine learning");
     assert_eq!(world.names("/apis/echo-api/tags").await, ["ml"]);
 }
+
+#[tokio::test]
+async fn a_list_comes_in_the_order_that_is_asked_for_page_by_page() {
+    let world = World::new().await;
+    for (name, title) in [("a", "Zebra"), ("b", "apple"), ("c", "Mango")] {
+        world
+            .put(
+                &format!("/tags/{name}"),
+                body(json!({"displayName": title})),
+            )
+            .await
+            .expect(201);
+    }
+    assert_eq!(
+        world.names("/tags?$orderby=displayName").await,
+        ["b", "c", "a"]
+    );
+    assert_eq!(
+        world
+            .names("/tags?$orderby=properties/displayName desc")
+            .await,
+        ["a", "c", "b"]
+    );
+    let first = world
+        .get("/tags?$orderby=displayName&$top=2")
+        .await
+        .expect(200);
+    let link = first["nextLink"].as_str().unwrap_or_default();
+    assert!(link.contains("$skip=2"), "{first}");
+    assert_eq!(
+        world
+            .names("/tags?$orderby=displayName&$top=2&$skip=2")
+            .await,
+        ["a"]
+    );
+    let refused = world.get("/tags?$orderby=colour").await.expect(400);
+    assert_eq!(refused["error"]["details"][0]["target"], "$orderby");
+}
