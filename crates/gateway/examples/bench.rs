@@ -26,6 +26,10 @@ use snapshot::{Change, Snapshot};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use uuid::Uuid;
 
+/// The allocator of the `portico` binary.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 const SERVICE: Uuid = Uuid::from_u128(1);

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body as HttpBody, Frame, SizeHint};
-use hyper::body::Incoming;
+
+use crate::pool::Stream;
 
 pub(crate) type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
@@ -19,7 +20,7 @@ pub(crate) struct TooLong(pub(crate) u64);
 enum Source {
     Empty,
     Full(Option<Bytes>),
-    Incoming(Incoming),
+    Stream(Stream),
 }
 
 /// What is to happen when the last byte is gone or nobody wants it any more.
@@ -58,8 +59,8 @@ impl Body {
         }
     }
 
-    pub(crate) fn incoming(incoming: Incoming) -> Self {
-        Self::new(Source::Incoming(incoming))
+    pub(crate) fn stream(stream: Stream) -> Self {
+        Self::new(Source::Stream(stream))
     }
 
     pub(crate) fn counted(mut self, counter: Arc<AtomicU64>) -> Self {
@@ -98,7 +99,7 @@ impl HttpBody for Body {
         let frame = match &mut this.source {
             Source::Empty => None,
             Source::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
-            Source::Incoming(incoming) => match Pin::new(incoming).poll_frame(cx) {
+            Source::Stream(stream) => match Pin::new(stream).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(frame) => frame.map(|frame| frame.map_err(BoxError::from)),
             },
@@ -122,7 +123,7 @@ impl HttpBody for Body {
         match &self.source {
             Source::Empty | Source::Full(None) => true,
             Source::Full(Some(_)) => false,
-            Source::Incoming(incoming) => incoming.is_end_stream(),
+            Source::Stream(stream) => stream.is_end_stream(),
         }
     }
 
@@ -130,7 +131,7 @@ impl HttpBody for Body {
         match &self.source {
             Source::Empty | Source::Full(None) => SizeHint::with_exact(0),
             Source::Full(Some(bytes)) => SizeHint::with_exact(bytes.len() as u64),
-            Source::Incoming(incoming) => incoming.size_hint(),
+            Source::Stream(stream) => stream.size_hint(),
         }
     }
 }
@@ -144,7 +145,7 @@ pub(crate) enum Payload {
     /// Read whole.
     Bytes(Bytes),
     /// Still on its way.
-    Stream(Incoming),
+    Stream(Stream),
 }
 
 impl Payload {
@@ -156,15 +157,15 @@ impl Payload {
         match std::mem::take(self) {
             Self::Empty => Body::empty(),
             Self::Bytes(bytes) => Body::full(bytes),
-            Self::Stream(incoming) => Body::incoming(incoming),
+            Self::Stream(stream) => Body::stream(stream),
         }
     }
 }
 
 /// Reads a body whole.
-pub(crate) async fn read_whole(incoming: Incoming, limit: usize) -> Result<Bytes, BoxError> {
+pub(crate) async fn read_whole(stream: Stream, limit: usize) -> Result<Bytes, BoxError> {
     use http_body_util::BodyExt;
-    http_body_util::Limited::new(incoming, limit)
+    http_body_util::Limited::new(stream, limit)
         .collect()
         .await
         .map(http_body_util::Collected::to_bytes)

@@ -10,10 +10,10 @@
 //! admitted since then.
 
 use std::collections::HashMap;
-use std::hash::{BuildHasher, RandomState};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ahash::RandomState;
 use chrono::{DateTime, TimeDelta, Utc};
 use policy::elements::quota::Allowance;
 use serde::{Deserialize, Serialize};
@@ -151,7 +151,7 @@ const SHARDS: usize = 64;
 /// Counters of all quotas of a process.
 #[derive(Debug)]
 pub struct Counters {
-    shards: Vec<Mutex<HashMap<CounterKey, Counter>>>,
+    shards: Vec<Mutex<HashMap<CounterKey, Counter, RandomState>>>,
     hasher: RandomState,
 }
 
@@ -176,7 +176,7 @@ fn exceeded(counter: &Counter, allowance: &Allowance, calls: u64) -> Option<Exce
 }
 
 impl Counters {
-    fn shard(&self, key: &CounterKey) -> MutexGuard<'_, HashMap<CounterKey, Counter>> {
+    fn shard(&self, key: &CounterKey) -> MutexGuard<'_, HashMap<CounterKey, Counter, RandomState>> {
         let at = self.hasher.hash_one(key) as usize % SHARDS;
         self.shards[at]
             .lock()

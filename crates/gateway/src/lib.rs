@@ -26,6 +26,7 @@ mod listen;
 mod options;
 mod pipeline;
 mod policies;
+mod pool;
 mod rate;
 mod rehearsal;
 mod telemetry;

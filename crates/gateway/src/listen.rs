@@ -221,6 +221,8 @@ where
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(inner.options.timeouts.head)
+        // One copy of a short body costs less than a vectored write.
+        .writev(false)
         .max_headers(limits.headers)
         // hyper wants room for at least 8 KiB.
         .max_buf_size(limits.head_bytes.max(8192));

@@ -93,7 +93,7 @@ pub(crate) async fn handle(
         body: if http_body::Body::is_end_stream(&incoming) {
             Payload::Empty
         } else {
-            Payload::Stream(incoming)
+            Payload::Stream(incoming.into())
         },
         upgrade,
         peer,
@@ -102,7 +102,8 @@ pub(crate) async fn handle(
     };
     let revision = snapshot.revision();
     drop(snapshot);
-    let mut x = exchange(&inner, revision, service, service_id, arrival);
+    // In a box, because it is large, and futures that hold it are moved.
+    let mut x = Box::new(exchange(&inner, revision, service, service_id, arrival));
     x.call = Some(call);
     live(&mut x).await;
     finish(x)
@@ -646,10 +647,8 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Removes what is meant for one connection only, also what `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    if !headers.contains_key(header::CONNECTION) {
-        for name in &HOP_BY_HOP[1..] {
-            headers.remove(name);
-        }
+    // Most heads have none: comparing a few names costs less than nine look-ups.
+    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
         return;
     }
     let named: Vec<HeaderName> = headers
@@ -667,13 +666,19 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
+/// Adds the id of the call, unless there is one already.
+pub(crate) fn tell_request_id(x: &Exchange, headers: &mut HeaderMap) {
+    let mut text = Uuid::encode_buffer();
+    if let header::Entry::Vacant(vacant) = headers.entry(&REQUEST_ID)
+        && let Ok(id) = HeaderValue::from_str(x.request_id.hyphenated().encode_lower(&mut text))
+    {
+        vacant.insert(id);
+    }
+}
+
 /// Tells the client which call this was, and where its trace is if it asked for one.
 fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
-    if !headers.contains_key(&REQUEST_ID)
-        && let Ok(id) = HeaderValue::try_from(x.request_id.to_string())
-    {
-        headers.insert(REQUEST_ID, id);
-    }
+    tell_request_id(x, headers);
     let Some(steps) = x.trace.take() else { return };
     let location = x.gateway.options.telemetry.traced(CallTrace {
         service_id: x.service_id,
@@ -685,7 +690,7 @@ fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
     }
 }
 
-fn finish(mut x: Exchange) -> http::Response<Body> {
+fn finish(mut x: Box<Exchange>) -> http::Response<Body> {
     let switching = x.response.status == StatusCode::SWITCHING_PROTOCOLS && x.upgraded.is_some();
     let mut response = std::mem::take(&mut x.response);
     let websocket = response.headers.get(header::UPGRADE).cloned();

@@ -3,8 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use http::{HeaderValue, Request, Response, Uri};
-use hyper::body::Incoming;
+use http::{HeaderValue, Request, Response, Uri, header};
 use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -23,6 +22,7 @@ use snapshot::entity::Certificate;
 
 use crate::body::Body;
 use crate::options::Options;
+use crate::pool::{self, Connector, PoolError, Stream};
 
 /// A proxy in front of backends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -61,8 +61,17 @@ impl From<HttpVersion> for Http2 {
     }
 }
 
+/// The connections of one route.
 #[derive(Clone)]
-enum Pool {
+struct Pool {
+    /// Calls over HTTP/1.1 drive their connections themselves; there is none where HTTP/2 may be spoken.
+    http1: Option<pool::Pool>,
+    /// HTTP/2, whose connections several calls share, and connections that become something else.
+    shared: Shared,
+}
+
+#[derive(Clone)]
+enum Shared {
     Direct(Client<HttpsConnector<HttpConnector>, Body>),
     Proxied(Client<HttpsConnector<Tunnel<HttpConnector>>, Body>),
 }
@@ -79,6 +88,8 @@ pub(crate) enum SendError {
     Unreachable(#[from] Unreachable),
     #[error(transparent)]
     Client(#[from] hyper_util::client::legacy::Error),
+    #[error(transparent)]
+    Pool(#[from] PoolError),
 }
 
 pub(crate) struct Upstreams {
@@ -114,7 +125,7 @@ impl Upstreams {
         &self,
         route: &Route,
         request: Request<Body>,
-    ) -> Result<Response<Incoming>, SendError> {
+    ) -> Result<Response<Stream>, SendError> {
         if self.is_offline {
             let message = format!("A rehearsal sends no request to '{}'.", request.uri());
             return Err(Unreachable(message).into());
@@ -147,11 +158,16 @@ impl Upstreams {
                 }
             }
         };
-        let response = match pool {
-            Pool::Direct(client) => client.request(request).await?,
-            Pool::Proxied(client) => client.request(request).await?,
+        if let Some(http1) = pool.http1
+            && !request.headers().contains_key(header::UPGRADE)
+        {
+            return Ok(http1.send(request).await?);
+        }
+        let response = match pool.shared {
+            Shared::Direct(client) => client.request(request).await?,
+            Shared::Proxied(client) => client.request(request).await?,
         };
-        Ok(response)
+        Ok(response.map(Stream::from))
     }
 }
 
@@ -224,10 +240,14 @@ fn pool(
         .pool_idle_timeout(idle)
         .pool_timer(TokioTimer::new())
         .timer(TokioTimer::new())
-        .pool_max_idle_per_host(256)
+        .pool_max_idle_per_host(pool::IDLE_PER_ORIGIN)
         .http2_only(route.http2 == Http2::Only);
-    Ok(match &route.proxy {
-        None => Pool::Direct(builder.build(connector(tls, route.http2, http))),
+    let (connector, shared) = match &route.proxy {
+        None => {
+            let connector = connector(tls, route.http2, http);
+            let shared = Shared::Direct(builder.build(connector.clone()));
+            (Connector::Direct(connector), shared)
+        }
         Some(proxy) => {
             let address: Uri = proxy.url.parse().map_err(unreachable)?;
             let mut tunnel = Tunnel::new(address, http);
@@ -235,8 +255,14 @@ fn pool(
                 tunnel =
                     tunnel.with_auth(HeaderValue::try_from(authorization).map_err(unreachable)?);
             }
-            Pool::Proxied(builder.build(connector(tls, route.http2, tunnel)))
+            let connector = connector(tls, route.http2, tunnel);
+            let shared = Shared::Proxied(builder.build(connector.clone()));
+            (Connector::Proxied(connector), shared)
         }
+    };
+    Ok(Pool {
+        http1: (route.http2 == Http2::Never).then(|| pool::Pool::new(connector, idle)),
+        shared,
     })
 }
 

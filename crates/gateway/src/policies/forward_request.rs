@@ -1,11 +1,11 @@
 //! `<forward-request>`: the call of the backend.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use hyper::body::Incoming;
 use policy::elements::forward_request::ForwardRequest;
 use policy::expression::Side;
 use policy::{Section, Step, StepKind, Value};
@@ -17,8 +17,9 @@ use crate::context::base_parts;
 use crate::exchange::{Exchange, Flow, Response};
 use crate::fault::Fault;
 use crate::pipeline::{
-    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REQUEST_ID, strip_hop_by_hop,
+    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, strip_hop_by_hop, tell_request_id,
 };
+use crate::pool::Stream;
 use crate::upstream::{Http2, Route, SendError, identity};
 use crate::uri;
 
@@ -360,11 +361,7 @@ fn request(
         headers.remove(header::CONTENT_LENGTH);
     }
     forwarded(x, &mut headers);
-    if !headers.contains_key(&REQUEST_ID)
-        && let Ok(id) = HeaderValue::try_from(x.request_id.to_string())
-    {
-        headers.insert(REQUEST_ID, id);
-    }
+    tell_request_id(x, &mut headers);
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -388,16 +385,15 @@ fn request(
 
 /// Tells the backend who calls and how.
 fn forwarded(x: &Exchange, headers: &mut HeaderMap) {
-    let known: Vec<&str> = headers
-        .get_all(FORWARDED_FOR)
-        .iter()
-        .filter_map(|value| value.to_str().ok())
-        .collect();
-    let chain = if known.is_empty() {
-        x.peer_ip.to_string()
-    } else {
-        format!("{}, {}", known.join(", "), x.peer_ip)
-    };
+    let mut chain = String::with_capacity(64);
+    for known in headers.get_all(FORWARDED_FOR) {
+        if let Ok(known) = known.to_str() {
+            chain.push_str(known);
+            chain.push_str(", ");
+        }
+    }
+    // Writing to a string does not fail.
+    let _ = write!(chain, "{}", x.peer_ip);
     if let Ok(chain) = HeaderValue::try_from(chain) {
         headers.insert(FORWARDED_FOR, chain);
     }
@@ -413,7 +409,7 @@ fn same_origin(one: &str, other: &str) -> bool {
     (scheme, authority) == (other_scheme, other_authority)
 }
 
-fn redirect(response: &http::Response<Incoming>, from: &str) -> Option<String> {
+fn redirect(response: &http::Response<Stream>, from: &str) -> Option<String> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
@@ -422,19 +418,19 @@ fn redirect(response: &http::Response<Incoming>, from: &str) -> Option<String> {
     matches!(next.scheme(), "http" | "https").then(|| next.to_string())
 }
 
-fn take_response(x: &mut Exchange, mut response: http::Response<Incoming>, websocket: bool) {
+fn take_response(x: &mut Exchange, mut response: http::Response<Stream>, websocket: bool) {
     if websocket && response.status() == StatusCode::SWITCHING_PROTOCOLS {
         x.upgraded = Some(hyper::upgrade::on(&mut response));
     }
-    let (parts, incoming) = response.into_parts();
+    let (parts, stream) = response.into_parts();
     let reason = parts
         .extensions
         .get::<hyper::ext::ReasonPhrase>()
         .map(|reason| String::from_utf8_lossy(reason.as_bytes()).into_owned());
-    let body = if http_body::Body::is_end_stream(&incoming) {
+    let body = if http_body::Body::is_end_stream(&stream) {
         Payload::Empty
     } else {
-        Payload::Stream(incoming)
+        Payload::Stream(stream)
     };
     x.respond(Response {
         status: parts.status,

@@ -262,6 +262,68 @@ async fn a_request_is_passed_on_piece_by_piece() {
 }
 
 #[tokio::test]
+async fn calls_share_a_connection_to_the_backend_however_its_responses_end() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let backend = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        for answer in [
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\n",
+            "HTTP/1.1 204 No Content\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nlast",
+        ] {
+            read_head(&mut stream).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    let mut bodies = Vec::new();
+    for _ in 0..4 {
+        bodies.push(world.get("/echo").send().await.body);
+    }
+    assert_eq!(bodies, ["one", "two", "", "last"]);
+    backend.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_that_the_backend_has_closed_is_not_used_again() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let backend = tokio::spawn(async move {
+        for _ in 0..3 {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_head(&mut stream).await;
+            // It does not say that it closes.
+            let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+            drop(stream);
+        }
+    });
+    for _ in 0..3 {
+        assert_eq!(world.get("/echo").send().await.status, 200);
+    }
+    backend.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_connection_whose_response_was_not_read_to_its_end_is_closed() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    let head = format!("GET /echo HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    client.write_all(head.as_bytes()).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    read_head(&mut stream).await;
+    let half = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none";
+    stream.write_all(half).await.unwrap();
+    client.read_u8().await.unwrap();
+    drop(client);
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    assert_eq!(ended.unwrap().unwrap(), 0);
+}
+
+#[tokio::test]
 async fn a_client_that_goes_away_ends_the_call_at_the_backend() {
     let (listener, url) = by_hand().await;
     let world = in_front_of(&url).await;

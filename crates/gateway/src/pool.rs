@@ -1,0 +1,354 @@
+//! HTTP/1.1 connections to backends, each driven by the call that uses it.
+//!
+//! A connection of `hyper` is two halves: one takes requests, the other, a future, reads and writes. A client usually spawns the
+//! second as a task, and every call then wakes that task and is woken by it, several times. Here the call polls it: it is part of
+//! the call's own task until the last byte of the response, and lies still in the pool between calls. What that saves is in
+//! `docs/performance.md`.
+//!
+//! Nothing watches an idle connection. Whether the backend has closed it shows when it is taken out again, by polling it once, and
+//! every few seconds when the pool is swept.
+
+use std::collections::HashMap;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use ahash::RandomState;
+use bytes::Bytes;
+use http::uri::Scheme;
+use http::{HeaderValue, Request, Response, Uri, header};
+use http_body::{Body as HttpBody, Frame, SizeHint};
+use hyper::body::Incoming;
+use hyper::client::conn::http1::{self, SendRequest};
+use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+use tower_service::Service;
+
+use crate::body::{Body, BoxError};
+
+/// Idle connections that are kept to one origin.
+pub(crate) const IDLE_PER_ORIGIN: usize = 256;
+/// How often connections are looked for that backends have closed.
+const SWEEP: Duration = Duration::from_secs(5);
+
+type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
+type Driver = Pin<Box<http1::Connection<Io, Body>>>;
+
+/// How connections are made.
+#[derive(Clone)]
+pub(crate) enum Connector {
+    Direct(HttpsConnector<HttpConnector>),
+    Proxied(HttpsConnector<Tunnel<HttpConnector>>),
+}
+
+/// Why there is no response.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum PoolError {
+    /// No connection.
+    #[error("no connection")]
+    Connect(#[source] BoxError),
+    /// The connection failed before the head of the response.
+    #[error(transparent)]
+    Http(#[from] hyper::Error),
+    /// The address names no host.
+    #[error("'{0}' names no host")]
+    NoHost(Uri),
+}
+
+/// Connections that are reached in one way.
+#[derive(Clone)]
+pub(crate) struct Pool {
+    connector: Connector,
+    idle: Arc<Idle>,
+}
+
+#[derive(Default)]
+struct Idle {
+    /// Of `http` and of `https`.
+    origins: [Mutex<Origins>; 2],
+    limit: Duration,
+    sweeping: AtomicBool,
+}
+
+/// Idle connections by authority, the last used one last.
+type Origins = HashMap<Box<str>, Vec<Resting>, RandomState>;
+
+struct Resting {
+    connection: Connection,
+    since: Instant,
+}
+
+struct Connection {
+    sender: SendRequest<Body>,
+    /// `None` when the connection has ended.
+    driver: Option<Driver>,
+}
+
+impl Connection {
+    /// Reads and writes what can be read and written now.
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(driver) = &mut self.driver
+            && let Poll::Ready(ended) = driver.as_mut().poll(cx)
+        {
+            if let Err(error) = ended {
+                tracing::debug!(%error, "connection to a backend ended");
+            }
+            // What waits for an answer learns from the drop that none will come.
+            self.driver = None;
+        }
+    }
+
+    /// Whether it can take another request. Whoever takes it next polls it with a waker of its own.
+    fn is_free(&mut self) -> bool {
+        self.drive(&mut Context::from_waker(Waker::noop()));
+        self.driver.is_some() && self.sender.is_ready()
+    }
+}
+
+impl Pool {
+    pub(crate) fn new(connector: Connector, idle: Duration) -> Self {
+        Self {
+            connector,
+            idle: Arc::new(Idle {
+                limit: idle,
+                ..Idle::default()
+            }),
+        }
+    }
+
+    /// Sends a request; its URI must be absolute. Dropping the future, or the response's body, ends the call at the backend too.
+    pub(crate) async fn send(
+        &self,
+        mut request: Request<Body>,
+    ) -> Result<Response<Stream>, PoolError> {
+        let uri = std::mem::take(request.uri_mut());
+        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
+        let Some(authority) = uri.authority() else {
+            return Err(PoolError::NoHost(uri));
+        };
+        if !request.headers().contains_key(header::HOST) {
+            let host = authority
+                .as_str()
+                .rsplit_once('@')
+                .map_or(authority.as_str(), |(_, host)| host);
+            // A part of a URI has only characters that a header may have.
+            let host = HeaderValue::try_from(host).map_err(|_| PoolError::NoHost(uri.clone()))?;
+            request.headers_mut().insert(header::HOST, host);
+        }
+        let path = uri.path_and_query().cloned();
+        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        loop {
+            let reused = self.idle.take(is_https, authority.as_str());
+            let is_fresh = reused.is_none();
+            let mut connection = match reused {
+                Some(connection) => connection,
+                None => self.connect(uri.clone()).await?,
+            };
+            let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+            let answered = poll_fn(|cx| {
+                connection.drive(cx);
+                answer.as_mut().poll(cx)
+            })
+            .await;
+            match answered {
+                Ok(response) => {
+                    return Ok(response.map(|incoming| Stream {
+                        incoming,
+                        is_over: false,
+                        lease: Some(Lease {
+                            connection,
+                            is_https,
+                            authority: authority.clone(),
+                            idle: Arc::clone(&self.idle),
+                        }),
+                    }));
+                }
+                // The backend closed it at the same moment. Nothing of the request was sent.
+                Err(mut error) => match error.take_message() {
+                    Some(unsent) if !is_fresh => request = unsent,
+                    _ => return Err(error.into_error().into()),
+                },
+            }
+        }
+    }
+
+    async fn connect(&self, uri: Uri) -> Result<Connection, PoolError> {
+        let io = match &self.connector {
+            Connector::Direct(connector) => {
+                let mut connector = connector.clone();
+                poll_fn(|cx| connector.poll_ready(cx))
+                    .await
+                    .map_err(PoolError::Connect)?;
+                connector.call(uri).await
+            }
+            Connector::Proxied(connector) => {
+                let mut connector = connector.clone();
+                poll_fn(|cx| connector.poll_ready(cx))
+                    .await
+                    .map_err(PoolError::Connect)?;
+                connector.call(uri).await
+            }
+        };
+        let (sender, driver) = http1::Builder::new()
+            // One copy of a short body costs less than a vectored write.
+            .writev(false)
+            .handshake(io.map_err(PoolError::Connect)?)
+            .await?;
+        Ok(Connection {
+            sender,
+            driver: Some(Box::pin(driver)),
+        })
+    }
+}
+
+impl Idle {
+    fn origins(&self, is_https: bool) -> MutexGuard<'_, Origins> {
+        self.origins[usize::from(is_https)]
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The connection that was used last, if it still lives.
+    fn take(&self, is_https: bool, authority: &str) -> Option<Connection> {
+        loop {
+            let mut rested = self.origins(is_https).get_mut(authority)?.pop()?;
+            if rested.since.elapsed() < self.limit && rested.connection.is_free() {
+                return Some(rested.connection);
+            }
+        }
+    }
+
+    fn put(self: &Arc<Self>, is_https: bool, authority: &str, connection: Connection) {
+        let resting = Resting {
+            connection,
+            since: Instant::now(),
+        };
+        let mut origins = self.origins(is_https);
+        match origins.get_mut(authority) {
+            Some(known) if known.len() >= IDLE_PER_ORIGIN => return,
+            Some(known) => known.push(resting),
+            None => {
+                origins.insert(authority.into(), vec![resting]);
+            }
+        }
+        drop(origins);
+        if !self.sweeping.load(Ordering::Relaxed)
+            && !self.sweeping.swap(true, Ordering::AcqRel)
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(sweep(Arc::downgrade(self)));
+        }
+    }
+
+    /// Drops what is closed or rested too long; says whether anything is left.
+    fn clean(&self) -> bool {
+        let mut is_any_left = false;
+        for is_https in [false, true] {
+            self.origins(is_https).retain(|_, resting| {
+                resting.retain_mut(|rested| {
+                    rested.since.elapsed() < self.limit && rested.connection.is_free()
+                });
+                is_any_left |= !resting.is_empty();
+                !resting.is_empty()
+            });
+        }
+        is_any_left
+    }
+}
+
+/// Cleans a pool as long as it has something to clean.
+async fn sweep(idle: std::sync::Weak<Idle>) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        let Some(idle) = idle.upgrade() else { return };
+        if !idle.clean() {
+            idle.sweeping.store(false, Ordering::Release);
+            return;
+        }
+    }
+}
+
+/// The connection of a response whose body is on its way.
+struct Lease {
+    connection: Connection,
+    is_https: bool,
+    authority: http::uri::Authority,
+    idle: Arc<Idle>,
+}
+
+/// A body that comes over a connection. Where the connection belongs to the call, polling the body drives it, and after the last
+/// byte it goes back to its pool.
+pub(crate) struct Stream {
+    incoming: Incoming,
+    is_over: bool,
+    lease: Option<Lease>,
+}
+
+impl std::fmt::Debug for Stream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.incoming.fmt(f)
+    }
+}
+
+impl From<Incoming> for Stream {
+    /// A body of a connection that somebody else drives.
+    fn from(incoming: Incoming) -> Self {
+        Self {
+            incoming,
+            is_over: false,
+            lease: None,
+        }
+    }
+}
+
+impl HttpBody for Stream {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let this = &mut *self;
+        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        if polled.is_pending()
+            && let Some(lease) = &mut this.lease
+        {
+            lease.connection.drive(cx);
+            polled = Pin::new(&mut this.incoming).poll_frame(cx);
+        }
+        this.is_over |= matches!(polled, Poll::Ready(None));
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.is_over || self.incoming.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.incoming.size_hint()
+    }
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        if !self.is_end_stream() {
+            // The rest would have to be read before the connection is of use again: closing it is cheaper.
+            return;
+        }
+        if let Some(mut lease) = self.lease.take()
+            && lease.connection.is_free()
+        {
+            lease
+                .idle
+                .put(lease.is_https, lease.authority.as_str(), lease.connection);
+        }
+    }
+}
