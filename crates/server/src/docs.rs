@@ -136,6 +136,23 @@ fn extra() -> Vec<Extra> {
                 "status": {"type": "integer"}, "headers": {"type": "object"}, "body": {"type": "string"}}}
         }
     }));
+    let mut test_call = operation(
+        "TestCall_Send",
+        "Test call",
+        "Sends a call through the service's own gateway. Needs the role contributor.",
+        {
+            let mut parameters = place.clone();
+            parameters.remove(3);
+            parameters
+        },
+        ok("What the gateway answered: status, headers, body and the milliseconds it took."),
+    );
+    test_call["requestBody"] = json_body(json!({
+        "type": "object", "required": ["method", "url"], "properties": {
+            "method": {"type": "string"}, "url": {"type": "string", "description": "Begins with the gateway's URL."},
+            "headers": {"type": "array", "items": {"type": "array", "items": {"type": "string"}, "minItems": 2, "maxItems": 2}},
+            "body": {"type": "string"}}
+    }));
     let policies = operation(
         "PolicyWorkbench_ListPolicies",
         "Policy workbench",
@@ -227,6 +244,7 @@ fn extra() -> Vec<Extra> {
         ),
         add(format!("{service}/policyWorkbench"), "get", policies),
         add(format!("{service}/policyWorkbench"), "post", workbench),
+        add(format!("{service}/testCall"), "post", test_call),
         add(
             format!("{service}/mails"),
             "get",

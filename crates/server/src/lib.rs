@@ -25,6 +25,7 @@ pub mod serve;
 pub mod settings;
 pub mod sign_in;
 pub mod state;
+pub mod test_call;
 pub mod workbench;
 
 use engine::Engine;

@@ -4,7 +4,7 @@
 //! here: credentials become a [`Caller`], the path a `ResourcePath`, the engine answers, and every
 //! error becomes the contract's envelope in one place.
 
-use crate::{State, deleted, documents, idempotency, mails, operations, workbench};
+use crate::{State, deleted, documents, idempotency, mails, operations, test_call, workbench};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
@@ -61,6 +61,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = workbench::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = test_call::answer(state, request).await? {
         return Ok(reply);
     }
     if let Some(reply) = documents::answer(state, request).await? {

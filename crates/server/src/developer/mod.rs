@@ -6,7 +6,7 @@
 
 mod account;
 mod catalogue;
-mod relay;
+pub(crate) mod relay;
 mod session;
 mod subscriptions;
 

@@ -36,7 +36,7 @@ const OF_THE_CONNECTION: [&str; 8] = [
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Call {
+pub(crate) struct Call {
     method: String,
     url: String,
     #[serde(default)]
@@ -46,37 +46,44 @@ struct Call {
 
 pub(super) async fn send(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpResponse {
     answered(&state, &http, async |portal| {
-        let call: Call = parsed(&body)?;
-        let gateway = portal
-            .gateway_url
-            .as_deref()
-            .ok_or_else(|| Error::Conflict("The service is still being activated.".into()))?;
-        let request = request(&call, gateway)?;
-        let began = Instant::now();
-        let exchange = exchange(state.gateway_port, gateway, request);
-        let (status, reason, headers, content) = tokio::time::timeout(TIME_LIMIT, exchange)
+        relayed(&state, portal.gateway_url.as_deref(), parsed(&body)?)
             .await
-            .map_err(|_| Error::Conflict("The gateway did not answer in time.".into()))??;
-        let headers: Vec<Value> = headers
-            .iter()
-            .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
-            .collect();
-        let (text, base64) = match String::from_utf8(content.to_vec()) {
-            Ok(text) => (Some(text), None),
-            Err(_) => (None, Some(BASE64_STANDARD.encode(&content))),
-        };
-        Ok(fresh(&json!({
-            "url": call.url,
-            "method": call.method,
-            "status": status,
-            "reason": reason,
-            "headers": headers,
-            "text": text,
-            "base64": base64,
-            "milliseconds": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-        })))
+            .map(|reply| fresh(&reply))
     })
     .await
+}
+
+/// Sends a call through the gateway of a service, whose URL is absent while it is being activated.
+///
+/// # Errors
+/// A URL that is not the gateway's, headers that cannot be set, a gateway that does not answer.
+pub(crate) async fn relayed(state: &State, gateway: Option<&str>, call: Call) -> Result<Value> {
+    let gateway =
+        gateway.ok_or_else(|| Error::Conflict("The service is still being activated.".into()))?;
+    let request = request(&call, gateway)?;
+    let began = Instant::now();
+    let exchange = exchange(state.gateway_port, gateway, request);
+    let (status, reason, headers, content) = tokio::time::timeout(TIME_LIMIT, exchange)
+        .await
+        .map_err(|_| Error::Conflict("The gateway did not answer in time.".into()))??;
+    let headers: Vec<Value> = headers
+        .iter()
+        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .collect();
+    let (text, base64) = match String::from_utf8(content.to_vec()) {
+        Ok(text) => (Some(text), None),
+        Err(_) => (None, Some(BASE64_STANDARD.encode(&content))),
+    };
+    Ok(json!({
+        "url": call.url,
+        "method": call.method,
+        "status": status,
+        "reason": reason,
+        "headers": headers,
+        "text": text,
+        "base64": base64,
+        "milliseconds": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    }))
 }
 
 /// The call as the gateway gets it.

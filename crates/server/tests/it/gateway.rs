@@ -254,6 +254,20 @@ async fn the_workbench_traces_a_draft_without_calling_anybody() -> anyhow::Resul
         "{steps:?}"
     );
 
+    // A publisher tests through the gateway itself.
+    let gateway = publisher.gateway_url().await?;
+    let tested = publisher
+        .send(
+            Method::POST,
+            "/testCall",
+            Some(json!({
+                "method": "GET", "url": format!("{gateway}/echo/resource?param1=x"),
+                "headers": [["Ocp-Apim-Subscription-Key", key]]
+            })),
+        )
+        .await?;
+    assert_eq!(tested["status"], 200, "{tested}");
+
     // Whoever writes a policy can ask which there are.
     let known = publisher
         .send(Method::GET, "/policyWorkbench", None)

@@ -1,0 +1,43 @@
+//! A publisher's test of an operation: `POST …/service/{name}/testCall`. Portico's own addition to the contract.
+//!
+//! The call goes through the service's own gateway and to nothing else, like those of the developer portal, so that it
+//! is checked, limited, changed and recorded as everybody's.
+
+use crate::{State, developer::relay};
+use engine::{Access, Error, Method, Reply, Request, Result};
+use serde_json::Value;
+
+/// The reply to a test; `None` for other requests.
+///
+/// # Errors
+/// Missing service, missing role, and what [`relay::relayed`] refuses.
+pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
+    let ours = match (request.path.pairs.as_slice(), request.path.tail.as_deref()) {
+        ([(service, _)], Some(tail)) => {
+            service.eq_ignore_ascii_case("service") && tail.eq_ignore_ascii_case("testCall")
+        }
+        _ => false,
+    };
+    if !ours {
+        return Ok(None);
+    }
+    if request.method != Method::Post {
+        return Err(Error::MethodNotAllowed(request.method.name().to_owned()));
+    }
+    let gateway: Option<String> = {
+        let mut connection = state.engine.pool.acquire().await?;
+        let at = state
+            .engine
+            .enter(&mut connection, request, Access::Write, "testCall/action")
+            .await?;
+        sqlx::query_scalar("SELECT gateway_url FROM services WHERE id = $1")
+            .bind(at.service.id)
+            .fetch_one(&mut *connection)
+            .await?
+    };
+    let call: relay::Call = serde_json::from_value(Value::Object(request.json()?))
+        .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?;
+    relay::relayed(state, gateway.as_deref(), call)
+        .await
+        .map(|reply| Some(Reply::ok(reply)))
+}
