@@ -1,6 +1,7 @@
 //! From the gateway's records to tables.
 
 use chrono::{DateTime, Days, NaiveDate, Utc};
+use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::{Connection as _, PgConnection, PgPool};
 use std::{collections::HashSet, time::Duration};
 use tokio::sync::{mpsc, oneshot};
@@ -15,8 +16,8 @@ const FLUSH: Duration = Duration::from_millis(500);
 /// Attempts at a batch before it is given up and counted as dropped.
 const ATTEMPTS: u32 = 5;
 
-/// A call through the gateway.
-#[derive(Clone, Debug)]
+/// A call through the gateway. Serialised where the gateway runs apart from the database.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Call {
     /// Id of the request.
     pub id: Uuid,
@@ -39,7 +40,8 @@ pub struct Call {
     /// Status of the reply.
     pub status: u16,
     /// `hit`, `miss` or `none`.
-    pub cache: &'static str,
+    #[serde(deserialize_with = "cache_word")]
+    pub cache: CacheWord,
     /// When the request's head was read.
     pub started_at: DateTime<Utc>,
     /// Time until the last byte was sent.
@@ -56,6 +58,17 @@ pub struct Call {
     pub error: Option<(String, String)>,
     /// Revision of the configuration that served it.
     pub revision: u64,
+}
+
+/// A name of its own, because the derived `Deserialize` would borrow from its input for every field that is a reference.
+type CacheWord = &'static str;
+
+fn cache_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CacheWord, D::Error> {
+    let text = String::deserialize(deserializer)?;
+    ["hit", "miss", "none"]
+        .into_iter()
+        .find(|word| *word == text)
+        .ok_or_else(|| serde::de::Error::custom("cache is hit, miss or none"))
 }
 
 /// Takes calls from any thread. Cheap to clone; writing ends when the last clone is dropped.

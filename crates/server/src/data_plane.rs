@@ -178,6 +178,12 @@ impl DataPlane {
         self.gateway.clone()
     }
 
+    /// Its counters of quotas.
+    #[must_use]
+    pub fn counters(&self) -> Arc<Counters> {
+        self.counters.clone()
+    }
+
     /// Takes each new configuration.
     #[must_use]
     pub fn publisher(&self) -> rollout::Publish {

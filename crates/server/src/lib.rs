@@ -1,7 +1,8 @@
 //! Portico's server: the binary's subcommands, the HTTP side of the management API, and the wiring of
 //! engine, jobs, mail, rollout and gateway into one process.
 //!
-//! `serve` runs everything; `gateway` and `worker` run one part of it; all of them share one Postgres.
+//! `serve` runs everything; `gateway` and `worker` run one part of it; all of them share one Postgres, except a gateway apart
+//! ([`independent`]), which knows its control plane only ([`feed`]).
 //! Each module answers one family of paths; [`management`] is the way into the engine, [`serve`] wires.
 
 pub mod arm;
@@ -11,11 +12,15 @@ pub mod developer;
 pub mod docs;
 pub mod documents;
 pub mod echo;
+pub mod feed;
 pub mod fetch;
 pub mod health;
 pub mod idempotency;
+pub mod independent;
+pub mod kept;
 pub mod mails;
 pub mod management;
+pub mod nodes;
 pub mod operations;
 pub mod portal;
 pub mod quota_counters;
@@ -46,8 +51,22 @@ pub struct State {
     pub gateway_port: Option<u16>,
     /// The gateway of this process, if it runs one.
     pub gateway: Option<gateway::Gateway>,
+    /// The feed of gateways apart, where the management API runs.
+    pub feed: Option<Arc<feed::Feed>>,
     /// Follows the links of imports.
     pub links: fetch::Links,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
+}
+
+impl State {
+    /// The feed of gateways apart.
+    ///
+    /// # Errors
+    /// Where this process does not run the management API.
+    pub fn feed(&self) -> engine::Result<&Arc<feed::Feed>> {
+        self.feed
+            .as_ref()
+            .ok_or_else(|| engine::Error::not_found("Feed"))
+    }
 }

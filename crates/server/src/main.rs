@@ -3,8 +3,9 @@
 use anyhow::Context as _;
 use clap::{Parser, Subcommand};
 use server::{
+    independent,
     serve::{self, Part},
-    settings::{ServeSettings, StateSettings},
+    settings::{GatewaySettings, ServeSettings, StateSettings},
     state::{OpenState, migrate},
 };
 use std::io::{IsTerminal as _, Write as _};
@@ -37,8 +38,8 @@ struct Cli {
 enum Command {
     /// Runs everything: management API, gateway, worker, and a Postgres unless DATABASE_URL is set
     Serve(Box<ServeSettings>),
-    /// Runs a gateway of its own over the database of a `serve`
-    Gateway(Box<ServeSettings>),
+    /// Runs a gateway of its own: apart, with PORTICO_CONTROL_URL, or over the database of a `serve`
+    Gateway(Box<GatewaySettings>),
     /// Runs jobs only: activations, mails, housekeeping
     Worker(Box<ServeSettings>),
     /// Brings the database to this version
@@ -143,9 +144,14 @@ fn main() -> anyhow::Result<()> {
         Command::Serve(settings) => {
             actix_web::rt::System::new().block_on(run(settings.cleaned(), Part::All))
         }
-        Command::Gateway(settings) => {
-            actix_web::rt::System::new().block_on(run(settings.cleaned(), Part::Gateway))
-        }
+        Command::Gateway(settings) => actix_web::rt::System::new().block_on(async {
+            let settings = settings.cleaned();
+            if settings.control_url.is_some() {
+                run_apart(&settings).await
+            } else {
+                run(settings.serve, Part::Gateway).await
+            }
+        }),
         Command::Worker(settings) => {
             actix_web::rt::System::new().block_on(run(settings.cleaned(), Part::Worker))
         }
@@ -383,6 +389,31 @@ async fn run(settings: ServeSettings, part: Part) -> anyhow::Result<()> {
     }
     out.flush()?;
     running.until(signalled()).await
+}
+
+/// A gateway apart: listens at once, and is ready when it has a configuration.
+async fn run_apart(settings: &GatewaySettings) -> anyhow::Result<()> {
+    let gateway = independent::start(settings, serve::clock()).await?;
+    let mut out = std::io::stdout();
+    writeln!(out, "Portico's gateway waits for its configuration.")?;
+    writeln!(out, "  Health, metrics   http://{}", gateway.health)?;
+    writeln!(
+        out,
+        "  Gateway           port {}",
+        gateway.gateway_address.port()
+    )?;
+    out.flush()?;
+    let stopped = signalled();
+    tokio::pin!(stopped);
+    tokio::select! {
+        (revision, source) = gateway.ready() => {
+            writeln!(out, "Portico is ready.")?;
+            writeln!(out, "  Configuration     revision {revision}, from the {source}")?;
+            out.flush()?;
+        }
+        () = &mut stopped => return gateway.until(std::future::ready(())).await,
+    }
+    gateway.until(stopped).await
 }
 
 /// Completes on SIGTERM and on Ctrl-C.

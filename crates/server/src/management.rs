@@ -4,7 +4,9 @@
 //! here: credentials become a [`Caller`], the path a `ResourcePath`, the engine answers, and every
 //! error becomes the contract's envelope in one place.
 
-use crate::{State, deleted, documents, idempotency, mails, operations, test_call, workbench};
+use crate::{
+    State, deleted, documents, idempotency, mails, nodes, operations, test_call, workbench,
+};
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
     http::{StatusCode, header},
@@ -35,10 +37,16 @@ pub async fn answer(
             .headers()
             .get("idempotency-key")
             .map(|key| key.to_str().unwrap_or_default().to_owned());
-        idempotency::once(&state, &request, key.as_deref(), async || {
+        let prefer = http.headers().get("prefer").and_then(|v| v.to_str().ok());
+        let wait = nodes::wanted(&request, prefer)?;
+        let reply = idempotency::once(&state, &request, key.as_deref(), async || {
             dispatch(&state, &request).await
         })
-        .await
+        .await?;
+        match wait {
+            None => Ok(reply),
+            Some(limit) => nodes::wait(&state, &request, limit, reply).await,
+        }
     };
     match tokio::time::timeout(TIME_LIMIT, work).await {
         Ok(Ok(reply)) => respond(reply),
@@ -58,6 +66,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = mails::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = nodes::answer(state, request).await? {
         return Ok(reply);
     }
     if let Some(reply) = workbench::answer(state, request).await? {

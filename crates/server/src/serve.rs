@@ -3,8 +3,11 @@
 use crate::{
     State, arm,
     data_plane::{self, DataPlane},
-    deleted, developer, docs, documents, echo, fetch, health, idempotency, management, portal,
-    request_id,
+    deleted, developer, docs, documents, echo,
+    feed::{self, Feed},
+    fetch, health, idempotency, management,
+    nodes::{self, LocalNode, Mode},
+    portal, request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
     sign_in,
     state::OpenState,
@@ -29,6 +32,8 @@ const CHANGES_KEPT: Duration = Duration::from_secs(24 * 3600);
 const MAILS_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// How long single calls stay readable; their counts stay for good.
 const CALLS_KEPT: chrono::Duration = chrono::Duration::days(30);
+/// How long the last records of calls may take to be written.
+const LAST_RECORDS: Duration = Duration::from_secs(5);
 /// How long running requests may take to end at shutdown, in seconds.
 const SHUTDOWN_SECONDS: u64 = 20;
 
@@ -79,6 +84,8 @@ pub struct Running {
     tasks: JoinSet<anyhow::Result<()>>,
     worker: Option<jobs::Worker>,
     gateway: Option<DataPlane>,
+    node: Option<LocalNode>,
+    feed: Option<Arc<Feed>>,
     state: OpenState,
     /// Where the management API answers.
     pub management: SocketAddr,
@@ -212,6 +219,21 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         None
     };
 
+    let feed = match part {
+        Part::All => Some(
+            Feed::start(
+                state.pool.clone(),
+                Codec {
+                    secrets: state.secrets.clone(),
+                },
+                clock.clone(),
+                rollout.clone(),
+            )
+            .await
+            .map_err(|e| anyhow::anyhow!("opening the signing key: {e:?}"))?,
+        ),
+        Part::Gateway | Part::Worker => None,
+    };
     let mut tasks = JoinSet::new();
     if works {
         tasks.spawn(housekeeping(state.pool.clone(), clock));
@@ -223,6 +245,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         rollout: rollout.clone(),
         gateway_port: gateway_address.map(|address| address.port()),
         gateway: gateway.as_ref().map(DataPlane::gateway),
+        feed: feed.clone(),
         links: fetch::Links::new(settings.import_private_links)?,
         metrics,
     });
@@ -243,6 +266,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                         .configure(arm::routes)
                         .configure(portal::publisher_routes)
                         .configure(sign_in::routes)
+                        .configure(feed::routes)
                         .default_service(web::to(management::answer));
                 }
             })
@@ -293,11 +317,20 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     }
     // Ready means that the first call through the gateway finds its API.
     rollout.loaded().await;
+    let node = gateway.is_some().then(|| {
+        let mode = match part {
+            Part::All => Mode::Process,
+            Part::Gateway | Part::Worker => Mode::Database,
+        };
+        LocalNode::start(state.pool.clone(), mode, rollout.revision())
+    });
     Ok(Running {
         servers,
         tasks,
         worker,
         gateway,
+        node,
+        feed,
         state,
         management,
         management_tls,
@@ -330,11 +363,25 @@ impl Running {
             },
         };
         tracing::info!("stopping");
+        if let Some(feed) = &self.feed {
+            // Streams of gateways would keep their connections open until the shutdown's limit.
+            feed.close();
+        }
         for server in &self.servers {
             server.stop(true).await;
         }
+        if let Some(node) = self.node {
+            node.leave().await;
+        }
         if let Some(gateway) = self.gateway {
             gateway.stop().await;
+        }
+        if let Some(feed) = self.feed
+            && tokio::time::timeout(LAST_RECORDS, feed.written())
+                .await
+                .is_err()
+        {
+            tracing::warn!("the last records of gateways' calls are lost");
         }
         if let Some(worker) = self.worker {
             worker.stop().await;
@@ -404,6 +451,7 @@ async fn chain_audit(pool: sqlx::PgPool, codec: Codec) -> anyhow::Result<()> {
 async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
     let services = deleted::purge_expired(pool, now).await?;
     let changes = rollout::purge(pool, CHANGES_KEPT).await?;
+    let nodes = nodes::purge(pool).await?;
     let mails = mail::purge_sent(&mut *pool.acquire().await?, now - MAILS_KEPT).await?;
     sqlx::query("DELETE FROM sign_in_attempts WHERE last_at < $1")
         .bind(now - chrono::Duration::days(1))
@@ -426,7 +474,7 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .execute(pool)
         .await?;
     let days = reports::drop_old_calls(pool, (now - CALLS_KEPT).date_naive()).await?;
-    tracing::debug!(days, services, changes, mails, "housekeeping done");
+    tracing::debug!(days, services, changes, nodes, mails, "housekeeping done");
     Ok(())
 }
 

@@ -98,6 +98,34 @@ pub struct ServeSettings {
     pub import_private_links: bool,
 }
 
+/// `portico gateway`
+#[derive(Args, Clone, Debug)]
+pub struct GatewaySettings {
+    /// Base URL of the control plane; with it the gateway runs apart from the database
+    #[arg(long, env = "PORTICO_CONTROL_URL", requires = "gateway_token")]
+    pub control_url: Option<String>,
+    /// The gateway's token, from `POST …/gateways/{id}/generateToken`
+    #[arg(long, env = "PORTICO_GATEWAY_TOKEN", hide_env_values = true)]
+    pub gateway_token: Option<String>,
+    /// Certificates that vouch for the control plane, PEM; those of the web without it
+    #[arg(long, env = "PORTICO_CONTROL_CA")]
+    pub control_ca: Option<PathBuf>,
+    /// Everything that `serve` has, too.
+    #[command(flatten)]
+    pub serve: ServeSettings,
+}
+
+impl GatewaySettings {
+    /// Takes empty texts for absent ones.
+    #[must_use]
+    pub fn cleaned(mut self) -> Self {
+        unset_if_empty(&mut self.control_url);
+        unset_if_empty(&mut self.gateway_token);
+        self.serve = self.serve.cleaned();
+        self
+    }
+}
+
 /// An empty variable is an unset one: Compose files pass `${NAME:-}`.
 fn unset_if_empty(text: &mut Option<String>) {
     text.take_if(|text| text.trim().is_empty());

@@ -140,12 +140,8 @@ impl View {
                 Change::Put(entity) => now.seen(entity.clone()).map(Change::Put),
                 Change::Remove { kind, id } => {
                     let (service, _) = before.place(*id)?;
-                    (service == now.gateway.service_id && *kind != Kind::Gateway).then(|| {
-                        Change::Remove {
-                            kind: *kind,
-                            id: *id,
-                        }
-                    })
+                    let is_ours = service == now.gateway.service_id && *kind != Kind::Gateway;
+                    is_ours.then(|| change.clone())
                 }
             })
             .collect();

@@ -6,6 +6,7 @@ mod crash;
 mod documents;
 mod errors;
 mod gateway;
+mod gateway_process;
 mod idempotency;
 mod management;
 mod permissions;
