@@ -123,6 +123,22 @@ fn described_with(description: &str, schema: Value, example: Value) -> Value {
     out
 }
 
+/// A write says which revision of the configuration has it, and can wait until all gateways serve that.
+fn told_of_revision(operation: &mut Value) {
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        parameters.push(reference("parameters", "wait"));
+    }
+    let Some(responses) = operation["responses"].as_object_mut() else {
+        return;
+    };
+    for (status, response) in responses {
+        if status.starts_with('2') && status != "204" {
+            response["headers"][crate::REVISION_HEADER] = json!({"description": "Revision of the configuration that has the write; absent if nothing was written.",
+                "schema": {"type": "integer", "format": "int64"}});
+        }
+    }
+}
+
 fn role(access: Access) -> &'static str {
     match access {
         Access::Read => "reader",
@@ -132,7 +148,10 @@ fn role(access: Access) -> &'static str {
 }
 
 impl Document {
-    fn add(&mut self, path: &str, method: &str, operation: Value) {
+    fn add(&mut self, path: &str, method: &str, mut operation: Value) {
+        if matches!(method, "put" | "patch" | "delete") && path.contains("/service/{serviceName}") {
+            told_of_revision(&mut operation);
+        }
         let item = self
             .paths
             .entry(path.to_owned())
@@ -545,6 +564,12 @@ impl Document {
             (
                 "ifMatchOptional",
                 json!({"name": "If-Match", "in": "header", "required": false, "description": "ETag of the revision that is to be replaced; without it the write is unconditional.", "schema": {"type": "string"}}),
+            ),
+            (
+                "wait",
+                json!({"name": "wait", "in": "query", "required": false,
+                       "description": "Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not.",
+                       "schema": {"type": "string", "enum": ["all"]}}),
             ),
             (
                 "filter",

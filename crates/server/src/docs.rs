@@ -246,6 +246,21 @@ fn extra() -> Vec<Extra> {
         add(format!("{service}/policyWorkbench"), "post", workbench),
         add(format!("{service}/testCall"), "post", test_call),
         add(
+            format!("{service}/gateways/{{gatewayId}}/nodes"),
+            "get",
+            operation(
+                "GatewayNode_ListByGateway",
+                "Gateway",
+                "Lists the processes of a gateway with the revision that each serves, since when, and whether it is live. The gateway managed is the built-in one. Needs the role reader.",
+                {
+                    let mut parameters = place.clone();
+                    parameters[3] = text("gatewayId", "The gateway.");
+                    parameters
+                },
+                ok("The processes."),
+            ),
+        ),
+        add(
             format!("{service}/mails"),
             "get",
             operation(

@@ -134,78 +134,89 @@ impl View {
         let Some(then) = then else {
             return self.entities(after).into_iter().map(Change::Put).collect();
         };
-        let mut told: Vec<Change> = changes
-            .iter()
-            .filter_map(|change| match change {
-                Change::Put(entity) => now.seen(entity.clone()).map(Change::Put),
-                Change::Remove { kind, id } => {
-                    let (service, _) = before.place(*id)?;
-                    let is_ours = service == now.gateway.service_id && *kind != Kind::Gateway;
-                    is_ours.then(|| change.clone())
+        let mut told = Vec::new();
+        let mut looked_at = HashSet::new();
+        for change in changes {
+            match change {
+                Change::Put(entity) => {
+                    told.extend(now.seen(entity.clone()).map(Change::Put));
+                    match entity {
+                        Entity::Api(api) => {
+                            looked_at.insert(api.id);
+                        }
+                        // Its policy may have come before it, when nobody knew yet whose it is.
+                        Entity::Operation(operation) if before.place(operation.id).is_none() => {
+                            told.extend(
+                                now.policy(PolicyScope::Operation(operation.id))
+                                    .and_then(|policy| now.seen(policy))
+                                    .map(Change::Put),
+                            );
+                        }
+                        _ => {}
+                    }
                 }
-            })
-            .collect();
+                Change::Remove { kind, id } => {
+                    let is_ours = before
+                        .place(*id)
+                        .is_some_and(|(service, _)| service == now.gateway.service_id);
+                    if is_ours && *kind != Kind::Gateway {
+                        told.push(change.clone());
+                    }
+                }
+            }
+        }
         if then.gateway != now.gateway {
-            now.scope_changed(&then, &mut told);
+            if then.gateway.hostnames != now.gateway.hostnames
+                && let Some(service) = now.state.service.as_deref()
+            {
+                let service = Entity::Service(service.clone());
+                told.extend(now.seen(service).map(Change::Put));
+            }
+            looked_at.extend(now.state.apis.keys());
+        }
+        for api in looked_at {
+            match (then.serves(api), now.serves(api)) {
+                (false, true) => told.extend(now.below(api).into_iter().map(Change::Put)),
+                (true, false) => told.push(Change::Remove {
+                    kind: Kind::Api,
+                    id: api,
+                }),
+                (true, true) | (false, false) => {}
+            }
         }
         told
     }
 }
 
 impl Scope<'_> {
-    /// The association changed: APIs come with everything in them, or go.
-    fn scope_changed(&self, before: &Self, told: &mut Vec<Change>) {
-        if self.gateway.hostnames != before.gateway.hostnames
-            && let Some(service) = self.state.service.as_deref()
-        {
-            told.extend(self.seen(Entity::Service(service.clone())).map(Change::Put));
+    fn policy(&self, scope: PolicyScope) -> Option<Entity> {
+        let state = self.state.policies.get(&scope)?;
+        Some(Entity::Policy(state.policy.clone()))
+    }
+
+    /// An API with everything in it.
+    fn below(&self, id: Uuid) -> Vec<Entity> {
+        let Some(state) = self.state.apis.get(&id) else {
+            return Vec::new();
+        };
+        let mut entities: Vec<Entity> = state
+            .api()
+            .map(|api| Entity::Api((**api).clone()))
+            .into_iter()
+            .collect();
+        entities.extend(self.policy(PolicyScope::Api(id)));
+        for operation in state.operations() {
+            let operation = &operation.operation;
+            entities.push(Entity::Operation(operation.clone()));
+            entities.extend(self.policy(PolicyScope::Operation(operation.id)));
         }
-        let mut come = HashSet::new();
-        for api in self.state.apis.keys() {
-            match (before.serves(*api), self.serves(*api)) {
-                (false, true) => {
-                    come.insert(*api);
-                }
-                (true, false) => told.push(Change::Remove {
-                    kind: Kind::Api,
-                    id: *api,
-                }),
-                (true, true) | (false, false) => {}
-            }
-        }
-        if come.is_empty() {
-            // Schemas of an API that went stay behind: nothing refers to them any more, and the next whole snapshot is without them.
-            return;
-        }
-        let mut entities = Vec::new();
-        self.state.collect(&mut entities);
-        told.extend(
-            entities
-                .into_iter()
-                .filter(|entity| match entity {
-                    Entity::Api(api) => come.contains(&api.id),
-                    Entity::Operation(operation) => come.contains(&operation.api_id),
-                    Entity::Schema(schema) => schema.api_id.is_some_and(|api| come.contains(&api)),
-                    Entity::Policy(policy) => match policy.scope {
-                        PolicyScope::Api(api) => come.contains(&api),
-                        PolicyScope::Operation(operation) => self
-                            .snapshot
-                            .place(operation)
-                            .is_some_and(|(_, api)| come.contains(&api)),
-                        PolicyScope::Global | PolicyScope::Product(_) => false,
-                    },
-                    Entity::Service(_)
-                    | Entity::Product(_)
-                    | Entity::Subscription(_)
-                    | Entity::User(_)
-                    | Entity::Fragment(_)
-                    | Entity::NamedValue(_)
-                    | Entity::Backend(_)
-                    | Entity::Certificate(_)
-                    | Entity::Logger(_)
-                    | Entity::Gateway(_) => false,
-                })
-                .map(Change::Put),
+        entities.extend(
+            self.state
+                .schemas
+                .values()
+                .filter(|schema| schema.api_id == Some(id))
+                .map(|schema| Entity::Schema((**schema).clone())),
         );
+        entities
     }
 }

@@ -133,6 +133,7 @@ DeletedServices_Purge 204 204 204 204 204
 PolicyWorkbench_ListPolicies 404 403 200 200 200
 PolicyWorkbench_Rehearse 404 403 403 400 400
 TestCall_Send 404 403 403 400 400
+GatewayNode_ListByGateway 404 403 404 404 404
 Mail_ListByService 404 403 403 200 200
 Mail_Get 404 403 403 404 404
 Mail_Resend 404 403 403 404 404
