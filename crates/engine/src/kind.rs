@@ -37,6 +37,14 @@ pub struct Facts {
     pub verbs: Verbs,
     /// Whether PATCH and DELETE demand `If-Match`.
     pub if_match: bool,
+    /// Whether DELETE does without `If-Match`.
+    pub delete_without_if_match: bool,
+    /// Status of a PUT that replaced.
+    pub replaced: u16,
+    /// Status of PATCH; 204 is without a body.
+    pub patched: u16,
+    /// The field that holds all of `properties`.
+    pub open: Option<&'static str>,
     /// Whether DELETE is a long-running operation of the contract.
     pub long_delete: bool,
     /// What `$filter` may name.
@@ -145,6 +153,10 @@ impl<R: Resource> Kind for Of<R> {
             name: R::NAME,
             verbs: R::VERBS,
             if_match: R::IF_MATCH,
+            delete_without_if_match: R::DELETE_WITHOUT_IF_MATCH,
+            replaced: R::REPLACED,
+            patched: R::PATCHED,
+            open: R::OPEN,
             long_delete: R::LONG_DELETE,
             filters: R::FILTERS,
             actions: R::ACTIONS,

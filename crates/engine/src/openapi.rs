@@ -264,7 +264,7 @@ impl Document {
         let body = json!({"required": true, "content": {"application/json": {"schema": reference("schemas", &format!("{title}Contract")),
             "example": {"properties": kind.example()}}}});
         if verbs.put {
-            let mut responses = json!({"200": described_with("The replaced entity.", item.clone(), example.clone())});
+            let mut responses = json!({facts.replaced.to_string(): described_with("The replaced entity.", item.clone(), example.clone())});
             if verbs.create {
                 responses["201"] =
                     described_with("The created entity.", item.clone(), example.clone());
@@ -288,8 +288,10 @@ impl Document {
             self.add(&path, "put", operation);
         }
         if verbs.patch {
-            let responses =
-                json!({"200": described_with("The changed entity.", item.clone(), example)});
+            let responses = match facts.patched {
+                204 => json!({"204": described("Changed.", None, true)}),
+                _ => json!({"200": described_with("The changed entity.", item.clone(), example)}),
+            };
             let mut operation = self.operation(
                 format!("{title}_Update"),
                 title,
@@ -310,7 +312,8 @@ impl Document {
                 Access::Write
             };
             let operation = self.operation(
-                format!("{title}_Delete"), title, format!("Deletes the {noun}."), access, with(vec![if_match(facts.if_match)]),
+                format!("{title}_Delete"), title, format!("Deletes the {noun}."), access,
+                with(vec![if_match(facts.if_match && !facts.delete_without_if_match)]),
                 json!({"200": described("Deleted.", None, false), "204": described("It did not exist.", None, false)}),
             );
             self.add(&path, "delete", operation);
@@ -510,8 +513,12 @@ impl Document {
         let envelope =
             |outer: &Map<String, Value>, outer_required: &[&str], inner_required: &[&str]| {
                 let mut properties = outer.clone();
-                let mut nested = json!({"type": "object", "properties": inner});
-                if !inner_required.is_empty() {
+                // Free properties have no names to tell.
+                let mut nested = match facts.open {
+                    Some(_) => json!({"type": "object", "additionalProperties": true}),
+                    None => json!({"type": "object", "properties": inner}),
+                };
+                if !inner_required.is_empty() && facts.open.is_none() {
                     nested["required"] = json!(inner_required);
                 }
                 properties.insert("properties".into(), nested);

@@ -170,6 +170,14 @@ pub trait Resource: Send + Sync + 'static {
     /// Whether PATCH and DELETE, and a PUT that only replaces, demand `If-Match` (`if_match` column of the
     /// contract's operations).
     const IF_MATCH: bool = true;
+    /// Whether DELETE does without `If-Match` although PATCH demands it (policy restrictions).
+    const DELETE_WITHOUT_IF_MATCH: bool = false;
+    /// Status of a PUT that replaced: 201 where the contract's clients accept nothing else (portal revisions).
+    const REPLACED: u16 = 200;
+    /// Status of PATCH: 204 without a body where the contract's clients accept nothing else (portal settings).
+    const PATCHED: u16 = 200;
+    /// The field that holds all of `properties`, where these are free (content items); the only field of its kind.
+    const OPEN: Option<&'static str> = None;
     /// Whether DELETE is a long-running operation of the contract (APIs and users).
     const LONG_DELETE: bool = false;
     /// What `$filter` may name.

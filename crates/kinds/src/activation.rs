@@ -7,12 +7,15 @@ use crate::{
     api::{Api, ApiContract, ApiType, KeyNames, Protocol},
     email_template::{self, EmailTemplate},
     group::{self, Group, GroupContract},
+    logger::{self, Logger, LoggerContract},
     notification::{self, Notification, NotificationContract, Recipients},
     notify,
     operation::{
         Operation, OperationContract, ParameterContract, RequestContract, ResponseContract,
     },
     policy::{ApiPolicy, Format, OperationPolicy, PolicyContract, ProductPolicy, ServicePolicy},
+    portal_config::{self, PortalConfig},
+    portal_setting::{self, PortalSetting},
     product::{self, Product, ProductContract},
     subscription::{self, Subscription, SubscriptionContract},
     tenant_access::{self, TenantAccess, TenantAccessContract},
@@ -301,6 +304,24 @@ impl Seed<'_> {
             };
             self.row::<TenantAccess>(service, name, contract).await?;
         }
+        for name in portal_setting::NAMES {
+            self.row::<PortalSetting>(service, name, portal_setting::default(name))
+                .await?;
+        }
+        for name in portal_config::NAMES {
+            self.row::<PortalConfig>(service, name, portal_config::default())
+                .await?;
+        }
+        let contract = LoggerContract {
+            logger_type: logger::Type::AzureMonitor,
+            description: None,
+            credentials: None,
+            sealed_credentials: None,
+            is_buffered: true,
+            resource_id: None,
+        };
+        self.row::<Logger>(service, logger::BUILT_IN, contract)
+            .await?;
         Ok(())
     }
 

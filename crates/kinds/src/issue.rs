@@ -1,6 +1,6 @@
 //! Issues that developers report about an API, with comments and attachments.
 
-use crate::api::Api;
+use crate::{api::Api, service::Service};
 use chrono::{DateTime, Utc};
 use engine::{
     BoxFuture, Contract, Cx, Filter, NameRule, Ref, Resource, Result, TextColumn, Value, Verbs,
@@ -87,6 +87,31 @@ impl Resource for Issue {
             new.created_date = cx.now;
         }
         engine::ok()
+    }
+}
+
+/// The issues of all APIs of a service: the same rows, to be read only.
+pub struct ServiceIssue;
+
+impl Resource for ServiceIssue {
+    type Parent = Service;
+    type Contract = IssueContract;
+    const TITLE: &'static str = "Issue";
+    const SEGMENT: &'static str = "issues";
+    const PARAMETER: &'static str = "issueId";
+    const TABLE: &'static str = "service_issues";
+    const NAME: NameRule = NameRule::id(256);
+    const VERBS: Verbs = Verbs::READ;
+    const FILTERS: &'static [Filter] = &[
+        Filter::name(),
+        Filter::text("apiId", "api_id"),
+        Filter::text("title", "title"),
+        Filter::text("description", "description"),
+        Filter::equal("state", "state"),
+    ];
+
+    fn example() -> Value {
+        Issue::example()
     }
 }
 

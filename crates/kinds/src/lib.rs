@@ -7,9 +7,12 @@ pub mod activation;
 pub mod api;
 pub mod api_version_set;
 pub mod audit_entry;
+pub mod authorization;
 pub mod authorization_server;
 pub mod backend;
 pub mod cache;
+pub mod content;
+pub mod diagnostic;
 pub mod documentation;
 pub mod email_template;
 pub mod export;
@@ -18,15 +21,22 @@ pub mod group;
 pub mod identity_provider;
 pub mod import;
 pub mod issue;
+pub mod logger;
 pub mod named_value;
 pub mod notification;
 pub mod notify;
 pub mod openid_connect_provider;
 pub mod operation;
+pub mod platform;
 pub mod policy;
 pub mod policy_fragment;
+pub mod policy_restriction;
+pub mod portal_config;
+pub mod portal_revision;
+pub mod portal_setting;
 pub mod product;
 pub mod recipient;
+pub mod resolver;
 pub mod schema;
 pub mod service;
 pub mod subscription;
@@ -77,6 +87,20 @@ pub fn registry() -> Registry {
         .with::<documentation::Documentation>()
         .with::<wiki::ApiWiki>()
         .with::<wiki::ProductWiki>()
+        .with::<issue::ServiceIssue>()
+        .with::<logger::Logger>()
+        .with::<diagnostic::ServiceDiagnostic>()
+        .with::<diagnostic::ApiDiagnostic>()
+        .with::<portal_setting::PortalSetting>()
+        .with::<portal_config::PortalConfig>()
+        .with::<portal_revision::PortalRevision>()
+        .with::<content::ContentType>()
+        .with::<content::ContentItem>()
+        .with::<policy_restriction::PolicyRestriction>()
+        .with::<resolver::Resolver>()
+        .with::<authorization::AuthorizationProvider>()
+        .with::<authorization::Authorization>()
+        .with::<authorization::AuthorizationAccessPolicy>()
         .with::<gateway::Gateway>()
         .with::<gateway::GatewayHostnameConfiguration>()
         .with::<gateway::GatewayCertificateAuthority>()

@@ -208,6 +208,8 @@ impl Resource for Service {
     const IF_MATCH: bool = false;
     const DELETE: Delete<ServiceContract> = Delete::Hook;
     const SERVED: bool = true;
+    const ACTIONS: &'static [engine::Action] = crate::platform::ACTIONS;
+    const VIEWS: &'static [engine::Action] = crate::platform::VIEWS;
     const FILTERS: &'static [Filter] = &[Filter::name(), Filter::text("location", "location")];
 
     fn example() -> Value {

@@ -18,7 +18,12 @@ pub async fn run(
     action: &'static Action,
 ) -> Result<Reply> {
     let mut tx = engine.pool.begin().await?;
-    let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
+    // What only reads waits for no writer.
+    let locked = action.access != Access::Read;
+    let Some(row) = engine
+        .load(&mut tx, target, &request.caller, locked)
+        .await?
+    else {
         return Err(engine
             .missing(&mut tx, target, &request.caller, action.access, action.name)
             .await);

@@ -34,7 +34,10 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         };
     };
     authorise(&row.at, target, access, "delete")?;
-    request.if_match.check(Some(row.rev), facts.if_match)?;
+    request.if_match.check(
+        Some(row.rev),
+        facts.if_match && !facts.delete_without_if_match,
+    )?;
     let mut write = Write::new(
         engine,
         &mut tx,

@@ -381,7 +381,10 @@ pub(crate) fn item(
     out.insert("id".into(), id.into());
     out.insert("type".into(), type_name.into());
     out.insert("name".into(), name.into());
-    let mut properties = Map::new();
+    let mut properties = match kind.facts().open.and_then(|open| flat.remove(open)) {
+        Some(Value::Object(all)) => all,
+        _ => Map::new(),
+    };
     for field in kind.facts().fields {
         if let Some(value) = flat.remove(field.wire) {
             if field.top_level {
@@ -427,6 +430,9 @@ pub fn flatten(
         }
     };
     let fields = kind.facts().fields;
+    if let Some(open) = kind.facts().open {
+        flat = Map::from_iter([(open.to_owned(), Value::Object(flat))]);
+    }
     for name in flat.keys() {
         let known = fields
             .iter()
@@ -466,6 +472,10 @@ pub fn decode(
 }
 
 /// Replaces the locked row by a decoded contract: what PUT of an existing item and PATCH have in common.
+#[expect(
+    clippy::too_many_arguments,
+    reason = "a loaded row and its new value, at the end of PUT and PATCH"
+)]
 pub(crate) async fn replace(
     engine: &Engine,
     request: &Request,
@@ -474,6 +484,7 @@ pub(crate) async fn replace(
     row: Row,
     mut new: Box<dyn Entity>,
     given: &[String],
+    status: u16,
 ) -> Result<Reply> {
     let old = row.entity.as_ref();
     kind.carry(new.as_mut(), old, &|wire| given.iter().any(|g| g == wire))?;
@@ -501,7 +512,7 @@ pub(crate) async fn replace(
         &row.at,
         &row.name,
         rev,
-        200,
+        status,
         new.as_ref(),
         accepted,
     );

@@ -43,7 +43,12 @@ pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Resul
         }
     }
     let new = decode(kind, stored, violations)?;
-    super::replace(engine, request, kind, tx, row, new, &given).await
+    let mut reply =
+        super::replace(engine, request, kind, tx, row, new, &given, facts.patched).await?;
+    if reply.status == 204 {
+        reply.body = None;
+    }
+    Ok(reply)
 }
 
 /// RFC 7396.

@@ -41,7 +41,7 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         let flat = flatten(kind, request, &mut violations)?;
         let given: Vec<String> = flat.keys().cloned().collect();
         let new = decode(kind, flat, violations)?;
-        return super::replace(engine, request, kind, tx, row, new, &given)
+        return super::replace(engine, request, kind, tx, row, new, &given, facts.replaced)
             .await
             .map(Some);
     }

@@ -23,6 +23,9 @@ fn existing(segment: &str) -> &'static str {
         "notifications" => "BCC",
         "issues" => "reported",
         "gateways" => "plant",
+        "contentTypes" => "page",
+        "authorizationProviders" => "directory",
+        "authorizations" => "connection",
         other => panic!("name an existing parent among {other}"),
     }
 }
@@ -212,6 +215,22 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
         )
         .await
         .expect(201);
+    for (path, example) in [
+        ("/contentTypes/page", kinds::content::ContentType::example()),
+        (
+            "/authorizationProviders/directory",
+            kinds::authorization::AuthorizationProvider::example(),
+        ),
+        (
+            "/authorizationProviders/directory/authorizations/connection",
+            kinds::authorization::Authorization::example(),
+        ),
+    ] {
+        world
+            .put(path, json!({"properties": example}))
+            .await
+            .expect(201);
+    }
     let other =
         "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.ApiManagement/service/other";
     world.put(other, service()).await.expect(201);

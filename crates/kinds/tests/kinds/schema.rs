@@ -3,6 +3,9 @@
 use crate::world::World;
 use engine::sqlx;
 
+/// A view over another kind's table: it has neither constraints nor indexes of its own.
+const VIEW: &str = "service_issues";
+
 type Column = (String, String, bool);
 
 #[tokio::test]
@@ -12,6 +15,9 @@ async fn every_table_has_exactly_the_columns_of_its_contract() {
     let mut found = Vec::new();
     for kind in world.engine.registry.kinds() {
         let facts = kind.facts();
+        if facts.table == VIEW {
+            continue;
+        }
         let mut columns: Vec<Column> = facts
             .fields
             .iter()
@@ -68,6 +74,9 @@ async fn every_row_goes_with_its_parent_and_has_a_name_of_its_own_there() {
     let world = World::empty().await;
     for kind in world.engine.registry.kinds() {
         let facts = kind.facts();
+        if facts.table == VIEW {
+            continue;
+        }
         let indexes: Vec<String> = sqlx::query_scalar(
             "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename = $1",
         )
