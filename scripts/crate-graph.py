@@ -36,6 +36,7 @@ ARROWS = {
     ],
     "testkit": ["server", "embedded-postgres"],
     "azureml": [],
+    "bench-control": [],
 }
 
 # What a crate must not reach, directly or through others, and why.

@@ -6,6 +6,7 @@
 use crate::{Error, Result, strip_service};
 use odata::{Direction, Expr, Field, Function, Literal, Op};
 use sqlx::{Arguments as _, postgres::PgArguments};
+use uuid::Uuid;
 
 /// A field that `$filter` may name, with or without `properties/` before it.
 #[derive(Clone, Copy, Debug)]
@@ -99,6 +100,8 @@ pub(crate) struct Bound<'a> {
     pub args: &'a mut PgArguments,
     pub count: usize,
     pub service_path: &'a str,
+    /// The service that all rows belong to, if that is known.
+    pub service: Option<Uuid>,
 }
 
 impl Bound<'_> {
@@ -193,6 +196,18 @@ struct Compiler<'a> {
     filters: &'a [Filter],
     /// Inside `any` and `all`: the variable, which stands for a text element named `e`.
     variable: Option<&'a str>,
+}
+
+/// The text as `LIKE` takes it literally.
+fn like_literal(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '%' | '_' | '\\') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out
 }
 
 fn wrong(message: impl Into<String>) -> Error {
@@ -367,9 +382,17 @@ impl Compiler<'_> {
                     .next()
                     .unwrap_or_default()
                     .to_owned();
+                let last = bound.add(last)?;
+                if let (Op::Eq, Some(service)) = (op, bound.service) {
+                    // The row is found once, by its index, and the list's rows by theirs.
+                    let service = bound.add(service)?;
+                    return Ok(format!(
+                        "{column} = (SELECT r.id FROM {table} r WHERE r.parent_id = {service} AND lower(r.name) = lower({last}))"
+                    ));
+                }
                 (
                     format!("(SELECT lower(r.name) FROM {table} r WHERE r.id = {column})"),
-                    format!("lower({})", bound.add(last)?),
+                    format!("lower({last})"),
                 )
             }
             (FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), Literal::Text(_)) => {
@@ -432,15 +455,13 @@ impl Compiler<'_> {
                 )));
             }
         };
-        let value = bound.add(value)?;
-        Ok(match function {
-            Function::Contains | Function::SubstringOf => {
-                format!("strpos(lower({column}), lower({value})) > 0")
-            }
-            Function::StartsWith => format!("starts_with(lower({column}), lower({value}))"),
-            Function::EndsWith => {
-                format!("right(lower({column}), length({value})) = lower({value})")
-            }
-        })
+        let literal = like_literal(&value);
+        let pattern = bound.add(match function {
+            Function::Contains | Function::SubstringOf => format!("%{literal}%"),
+            Function::StartsWith => format!("{literal}%"),
+            Function::EndsWith => format!("%{literal}"),
+        })?;
+        // LIKE is what an index on trigrams serves.
+        Ok(format!("lower({column}) LIKE lower({pattern})"))
     }
 }

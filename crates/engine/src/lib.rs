@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod column;
+mod count;
 pub mod cx;
 mod error;
 mod etag;
@@ -136,6 +137,7 @@ pub struct Engine {
     settings: Settings,
     clock: Clock,
     committed: Arc<dyn Committed>,
+    counts: count::Counts,
 }
 
 impl std::fmt::Debug for Engine {
@@ -164,6 +166,7 @@ impl Engine {
             settings,
             clock,
             committed,
+            counts: count::Counts::default(),
         }
     }
 
@@ -205,6 +208,7 @@ impl Engine {
     /// Tells the listener about committed changes; the answer is the revision of the configuration that has them, for
     /// [`Reply::at_revision`].
     pub async fn after_commit(&self, changes: Vec<Change>) -> Option<u64> {
+        self.counts.written();
         if changes.is_empty() {
             return None;
         }

@@ -131,7 +131,7 @@ pub async fn list(
         &mut conn,
         request,
         link.target,
-        &row.at.service.path,
+        &row.at.service,
         &window,
         &joined,
         &belongs,

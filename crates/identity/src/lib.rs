@@ -154,6 +154,7 @@ pub struct Identity {
     secrets: Arc<SecretBox>,
     options: Options,
     keys: tokens::Keys,
+    seen: tokens::Seen,
     /// When rows of `sign_in_attempts` were last dropped by this replica, in seconds.
     attempts_forgotten_at: AtomicI64,
 }
@@ -166,6 +167,7 @@ impl Identity {
             pool,
             secrets,
             options,
+            seen: tokens::Seen::default(),
             keys: tokens::Keys::default(),
             attempts_forgotten_at: AtomicI64::new(0),
         }

@@ -13,6 +13,9 @@ use std::{sync::Arc, time::Duration};
 /// The migrations of all crates, in the order of their numbers.
 pub static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 
+/// A connection that was idle for longer is tested before it is used.
+const RESTED: Duration = Duration::from_secs(1);
+
 /// State that is open: connections, and the embedded server if it is ours.
 pub struct OpenState {
     /// Connections.
@@ -49,7 +52,17 @@ impl OpenState {
         let secrets = secret_key::load(settings.secret_key.as_deref(), &data_dir, embedded)?;
         let pool_options = PgPoolOptions::new()
             .max_connections(settings.database_connections)
-            .acquire_timeout(Duration::from_secs(10));
+            .acquire_timeout(Duration::from_secs(10))
+            // Each return to the pool tests a connection already. Only one that has rested may have been cut off since.
+            .test_before_acquire(false)
+            .before_acquire(|connection, meta| {
+                Box::pin(async move {
+                    if meta.idle_for > RESTED {
+                        connection.ping().await?;
+                    }
+                    Ok(true)
+                })
+            });
         // A statement that outlives the request's own limit holds locks for nobody.
         let limited = |options: PgConnectOptions| {
             options.options([

@@ -4,6 +4,8 @@ use super::{At, Target, authorise, item, type_name};
 use crate::{
     Engine, Error, Result,
     column::Codec,
+    count,
+    cx::ServiceAt,
     filter::{Bound, Filter, condition, order},
     kind::Kind,
     page::{Caller, Reply, Request, Window},
@@ -51,7 +53,7 @@ pub async fn list(
         &mut conn,
         request,
         kind,
-        &at.service.path,
+        &at.service,
         &window,
         "",
         "t.parent_id = $1",
@@ -72,7 +74,7 @@ pub(crate) async fn page(
     conn: &mut PgConnection,
     request: &Request,
     kind: &'static dyn Kind,
-    service_path: &str,
+    service: &ServiceAt,
     window: &Window,
     joined: &str,
     belongs: &str,
@@ -85,7 +87,8 @@ pub(crate) async fn page(
         let mut bound = Bound {
             args: &mut args,
             count: 0,
-            service_path,
+            service_path: &service.path,
+            service: Some(service.id),
         };
         bound.add(owner)?;
         let mut sql = format!("{select}{joined} WHERE {belongs}");
@@ -112,6 +115,8 @@ pub(crate) async fn page(
     };
     let (sql, args) = parts(&statements.list, true)?;
     let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+        // Which index serves a filter depends on its values: planned for them each time.
+        .persistent(filter(request).is_none())
         .fetch_all(&mut *conn)
         .await?;
     let top = usize::try_from(window.top).unwrap_or(usize::MAX);
@@ -122,13 +127,16 @@ pub(crate) async fn page(
         .map(|row| read(kind, row, &engine.codec))
         .collect::<Result<Vec<_>>>()?;
     let whole = !more && window.after.is_none() && window.skip == 0;
+    let table = facts.table;
     let count = if whole {
         i64::try_from(rows.len()).unwrap_or(i64::MAX)
+    } else if filter(request).is_none() {
+        let (sql, _) = parts(&format!("SELECT count(*) FROM {table} t"), false)?;
+        engine.counts.exact(conn, sql, owner).await?
     } else {
-        let (sql, args) = parts(&format!("SELECT count(*) FROM {} t", facts.table), false)?;
-        sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args)
-            .fetch_one(conn)
-            .await?
+        let rows = format!("SELECT FROM {table} t");
+        let (sql, _) = parts(&rows, false)?;
+        count::bounded(conn, &sql, || Ok(parts(&rows, false)?.1)).await?
     };
     Ok(Page { rows, more, count })
 }
@@ -140,17 +148,18 @@ fn read(kind: &'static dyn Kind, row: &sqlx::postgres::PgRow, codec: &Codec) -> 
     })
 }
 
+fn filter(request: &Request) -> Option<&str> {
+    let filter = request.query.value("$filter")?;
+    (!filter.trim().is_empty()).then_some(filter)
+}
+
 fn add_filter(
     sql: &mut String,
     request: &Request,
     filters: &[Filter],
     bound: &mut Bound<'_>,
 ) -> Result<()> {
-    if let Some(filter) = request
-        .query
-        .value("$filter")
-        .filter(|f| !f.trim().is_empty())
-    {
+    if let Some(filter) = filter(request) {
         sql.push_str(" AND ");
         sql.push_str(&condition(filter, filters, bound)?);
     }
@@ -249,6 +258,7 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
             args: &mut args,
             count: 0,
             service_path: "",
+            service: None,
         };
         let at = bound.add(subscription.clone())?;
         let mut sql = format!(

@@ -124,7 +124,8 @@ async fn may_create_service(
         Caller::Integration { .. } => false,
         Caller::Principal { id, .. } => {
             sqlx::query_scalar::<_, bool>(
-                "SELECT EXISTS (SELECT FROM role_assignments WHERE principal_id = $1 \
+                "SELECT EXISTS (SELECT FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL \
+                 WHERE a.principal_id = $1 \
                  AND scope_service_id IS NULL AND role IN ('owner', 'contributor'))",
             )
             .bind(id)
