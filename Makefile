@@ -6,10 +6,10 @@
 PROFILE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo portal e2e readme goldens lint fmt
+.PHONY: help run test demo portal e2e readme goldens lint fmt bench-gateway bench-control
 
 help: ## List the commands
-	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
+	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
 
 run: ## Install what is missing, build, and run Portico with the sample web service
 	@PROFILE=$(PROFILE) scripts/run.sh
@@ -31,6 +31,12 @@ readme: ## Run the README's journey as printed: curl, Python, az
 
 goldens: ## Write every generated file again: openapi/management.json and the tests' snapshots
 	@scripts/goldens.sh
+
+bench-gateway: ## CPU for a call through the gateway, beside nginx and HAProxy
+	@scripts/bench.sh gateway
+
+bench-control: ## Calls of the management API, beside pgbench on the same Postgres
+	@scripts/bench.sh control
 
 lint: ## Formatting, clippy, crate graph, dependencies and configuration
 	@scripts/lint.sh

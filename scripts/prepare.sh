@@ -3,6 +3,7 @@
 #
 #   scripts/prepare.sh run     what `make run` needs: a C compiler, Postgres' server programs, openssl
 #   scripts/prepare.sh test    that, and what `make test` and `make demo` need: Python with venv, Node.js
+#   scripts/prepare.sh bench   what `make bench-gateway` and `make bench-control` need: nginx, HAProxy, not started
 #
 # Debian and its relatives only: elsewhere it says what is missing. Uses apt-get as root or through sudo. Rust is the one
 # thing it expects: a toolchain is the user's choice, not a package to slip in.
@@ -44,6 +45,12 @@ if [ "$purpose" = test ]; then
     type -P kill >/dev/null || packages+=(procps)
 fi
 
+if [ "$purpose" = bench ]; then
+    [ -x /usr/sbin/nginx ] || packages+=(nginx-light)
+    [ -x /usr/sbin/haproxy ] || packages+=(haproxy)
+    command -v taskset >/dev/null || packages+=(util-linux)
+fi
+
 if [ ${#packages[@]} -gt 0 ]; then
     as_root=()
     if [ "$(id -u)" -ne 0 ]; then
@@ -61,6 +68,12 @@ if [ ${#packages[@]} -gt 0 ]; then
         echo 'create_main_cluster = false' | "${as_root[@]}" tee "$quiet_cluster" >/dev/null
         # A cluster that somebody wants later is theirs to have, so the setting goes again.
         trap '"${as_root[@]}" rm -f "$quiet_cluster"' EXIT
+    fi
+    if [ "$purpose" = bench ] && [ ! -e /usr/sbin/policy-rc.d ]; then
+        # Debian starts servers when they are installed; the benchmark starts its own, on ports of its own.
+        printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" tee /usr/sbin/policy-rc.d >/dev/null
+        "${as_root[@]}" chmod +x /usr/sbin/policy-rc.d
+        trap '"${as_root[@]}" rm -f /usr/sbin/policy-rc.d' EXIT
     fi
     install=("${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${packages[@]}")
     # Lists that are there may be good enough; a fresh machine has none.
