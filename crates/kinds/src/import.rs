@@ -460,19 +460,24 @@ async fn insert(cx: &mut Cx<'_>, rows: &[Row]) -> Result<()> {
 /// Stores the document's types as one schema of the API.
 async fn types(cx: &mut Cx<'_>, found: &Description) -> Result<()> {
     if found.schemas.is_empty() {
-        sqlx::query("DELETE FROM api_schemas WHERE parent_id = $1 AND lower(name) = $2")
-            .bind(cx.id)
-            .bind(SCHEMA)
-            .execute(&mut *cx.conn)
-            .await?;
+        let gone: Option<Uuid> = sqlx::query_scalar(
+            "DELETE FROM api_schemas WHERE parent_id = $1 AND lower(name) = $2 RETURNING id",
+        )
+        .bind(cx.id)
+        .bind(SCHEMA)
+        .fetch_optional(&mut *cx.conn)
+        .await?;
+        if let Some(id) = gone {
+            cx.changed("api_schemas", id);
+        }
         return Ok(());
     }
-    sqlx::query(
+    let stored: Option<Uuid> = sqlx::query_scalar(
         "INSERT INTO api_schemas AS s (id, parent_id, name, rev, created_at, updated_at, content_type, document, provisioning_state) \
          VALUES ($1, $2, $3, 1, $4, $4, $5, $6, 'Succeeded') \
          ON CONFLICT (parent_id, lower(name)) DO UPDATE SET rev = s.rev + 1, updated_at = excluded.updated_at, \
          content_type = excluded.content_type, document = excluded.document \
-         WHERE (s.content_type, s.document) IS DISTINCT FROM (excluded.content_type, excluded.document)",
+         WHERE (s.content_type, s.document) IS DISTINCT FROM (excluded.content_type, excluded.document) RETURNING id",
     )
     .bind(cx.engine.new_id())
     .bind(cx.id)
@@ -480,8 +485,11 @@ async fn types(cx: &mut Cx<'_>, found: &Description) -> Result<()> {
     .bind(cx.now)
     .bind(SCHEMA_TYPE)
     .bind(json!({"components": {"schemas": found.schemas}}))
-    .execute(&mut *cx.conn)
+    .fetch_optional(&mut *cx.conn)
     .await?;
+    if let Some(id) = stored {
+        cx.changed("api_schemas", id);
+    }
     Ok(())
 }
 

@@ -6,8 +6,8 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
     Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Gateway, Group, KeyNames, Kind,
-    NamedValue, Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response,
-    Service, Subscription, SubscriptionScope, User, Version, VersionScheme,
+    Logger, NamedValue, Operation, Policy, PolicyScope, PoolMember, Product, Representation,
+    Response, Schema, Service, Subscription, SubscriptionScope, User, Version, VersionScheme,
 };
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -27,6 +27,9 @@ pub(crate) const TABLES: &[&str] = &[
     "named_values",
     "backends",
     "policy_fragments",
+    "schemas",
+    "api_schemas",
+    "loggers",
     "gateways",
 ];
 
@@ -42,6 +45,8 @@ pub(crate) fn kind(table: &str) -> Kind {
         "named_values" => Kind::NamedValue,
         "backends" => Kind::Backend,
         "policy_fragments" => Kind::Fragment,
+        "schemas" | "api_schemas" => Kind::Schema,
+        "loggers" => Kind::Logger,
         "gateways" => Kind::Gateway,
         _ => Kind::Policy,
     }
@@ -128,6 +133,17 @@ impl Reader {
             }
             "policy_fragments" => {
                 "SELECT x.id, x.parent_id AS service_id, x.parent_id AS owner_id, x.value, x.format, x.name FROM policy_fragments x WHERE true"
+            }
+            "schemas" => {
+                "SELECT x.id, x.parent_id AS service_id, NULL::uuid AS api_id, x.name, 'application/' || x.schema_type AS content_type, \
+                 x.value, x.document FROM schemas x WHERE true"
+            }
+            "api_schemas" => {
+                "SELECT x.id, a.parent_id AS service_id, x.parent_id AS api_id, x.name, x.content_type, x.document ->> 'value' AS value, \
+                 x.document FROM api_schemas x JOIN apis a ON a.id = x.parent_id WHERE true"
+            }
+            "loggers" => {
+                "SELECT x.id, x.parent_id, x.name, x.credentials, x.sealed_credentials FROM loggers x WHERE true"
             }
             "gateways" => {
                 "SELECT x.id, x.parent_id, x.name, sha256(x.primary_key || x.secondary_key) AS keys, \
@@ -231,6 +247,27 @@ impl Reader {
                     format,
                 })
             }
+            "schemas" | "api_schemas" => {
+                // A text where there is one, else the types of an OpenAPI document.
+                let text: Option<String> = row.try_get("value")?;
+                let document: Option<Value> = row.try_get("document")?;
+                Entity::Schema(Schema {
+                    id,
+                    service_id: row.try_get("service_id")?,
+                    api_id: row.try_get("api_id")?,
+                    name: row.try_get("name")?,
+                    content_type: row.try_get("content_type")?,
+                    document: text
+                        .or_else(|| document.map(|document| document.to_string()))
+                        .unwrap_or_default(),
+                })
+            }
+            "loggers" => Entity::Logger(Logger {
+                id,
+                service_id: row.try_get("parent_id")?,
+                name: row.try_get("name")?,
+                url: self.logger_url(row, &what)?,
+            }),
             "gateways" => {
                 let name: String = row.try_get("name")?;
                 let keys: Vec<u8> = row.try_get("keys")?;
@@ -249,6 +286,33 @@ impl Reader {
             }
             _ => Entity::Policy(policy(table, row, &what)?),
         })
+    }
+
+    /// Where a logger's messages are posted to: the endpoint, or the connection string, that is a URL of HTTP. The protocol of
+    /// event hubs is another one; without a URL the messages are in the gateway's own log.
+    fn logger_url(&self, row: &PgRow, what: &str) -> Result<Option<String>, Error> {
+        let public: Option<Value> = row.try_get("credentials")?;
+        let sealed: Option<Vec<u8>> = row.try_get("sealed_credentials")?;
+        let wrong = |problem: String| Error::Row {
+            what: what.to_owned(),
+            problem,
+        };
+        let secrets: Value = match sealed {
+            None => Value::Null,
+            Some(sealed) => {
+                let text = self
+                    .codec
+                    .open(&sealed)
+                    .map_err(|e| wrong(format!("{e:?}")))?;
+                serde_json::from_str(text.expose()).map_err(|e| wrong(e.to_string()))?
+            }
+        };
+        let public = public.unwrap_or_default();
+        Ok([&public["endpointAddress"], &secrets["connectionString"]]
+            .into_iter()
+            .filter_map(Value::as_str)
+            .find(|url| url.starts_with("http://") || url.starts_with("https://"))
+            .map(str::to_owned))
     }
 
     fn service(&self, row: &PgRow, what: &str) -> Result<Service, Error> {

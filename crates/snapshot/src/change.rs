@@ -355,6 +355,18 @@ impl Snapshot {
                     }
                 }
                 state.forget_scope(PolicyScope::Api(id), &mut self.places);
+                let schemas: Vec<Uuid> = state
+                    .schemas
+                    .values()
+                    .filter(|schema| schema.api_id == Some(id))
+                    .map(|schema| schema.id)
+                    .collect();
+                for schema in schemas {
+                    self.places.remove(&schema);
+                    state
+                        .schemas
+                        .remove(schema, |entity| schema_key(entity.api_id, &entity.name));
+                }
             }
             Kind::Operation => {
                 if let Some(mut api) = state.apis.remove(&place.api) {

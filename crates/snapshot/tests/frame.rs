@@ -244,8 +244,8 @@ fn entity() -> impl Strategy<Value = Entity> {
             .into(),
             7 => Schema {
                 id: Uuid::from_u128(100 + n),
-                service_id,
-                api_id: None,
+                service_id: service(n % 4),
+                api_id: (n < 6).then_some(api_id),
                 name: format!("s{n}"),
                 document: text,
                 ..Schema::default()

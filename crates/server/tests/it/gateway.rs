@@ -304,3 +304,101 @@ async fn the_workbench_traces_a_draft_without_calling_anybody() -> anyhow::Resul
     );
     Ok(())
 }
+
+fn policy_with(inbound: &str) -> Value {
+    json!({"properties": {"format": "rawxml", "value": format!(
+        "<policies><inbound>{inbound}<return-response><set-status code=\"200\" reason=\"OK\" /></return-response></inbound>\
+         <backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>"
+    )}})
+}
+
+#[tokio::test]
+async fn a_schema_is_what_content_is_validated_by() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "schemas").await?;
+    let open = json!({"properties": {"subscriptionRequired": false}});
+    publisher
+        .send(Method::PATCH, "/apis/echo-api", Some(open))
+        .await?;
+    let numbers =
+        json!({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]});
+    for (path, schema) in [
+        (
+            "/schemas/row",
+            json!({"schemaType": "json", "document": numbers}),
+        ),
+        (
+            "/apis/echo-api/schemas/types",
+            json!({"contentType": "application/vnd.oai.openapi.components+json",
+                   "document": {"components": {"schemas": {"Row": numbers}}}}),
+        ),
+    ] {
+        publisher
+            .send(Method::PUT, path, Some(json!({"properties": schema})))
+            .await?;
+    }
+    let url = format!("{}/echo/resource", publisher.gateway_url().await?);
+    let client = Client::new();
+    for place in [
+        "schema-id=\"row\"",
+        "schema-id=\"types\" schema-ref=\"#/components/schemas/Row\"",
+    ] {
+        let inbound = format!(
+            "<validate-content unspecified-content-type-action=\"prevent\" max-size=\"1024\" size-exceeded-action=\"prevent\">\
+             <content type=\"application/json\" validate-as=\"json\" action=\"prevent\" {place} /></validate-content>"
+        );
+        publisher
+            .send(
+                Method::PUT,
+                "/apis/echo-api/policies/policy",
+                Some(policy_with(&inbound)),
+            )
+            .await?;
+        for (body, status) in [(json!({"n": 1}), 200), (json!({"n": "one"}), 400)] {
+            let reply = client.post(&url).json(&body).send().await?;
+            assert_eq!(reply.status().as_u16(), status, "{place}: {body}");
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_logger_with_a_url_gets_what_policies_log() -> anyhow::Result<()> {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "loggers").await?;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let sink = format!("http://{}/log", listener.local_addr()?);
+    let logger = json!({"properties": {"loggerType": "azureEventHub",
+        "credentials": {"name": "calls", "endpointAddress": sink}}});
+    publisher
+        .send(Method::PUT, "/loggers/sink", Some(logger))
+        .await?;
+    let open = json!({"properties": {"subscriptionRequired": false}});
+    publisher
+        .send(Method::PATCH, "/apis/echo-api", Some(open))
+        .await?;
+    let policy = policy_with("<log-to-eventhub logger-id=\"sink\">hello sink</log-to-eventhub>");
+    publisher
+        .send(Method::PUT, "/apis/echo-api/policies/policy", Some(policy))
+        .await?;
+    let url = format!("{}/echo/resource", publisher.gateway_url().await?);
+    let (called, received) = tokio::join!(Client::new().get(&url).send(), async {
+        let (mut stream, _) = listener.accept().await?;
+        let (mut received, mut part) = (String::new(), [0; 4096]);
+        while !received.ends_with("hello sink") {
+            let length = stream.read(&mut part).await?;
+            anyhow::ensure!(length > 0, "{received}");
+            received.push_str(&String::from_utf8_lossy(&part[..length]));
+        }
+        stream
+            .write_all(b"HTTP/1.1 201 Created\r\ncontent-length: 0\r\n\r\n")
+            .await?;
+        anyhow::Ok(received)
+    });
+    assert_eq!(called?.status(), StatusCode::OK);
+    assert!(received?.starts_with("POST /log HTTP/1.1"));
+    Ok(())
+}
