@@ -13,3 +13,4 @@ mod permissions;
 mod portal;
 mod replicas;
 mod reports;
+mod revisions;
