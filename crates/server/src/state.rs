@@ -5,7 +5,7 @@ use anyhow::Context as _;
 use embedded_postgres::{EmbeddedPostgres, Options};
 use secret_box::SecretBox;
 use sqlx::{
-    PgPool,
+    Connection as _, PgPool,
     postgres::{PgConnectOptions, PgPoolOptions},
 };
 use std::{sync::Arc, time::Duration};
