@@ -1,14 +1,8 @@
 // The journey of a publisher and a developer, by mouse and keyboard only, against a running Portico:
 // PORTICO_URL (management), AZUREML_URL and AZUREML_KEY (the sample web service), from scripts/e2e.sh.
-import AxeBuilder from '@axe-core/playwright';
 import { expect, test, type Page } from '@playwright/test';
+import { AZUREML, check, EMAIL, KEY, PASSWORD, PORTICO, watch } from './support';
 
-const PORTICO = process.env.PORTICO_URL ?? 'http://127.0.0.1:8080';
-const AZUREML = process.env.AZUREML_URL ?? 'http://127.0.0.1:8090/workspaces/demo/services/hashing';
-const KEY = process.env.AZUREML_KEY ?? '';
-const EMAIL = process.env.PORTICO_ADMIN_EMAIL ?? 'admin@localhost';
-const PASSWORD = process.env.PORTICO_ADMIN_PASSWORD ?? '';
-const SHOTS = new URL('../../docs/screenshots/', import.meta.url).pathname;
 const SERVICE = process.env.E2E_SERVICE ?? 'demoazureml';
 const BODY = '{"Inputs": {"input1": {"ColumnNames": ["Col2"], "Values": [["This is a good day"]]}}, "GlobalParameters": {}}';
 
@@ -19,38 +13,11 @@ let developer: Page;
 let portal: string;
 const problems: string[] = [];
 
-/** Notes what the browser refused: violations of the content security policy, and requests to elsewhere. */
-function watch(watched: Page) {
-  watched.on('console', (message) => {
-    if (/Content Security Policy|Refused to/i.test(message.text())) problems.push(message.text());
-  });
-  watched.on('pageerror', (error) => problems.push(`${watched.url()}: ${error.message}`));
-  watched.on('request', (request) => {
-    const url = new URL(request.url());
-    if (url.protocol.startsWith('http') && url.origin !== new URL(watched.url() === 'about:blank' ? request.url() : watched.url()).origin) {
-      if (!request.isNavigationRequest()) problems.push(`a request to ${request.url()}`);
-    }
-  });
-}
-
-/** WCAG A and AA, light and dark; then a picture. */
-async function check(checked: Page, name: string) {
-  await checked.waitForLoadState('networkidle');
-  for (const scheme of ['light', 'dark'] as const) {
-    await checked.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
-    await expect(checked.locator('html')).toHaveAttribute('data-mantine-color-scheme', scheme);
-    const { violations } = await new AxeBuilder({ page: checked }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze();
-    expect.soft(violations.map((v) => `${name} ${scheme}: ${v.id}: ${v.nodes.map((n) => `${n.html} ${n.failureSummary}`).join('\n')}`)).toEqual([]);
-  }
-  await checked.emulateMedia({ colorScheme: 'light' });
-  await checked.screenshot({ path: `${SHOTS}${name}.png` });
-}
-
 test.beforeAll(async ({ browser }) => {
   page = await (await browser.newContext()).newPage();
   developer = await (await browser.newContext()).newPage();
-  watch(page);
-  watch(developer);
+  watch(page, problems);
+  watch(developer, problems);
 });
 
 test('a publisher signs in', async () => {

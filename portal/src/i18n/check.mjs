@@ -2,15 +2,24 @@
 import { readdirSync, readFileSync } from 'node:fs';
 
 const folder = new URL('../', import.meta.url);
-const translations = JSON.parse(readFileSync(new URL('cs.json', import.meta.url), 'utf8'));
+const read = (name) => JSON.parse(readFileSync(new URL(name, import.meta.url), 'utf8'));
+// What the publisher portal alone shows stands in a file of its own.
+const publisher = read('publisher.cs.json');
+const shared = read('cs.json');
+const translations = { ...shared, ...publisher };
 const used = new Set();
+const elsewhere = new Set();
 for (const name of readdirSync(folder, { recursive: true })) {
   if (!/\.tsx?$/.test(name) || name.includes('.gen.')) continue;
   const source = readFileSync(new URL(name, folder), 'utf8');
-  for (const match of source.matchAll(/\b(?:t|tx)\(\s*'((?:[^'\\]|\\.)*)'/g)) used.add(match[1].replaceAll("\\'", "'"));
+  for (const match of source.matchAll(/\b(?:t|tx)\(\s*'((?:[^'\\]|\\.)*)'/g)) {
+    const text = match[1].replaceAll("\\'", "'");
+    used.add(text);
+    if (!name.startsWith('publisher')) elsewhere.add(text);
+  }
 }
-const missing = [...used].filter((text) => !translations[text]);
-const states = JSON.parse(readFileSync(new URL('states.json', import.meta.url), 'utf8'));
+const missing = [...[...used].filter((text) => !translations[text]), ...[...elsewhere].filter((text) => translations[text] && !shared[text])];
+const states = read('states.json');
 const unused = Object.keys(translations).filter((text) => !used.has(text) && !states.includes(text));
 for (const text of [...missing, ...states.filter((text) => !translations[text])]) console.error(`not translated: ${text}`);
 for (const text of unused) console.error(`no longer used: ${text}`);

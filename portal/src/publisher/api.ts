@@ -12,16 +12,20 @@ export interface Parameter {
   required?: boolean;
   defaultValue?: string;
   description?: string;
+  values?: string[];
 }
 export interface Representation {
   contentType: string;
   sample?: string;
   examples?: Record<string, { value?: unknown }>;
+  schemaId?: string;
+  typeName?: string;
+  formParameters?: Parameter[];
 }
 export type Operation = Omit<Schemas['ApiOperationContract'], 'templateParameters' | 'request' | 'responses'> & {
   templateParameters?: Parameter[];
-  request?: { representations?: Representation[] } & Record<string, unknown>;
-  responses?: { statusCode: number; description?: string; representations?: Representation[] }[];
+  request?: { description?: string; queryParameters?: Parameter[]; headers?: Parameter[]; representations?: Representation[] };
+  responses?: { statusCode: number; description?: string; representations?: Representation[]; headers?: Parameter[] }[];
 };
 
 export const VERSION = '2024-05-01';

@@ -1,9 +1,11 @@
 import { Button, Group, Modal, NumberInput, PasswordInput, Select, Stack, Switch, Table, Text, Textarea, TextInput } from '@mantine/core';
+import { useQueries, useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Failure } from '../shared/failure';
 import { Ask, Loaded, Problem } from '../shared/ui';
-import { call, useGet, useRefresh, type Resource } from './api';
+import { call, useGet, useRefresh, useService, type Listed, type Resource } from './api';
+import { report, type Counts } from './reports';
 
 export type Values = Record<string, unknown>;
 
@@ -109,33 +111,87 @@ function show(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value ?? null);
 }
 
+/** What hangs on a resource. */
+export interface Affected {
+  label: string;
+  path: string;
+  filter?: string;
+}
+
+/** By which field which report knows the calls to a resource. */
+export interface CallsTo {
+  report: string;
+  field: string;
+  value: string;
+}
+
+const WEEK_MS = 7 * 24 * 3600_000;
+
+/** How much goes or stops when something is deleted, counted before it is. */
+export function Consequences({ items, calls }: { items: Affected[]; calls?: CallsTo }) {
+  const { t, i18n } = useTranslation();
+  const service = useService();
+  const number = new Intl.NumberFormat(i18n.language);
+  const counts = useQueries({
+    queries: items.map(({ path, filter }) => ({
+      queryKey: ['count', path, filter],
+      queryFn: async () => {
+        const { data } = await call<Listed<unknown>>('GET', `${path}?$top=1${filter ? `&$filter=${encodeURIComponent(filter)}` : ''}`);
+        return data.count ?? data.value.length;
+      },
+    })),
+  });
+  const recent = useQuery({
+    queryKey: ['recent', service.id, calls?.value],
+    enabled: calls !== undefined,
+    queryFn: async () => {
+      if (!calls) return 0;
+      const rows = await report<Counts>(service, `${calls.report}`, Date.now() - WEEK_MS, encodeURIComponent(` and ${calls.field} eq '${calls.value}'`));
+      return rows.reduce((sum, row) => sum + row.callCountTotal, 0);
+    },
+  });
+  const shown = (query: { data?: number; error: unknown }) => (query.data !== undefined ? number.format(query.data) : query.error ? '?' : '…');
+  return (
+    <Table aria-label={t('What is affected')} variant="vertical">
+      <Table.Tbody>
+        {items.map((item, i) => <Table.Tr key={item.label}><Table.Th>{item.label}</Table.Th><Table.Td>{shown(counts[i])}</Table.Td></Table.Tr>)}
+        {calls && <Table.Tr><Table.Th>{t('Calls of the last 7 days')}</Table.Th><Table.Td>{shown(recent)}</Table.Td></Table.Tr>}
+      </Table.Tbody>
+    </Table>
+  );
+}
+
 /** Edits the properties of one resource. */
-export function Editor({ path, fields, remove, keep, after }: { path: string; fields: Field[]; remove?: { text: string; query?: string; done: () => void }; keep?: (properties: Values) => Values; after?: () => void }) {
+export function Editor({ path, fields, remove, keep, after }: { path: string; fields: Field[]; remove?: { text: string; query?: string; done: () => void; items?: Affected[]; calls?: CallsTo }; keep?: (properties: Values) => Values; after?: () => void }) {
   const { t } = useTranslation();
   const query = useGet<Resource>(path);
   const refresh = useRefresh();
   const { dialog, guard } = useConflict();
-  const [saved, setSaved] = useState(0);
+  const [reloaded, setReloaded] = useState(0);
+  const [saved, setSaved] = useState(false);
   const [asked, setAsked] = useState(false);
   return (
     <Loaded query={query}>
       {({ data, etag }) => (
         <Stack>
           <Form
-            key={`${etag}${saved}`}
+            key={`${etag}${reloaded}`}
             fields={fields}
             initial={Object.fromEntries(fields.map((f) => [f.name, data.properties[f.name]]))}
             label={t('Save')}
             submit={async (values) => {
+              setSaved(false);
               const changed = Object.fromEntries(Object.entries(values).filter(([k, v]) => JSON.stringify(v ?? null) !== JSON.stringify(data.properties[k] ?? null)));
               const properties = keep ? keep(changed) : changed;
               await guard(path, properties, async (tag) => {
                 await call('PATCH', path, { properties }, tag);
                 await refresh();
+                setSaved(true);
                 after?.();
-              }, etag, () => { setSaved((n) => n + 1); void refresh(); });
+              }, etag, () => { setReloaded((n) => n + 1); void refresh(); });
             }}
           />
+          {saved && <Text size="sm" role="status">{t('Saved.')}</Text>}
           {remove && (
             <Group>
               <Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>
@@ -143,6 +199,7 @@ export function Editor({ path, fields, remove, keep, after }: { path: string; fi
                 opened={asked}
                 title={t('Delete {{name}}?', { name: data.name })}
                 text={remove.text}
+                name={remove.items && remove.items.length > 0 ? data.name : undefined}
                 action={t('Delete')}
                 onClose={() => setAsked(false)}
                 onYes={async () => {
@@ -150,7 +207,9 @@ export function Editor({ path, fields, remove, keep, after }: { path: string; fi
                   remove.done();
                   await refresh();
                 }}
-              />
+              >
+                {asked && (remove.items || remove.calls) && <Consequences items={remove.items ?? []} calls={remove.calls} />}
+              </Ask>
             </Group>
           )}
           {dialog}

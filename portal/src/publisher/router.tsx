@@ -1,20 +1,29 @@
-import { AppShell, Box, Burger, Button, Group, Select, Text } from '@mantine/core';
+import { AppShell, Box, Burger, Button, Group, Kbd, Select, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { createRootRoute, createRoute, createRouter, Link, Outlet, useNavigate, useParams } from '@tanstack/react-router';
 import { lazy } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Loaded, Preferences } from '../shared/ui';
 import { useServices } from './api';
-import { AddApi, ApiPage, Apis, ImportApi, OperationPage } from './pages/apis';
+import { AddApi, ApiPage, Apis, ImportApi } from './pages/apis';
+import { Audit } from './pages/audit';
+import { BackendPage, Backends } from './pages/backends';
+import { Calls } from './pages/calls';
+import { GatewayPage, Gateways } from './pages/gateways';
+import { IdentityProviderPage, IdentityProviders } from './pages/identity';
 import { Mails, Notifications, TemplatePage, Templates } from './pages/mail';
+import { OperationPage, SchemaPage } from './pages/operation';
 import { AddGroup, AddUser, GroupPage, Groups, UserPage, Users } from './pages/people';
 import { AddProduct, ProductPage, Products } from './pages/products';
-import { NewService, Overview, Services, Settings } from './pages/services';
+import { NewService, Services, Settings } from './pages/services';
 import { AddSubscription, SubscriptionPage, Subscriptions } from './pages/subscriptions';
 import { AddNamedValue, NamedValuePage, NamedValues } from './pages/values';
+import { Palette, usePaletteKeys } from './palette';
 import { SignedIn, useSession } from './session';
 import type { Search } from './table';
 
+// Charts and editors are large and not on every page.
+const Overview = lazy(() => import('./pages/dashboard').then((m) => ({ default: m.Overview })));
 const GlobalPolicy = lazy(() => import('./pages/policy').then((m) => ({ default: m.GlobalPolicy })));
 
 function Shell() {
@@ -24,8 +33,11 @@ function Shell() {
   const { service } = useParams({ strict: false });
   const services = useServices();
   const navigate = useNavigate();
+  const [palette, { open: openPalette, close: closePalette }] = useDisclosure();
+  usePaletteKeys(openPalette);
   const links: [string, string][] = [
     ['/$service', t('Overview')],
+    ['/$service/calls', t('Live calls')],
     ['/$service/apis', t('APIs')],
     ['/$service/products', t('Products')],
     ['/$service/subscriptions', t('Subscriptions')],
@@ -33,9 +45,13 @@ function Shell() {
     ['/$service/groups', t('Groups')],
     ['/$service/policy', t('Policies')],
     ['/$service/named-values', t('Named values')],
+    ['/$service/backends', t('Backends')],
+    ['/$service/identity-providers', t('Identity providers')],
+    ['/$service/gateways', t('Gateways')],
     ['/$service/notifications', t('Notifications')],
     ['/$service/templates', t('E-mail templates')],
     ['/$service/mails', t('Outbox')],
+    ['/$service/audit', t('Audit log')],
     ['/$service/settings', t('Settings')],
   ];
   return (
@@ -57,6 +73,7 @@ function Shell() {
             )}
           </Group>
           <Group wrap="nowrap" gap="xs">
+            <Button size="compact-sm" variant="default" onClick={openPalette} aria-keyshortcuts="Control+K" rightSection={<Kbd size="xs">Ctrl+K</Kbd>}>{t('Go to')}</Button>
             <Text size="sm" visibleFrom="sm">{session.name}</Text>
             <Preferences />
             <Button size="compact-sm" variant="default" onClick={() => void signOut()}>{t('Sign out')}</Button>
@@ -70,6 +87,7 @@ function Shell() {
           ))}
         </AppShell.Navbar>
       )}
+      <Palette opened={palette} onClose={closePalette} links={links} service={services.data?.find((s) => s.name.toLowerCase() === service?.toLowerCase())} />
       <AppShell.Main id="main" tabIndex={-1}><Box maw={1200}><Outlet /></Box></AppShell.Main>
     </AppShell>
   );
@@ -87,10 +105,10 @@ function InService() {
   );
 }
 
-const search = (raw: Record<string, unknown>): Search => ({
+const search = (raw: Record<string, unknown>): Search & Record<string, unknown> => ({
   ...(typeof raw.q === 'string' || typeof raw.q === 'number' ? { q: String(raw.q) } : {}),
   ...(Number(raw.page) > 1 ? { page: Number(raw.page) } : {}),
-  ...(typeof raw.state === 'string' ? { state: raw.state } : {}),
+  ...Object.fromEntries(['state', 'sort', 'range', 'api', 'caller', 'tab'].filter((k) => typeof raw[k] === 'string').map((k) => [k, raw[k]])),
 });
 
 const root = createRootRoute({ component: () => <SignedIn><Shell /></SignedIn> });
@@ -110,6 +128,15 @@ const tree = root.addChildren([
     at('/apis/import', ImportApi),
     at('/apis/$api', ApiPage),
     at('/apis/$api/operations/$operation', OperationPage),
+    at('/apis/$api/schemas/$schema', SchemaPage),
+    at('/calls', Calls),
+    at('/backends', Backends),
+    at('/backends/$backend', BackendPage),
+    at('/identity-providers', IdentityProviders),
+    at('/identity-providers/$kind/$provider', IdentityProviderPage),
+    at('/gateways', Gateways),
+    at('/gateways/$gateway', GatewayPage),
+    at('/audit', Audit),
     at('/products', Products),
     at('/products/new', AddProduct),
     at('/products/$product', ProductPage),

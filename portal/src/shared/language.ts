@@ -2,8 +2,11 @@ import i18next from 'i18next';
 import { initReactI18next } from 'react-i18next';
 import cs from '../i18n/cs.json';
 
-/** English texts are their own keys; `npm run languages` fails when a translation of one is missing. */
-export function initLanguage() {
+/**
+ * English texts are their own keys; `npm run languages` fails when a translation of one is missing. `more` are Czech
+ * texts that only one portal shows, so that the other does not load them.
+ */
+export function initLanguage(more: Record<string, string> = {}) {
   const chosen = document.cookie.match(/(?:^|; )portico_language=(\w+)/)?.[1];
   const language = chosen ?? (navigator.language.startsWith('cs') ? 'cs' : 'en');
   void i18next.use(initReactI18next).init({
@@ -11,7 +14,7 @@ export function initLanguage() {
     fallbackLng: false,
     keySeparator: false,
     nsSeparator: false,
-    resources: { cs: { translation: cs } },
+    resources: { cs: { translation: { ...cs, ...more } } },
     interpolation: { escapeValue: false },
   });
   document.documentElement.lang = language;

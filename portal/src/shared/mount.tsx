@@ -27,9 +27,9 @@ const theme = createTheme({
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, monospace',
 });
 
-export function mount(app: ReactNode) {
+export function mount(app: ReactNode, texts?: Record<string, string>) {
   setNonce(nonce);
-  initLanguage();
+  initLanguage(texts);
   const client = new QueryClient({
     defaultOptions: {
       queries: {

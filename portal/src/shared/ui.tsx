@@ -1,4 +1,4 @@
-import { ActionIcon, Alert, Badge, Button, Code, CopyButton, Group, Modal, Skeleton, Stack, Text, Title, useMantineColorScheme, useComputedColorScheme } from '@mantine/core';
+import { ActionIcon, Alert, Badge, Button, Code, CopyButton, Group, Modal, Skeleton, Stack, Text, TextInput, Title, useMantineColorScheme, useComputedColorScheme } from '@mantine/core';
 import { useState, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Failure } from './failure';
@@ -67,7 +67,7 @@ export function Copy({ value }: { value: string }) {
 }
 
 /** A key: hidden until asked for, fetched only then, kept in no storage. */
-export function Keys({ fetchKeys, regenerate }: { fetchKeys: () => Promise<{ primaryKey: string; secondaryKey: string }>; regenerate: (which: 'primary' | 'secondary') => Promise<unknown> }) {
+export function Keys({ fetchKeys, regenerate, breaks }: { fetchKeys: () => Promise<{ primaryKey: string; secondaryKey: string }>; regenerate: (which: 'primary' | 'secondary') => Promise<unknown>; breaks?: ReactNode }) {
   const { t } = useTranslation();
   const [keys, setKeys] = useState<{ primaryKey: string; secondaryKey: string }>();
   const [error, setError] = useState<unknown>();
@@ -97,14 +97,17 @@ export function Keys({ fetchKeys, regenerate }: { fetchKeys: () => Promise<{ pri
           if (asked) await regenerate(asked);
           if (keys) await reveal();
         }}
-      />
+      >
+        {breaks}
+      </Ask>
     </Stack>
   );
 }
 
-/** Asks before something that cannot be undone. */
-export function Ask({ opened, title, text, action, onClose, onYes, children }: { opened: boolean; title: string; text: string; action: string; onClose: () => void; onYes: () => Promise<unknown>; children?: ReactNode }) {
+/** Asks before something that cannot be undone; where much is lost, the name must be typed. */
+export function Ask({ opened, title, text, action, onClose, onYes, children, name }: { opened: boolean; title: string; text: string; action: string; onClose: () => void; onYes: () => Promise<unknown>; children?: ReactNode; name?: string }) {
   const { t } = useTranslation();
+  const [typed, setTyped] = useState('');
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
   return (
@@ -112,11 +115,13 @@ export function Ask({ opened, title, text, action, onClose, onYes, children }: {
       <Stack>
         <Text size="sm">{text}</Text>
         {children}
+        {name !== undefined && <TextInput label={t('Type {{name}} to confirm', { name })} value={typed} onChange={(e) => setTyped(e.currentTarget.value)} autoComplete="off" data-autofocus />}
         {error !== undefined && <Problem error={error} />}
         <Group justify="flex-end">
           <Button variant="default" onClick={onClose}>{t('Cancel')}</Button>
           <Button
             color="red"
+            disabled={name !== undefined && typed !== name}
             loading={busy}
             onClick={() => {
               setBusy(true);

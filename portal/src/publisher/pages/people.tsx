@@ -21,8 +21,8 @@ export function Users() {
         path={`${service.id}/users`}
         searched="email"
         columns={[
-          { label: t('Name'), cell: (u) => <Link to="/$service/users/$user" params={{ service: service.name, user: u.name }}>{u.properties.firstName} {u.properties.lastName}</Link> },
-          { label: t('E-mail address'), cell: (u) => u.properties.email },
+          { label: t('Name'), sort: 'lastName', cell: (u) => <Link to="/$service/users/$user" params={{ service: service.name, user: u.name }}>{u.properties.firstName} {u.properties.lastName}</Link> },
+          { label: t('E-mail address'), sort: 'email', cell: (u) => u.properties.email },
           { label: t('State'), cell: (u) => <State value={u.properties.state ?? ''} /> },
         ]}
       />
@@ -83,7 +83,7 @@ export function UserPage() {
               { name: 'state', label: t('State'), kind: 'select', options: ['active', 'blocked', 'pending'].map((v) => ({ value: v, label: t(v) })) },
               { name: 'note', label: t('Note'), kind: 'area' },
             ]}
-            remove={{ text: t('The account and its subscriptions go, and their keys stop working.'), query: '?deleteSubscriptions=true', done: () => void navigate({ to: '/$service/users', params: { service: service.name } }) }}
+            remove={{ text: t('The account and its subscriptions go, and their keys stop working.'), query: '?deleteSubscriptions=true', items: [{ label: t('Subscriptions'), path: `${path}/subscriptions` }, { label: t('Groups'), path: `${path}/groups` }], calls: { report: 'byUser', field: 'userId', value: `/users/${user}` }, done: () => void navigate({ to: '/$service/users', params: { service: service.name } }) }}
           />
           <Group>
             <Button variant="default" onClick={() => { setError(undefined); call('POST', `${path}/confirmations/password/send`).then(() => setSent(true), setError); }}>{t('Mail a link for a new password')}</Button>

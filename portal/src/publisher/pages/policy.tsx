@@ -1,4 +1,5 @@
-import { Button, Group, Stack, Text } from '@mantine/core';
+import { Badge, Button, Group, Select, Stack, Tabs, Text } from '@mantine/core';
+import { autocompletion, completionKeymap } from '@codemirror/autocomplete';
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
 import { xml } from '@codemirror/lang-xml';
 import { bracketMatching, HighlightStyle, syntaxHighlighting } from '@codemirror/language';
@@ -6,13 +7,20 @@ import { setDiagnostics, type Diagnostic } from '@codemirror/lint';
 import { EditorState } from '@codemirror/state';
 import { EditorView, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
-import { useEffect, useRef, useState } from 'react';
+import { useQuery } from '@tanstack/react-query';
+import { useCallback, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Failure } from '../../shared/failure';
 import { nonce } from '../../shared/mount';
-import { Loading, Page, Problem } from '../../shared/ui';
-import { call, useService, type Resource } from '../api';
+import { Loaded, Loading, Page, Problem } from '../../shared/ui';
+import { call, useList, useService, type Resource, type Schemas, type Service } from '../api';
 import { useConflict } from '../form';
+import { completions, indented, sectionAt, type PolicyElement } from '../policy/completion';
+import { effective, type Scoped } from '../policy/effective';
+import { Workbench } from '../policy/workbench';
+
+/** How long nothing must have been typed before the server is asked what is wrong. */
+const PAUSE_MS = 700;
 
 const EMPTY = `<policies>
 \t<inbound>
@@ -45,8 +53,28 @@ function positions(error: Failure): { line: number; column: number; message: str
   });
 }
 
+/** `/`, `/products/{id}`, `/apis/{id}` or `/apis/{id}/operations/{id}`: whose document stands at a path. */
+function scopeOf(service: Service, path: string): string {
+  return path.slice(service.id.length).replace(/\/policies\/policy$/, '') || '/';
+}
+
+function kindOf(scope: string): string {
+  if (scope === '/') return 'global';
+  return scope.includes('/operations/') ? 'operation' : scope.startsWith('/apis/') ? 'api' : 'product';
+}
+
+function diagnostics(editor: EditorView, failure: Failure): Diagnostic[] {
+  return positions(failure).flatMap(({ line, column, message }) => {
+    if (line < 1 || line > editor.state.doc.lines) return [];
+    const at = editor.state.doc.line(line);
+    return [{ from: Math.min(at.from + column - 1, at.to), to: at.to, severity: 'error' as const, message: message.replace(/^(?:drafts\[0\]\.)?value is wrong at /, '') }];
+  });
+}
+
 export function PolicyEditor({ path }: { path: string }) {
   const { t } = useTranslation();
+  const service = useService();
+  const scope = scopeOf(service, path);
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(null);
   const [stored, setStored] = useState<{ value: string; etag: string | null }>();
@@ -54,7 +82,19 @@ export function PolicyEditor({ path }: { path: string }) {
   const [saved, setSaved] = useState(false);
   const [busy, setBusy] = useState(false);
   const [reload, setReload] = useState(0);
+  const [checked, setChecked] = useState<'fine' | 'wrong'>();
+  const [problems, setProblems] = useState<Diagnostic[]>([]);
+  const [chosen, setChosen] = useState<string | null>(null);
   const { dialog, guard } = useConflict();
+  const policies = useQuery({
+    queryKey: ['policies', service.id],
+    queryFn: async () => (await call<{ value: PolicyElement[] }>('GET', `${service.id}/policyWorkbench`)).data.value,
+    staleTime: Infinity,
+  });
+  const namedValues = useList<Schemas['NamedValueContract']>(`${service.id}/namedValues?$top=1000`);
+  const permitted = policies.data?.filter((p) => p.scopes.includes(kindOf(scope))) ?? [];
+  const known = useRef({ policies: permitted, namedValues: [] as string[] });
+  known.current = { policies: permitted, namedValues: namedValues.data?.value.map((v) => v.properties.displayName) ?? [] };
 
   useEffect(() => {
     let current = true;
@@ -67,40 +107,71 @@ export function PolicyEditor({ path }: { path: string }) {
     return () => { current = false; };
   }, [path, reload]);
 
+  /** Asks the server, which alone knows, what is wrong with the draft; nothing is saved. */
+  const check = useCallback(async (editor: EditorView) => {
+    const doc = editor.state.doc;
+    const found = await call('POST', `${service.id}/policyWorkbench`, { drafts: [{ scope, value: doc.toString(), format: 'rawxml' }], request: { url: '/' } }).then(
+      () => [],
+      (e: unknown) => (e instanceof Failure && e.status === 400 ? diagnostics(editor, e) : undefined),
+    );
+    // Typed on meanwhile: the next check counts.
+    if (editor.state.doc !== doc || found === undefined) return;
+    editor.dispatch(setDiagnostics(editor.state, found));
+    setProblems(found);
+    setChecked(found.length > 0 ? 'wrong' : 'fine');
+  }, [service.id, scope]);
+
   useEffect(() => {
     if (!host.current || !stored) return;
+    let timer: ReturnType<typeof setTimeout> | undefined;
     const editor = new EditorView({
       parent: host.current,
       state: EditorState.create({
         doc: stored.value,
         extensions: [
           lineNumbers(), history(), bracketMatching(), xml(), syntaxHighlighting(colours),
+          autocompletion({ override: [completions(() => known.current)], icons: false }),
           // Tab stays what moves the focus, as everywhere on the page.
-          keymap.of([...defaultKeymap, ...historyKeymap]),
+          keymap.of([...completionKeymap, ...defaultKeymap, ...historyKeymap]),
+          EditorView.updateListener.of((update) => {
+            if (!update.docChanged) return;
+            setSaved(false);
+            clearTimeout(timer);
+            timer = setTimeout(() => void check(update.view), PAUSE_MS);
+          }),
           EditorView.cspNonce.of(nonce),
           EditorView.contentAttributes.of({ 'aria-label': t('Policies') }),
-          EditorView.theme({ '&': { backgroundColor: 'var(--mantine-color-body)', color: 'var(--mantine-color-text)' }, '.cm-gutters': { backgroundColor: 'var(--mantine-color-body)', color: 'var(--mantine-color-dimmed)' }, '.cm-content': { caretColor: 'var(--mantine-color-text)', minHeight: '240px' } }),
+          EditorView.theme({
+            '&': { backgroundColor: 'var(--mantine-color-body)', color: 'var(--mantine-color-text)' },
+            '.cm-gutters': { backgroundColor: 'var(--mantine-color-body)', color: 'var(--mantine-color-dimmed)' },
+            '.cm-content': { caretColor: 'var(--mantine-color-text)', minHeight: '240px' },
+            '.cm-tooltip': { backgroundColor: 'var(--mantine-color-body)', color: 'var(--mantine-color-text)', border: '1px solid var(--mantine-color-default-border)' },
+            '.cm-tooltip-autocomplete ul li[aria-selected]': { backgroundColor: 'var(--mantine-color-blue-8)', color: '#fff' },
+            '.cm-completionDetail': { fontStyle: 'normal', marginLeft: '12px' },
+            '.cm-completionMatchedText': { textDecoration: 'none', fontWeight: '700' },
+          }),
         ],
       }),
     });
     view.current = editor;
-    return () => editor.destroy();
-  }, [stored, t]);
+    return () => { clearTimeout(timer); editor.destroy(); };
+  }, [stored, t, check]);
 
+  const go = (to: Diagnostic) => {
+    const editor = view.current;
+    if (!editor) return;
+    editor.dispatch({ selection: { anchor: Math.min(to.from, editor.state.doc.length) }, scrollIntoView: true });
+    editor.focus();
+  };
   const show = (failure: unknown) => {
     setError(failure);
     const editor = view.current;
     if (!editor || !(failure instanceof Failure)) return;
-    const found: Diagnostic[] = positions(failure).flatMap(({ line, column, message }) => {
-      if (line < 1 || line > editor.state.doc.lines) return [];
-      const at = editor.state.doc.line(line);
-      return [{ from: Math.min(at.from + column - 1, at.to), to: at.to, severity: 'error' as const, message }];
-    });
+    const found = diagnostics(editor, failure);
     editor.dispatch(setDiagnostics(editor.state, found));
-    if (found[0]) {
-      editor.dispatch({ selection: { anchor: found[0].from }, scrollIntoView: true });
-      editor.focus();
-    }
+    setProblems([]);
+    setChecked(undefined);
+    if (found[0]) go(found[0]);
   };
   const save = async () => {
     const editor = view.current;
@@ -124,16 +195,113 @@ export function PolicyEditor({ path }: { path: string }) {
     setError(undefined);
     work().catch(show).finally(() => setBusy(false));
   };
+  /** Puts an example where the caret is, or at the end of the first section that permits it. */
+  const insert = () => {
+    const editor = view.current;
+    const policy = permitted.find((p) => p.element === chosen);
+    if (!editor || !policy) return;
+    const text = editor.state.doc.toString();
+    let at = editor.state.selection.main.head;
+    const here = sectionAt(text.slice(0, at));
+    if (here === undefined || !policy.sections.includes(here)) {
+      const end = policy.sections.map((s) => text.search(new RegExp(`[ \\t]*</${s}>`))).find((i) => i >= 0);
+      if (end === undefined) return;
+      at = end;
+    } else {
+      at = editor.state.doc.lineAt(at).to;
+    }
+    const before = text.slice(0, at).endsWith('\n') ? '' : '\n';
+    const after = before ? '' : '\n';
+    const inserted = `${before}\t\t${indented(policy.example, '\t\t')}${after}`;
+    editor.dispatch({ changes: { from: at, insert: inserted }, selection: { anchor: at + inserted.length - after.length }, scrollIntoView: true });
+    editor.focus();
+  };
   return (
     <Stack>
       {error !== undefined && <Problem error={error} />}
-      {stored ? <div ref={host} /> : error === undefined && <Loading />}
-      <Group>
-        <Button type="button" loading={busy} disabled={!stored} onClick={() => run(save)}>{t('Save the policies')}</Button>
-        {stored?.etag && <Button type="button" variant="default" onClick={() => run(remove)}>{t('Remove the policies')}</Button>}
-        {saved && <Text role="status">{t('Saved.')}</Text>}
-      </Group>
+      <Tabs defaultValue="document">
+        <Tabs.List>
+          <Tabs.Tab value="document">{t('Document')}</Tabs.Tab>
+          <Tabs.Tab value="effective">{t('Effective policies')}</Tabs.Tab>
+          <Tabs.Tab value="workbench">{t('Workbench')}</Tabs.Tab>
+        </Tabs.List>
+        <Tabs.Panel value="document" pt="md">
+          <Stack>
+            <Group align="flex-end">
+              <Select
+                label={t('Insert a policy')}
+                placeholder={t('Search')}
+                searchable
+                w={280}
+                value={chosen}
+                onChange={setChosen}
+                data={permitted.filter((p) => p.element !== 'base').map((p) => ({ value: p.element, label: p.element }))}
+                nothingFoundMessage={t('There is nothing here yet.')}
+              />
+              <Button type="button" variant="default" disabled={!chosen || !stored} onClick={insert}>{t('Insert')}</Button>
+              {chosen && <Text size="sm" flex={1}>{permitted.find((p) => p.element === chosen)?.description}</Text>}
+            </Group>
+            {stored ? <div ref={host} /> : error === undefined && <Loading />}
+            <Text size="xs" c="dimmed">{t('Ctrl+Space or < completes; Escape, then Tab, leaves the editor.')}</Text>
+            <Stack gap={4} role="status">
+              {checked === 'fine' && <Text size="sm">{t('The server finds nothing wrong with the draft.')}</Text>}
+              {checked === 'wrong' && problems.map((p, i) => <Group key={i}><Button type="button" size="compact-xs" variant="default" onClick={() => go(p)}>{t('Show')}</Button><Text size="sm" c="var(--mantine-color-error)">{p.message}</Text></Group>)}
+            </Stack>
+            <Group>
+              <Button type="button" loading={busy} disabled={!stored} onClick={() => run(save)}>{t('Save the policies')}</Button>
+              {stored?.etag && <Button type="button" variant="default" onClick={() => run(remove)}>{t('Remove the policies')}</Button>}
+              {saved && <Text role="status">{t('Saved.')}</Text>}
+            </Group>
+          </Stack>
+        </Tabs.Panel>
+        <Tabs.Panel value="effective" pt="md" keepMounted={false}><Effective key={String(saved)} scope={scope} /></Tabs.Panel>
+        <Tabs.Panel value="workbench" pt="md"><Workbench scope={scope} draft={() => view.current?.state.doc.toString() ?? stored?.value ?? ''} /></Tabs.Panel>
+      </Tabs>
       {dialog}
+    </Stack>
+  );
+}
+
+/** What a call in a scope runs, with where each step comes from. Calls run what is saved, so this shows that. */
+function Effective({ scope }: { scope: string }) {
+  const { t } = useTranslation();
+  const service = useService();
+  const [product, setProduct] = useState<string | null>(null);
+  const api = scope.startsWith('/apis/') ? scope.split('/').slice(0, 3).join('/') : undefined;
+  const products = useList<Schemas['ProductContract']>(api && `${service.id}${api}/products`);
+  const chain = ['/', ...(scope.startsWith('/products/') ? [scope] : []), ...(api && product ? [`/products/${product}`] : []), ...(api ? [api] : []), ...(api && scope !== api ? [scope] : [])];
+  const query = useQuery({
+    queryKey: ['effective', service.id, chain.join(' ')],
+    queryFn: () =>
+      Promise.all(chain.map(async (at): Promise<Scoped> => {
+        const document = `${service.id}${at === '/' ? '' : at}/policies/policy`;
+        return call<Resource<{ value: string }>>('GET', document).then(
+          (r) => ({ scope: at, xml: r.data.properties.value }),
+          (e: unknown) => { if (e instanceof Failure && e.status === 404) return { scope: at }; throw e; },
+        );
+      })),
+    staleTime: 0,
+  });
+  return (
+    <Stack>
+      {api && (
+        <Select label={t('Called through the product')} maw={320} value={product} clearable clearButtonProps={{ 'aria-label': t('none') }} placeholder={t('none')} onChange={setProduct}
+          data={products.data?.value.map((p) => ({ value: p.name, label: p.properties.displayName })) ?? []} />
+      )}
+      <Loaded query={query}>
+        {(documents) => effective(documents).map(({ section, steps }) => (
+          <Stack key={section} gap={4} component="section" aria-label={section}>
+            <Text component="h2" size="md" fw={600} className="mono">{section}</Text>
+            {steps.length === 0 && <Text size="sm">{t('No policy.')}</Text>}
+            {steps.map((step, i) => (
+              <Group key={i} align="flex-start" wrap="nowrap">
+                <Badge variant="outline" color="gray" tt="none" w={190} style={{ flexShrink: 0 }} styles={{ label: { color: 'var(--mantine-color-text)' } }}>{step.scope === '/' ? t('All APIs') : step.scope.split('/').slice(-2).join('/')}</Badge>
+                <pre className="reply" tabIndex={0} style={{ flex: 1 }}>{step.xml}</pre>
+              </Group>
+            ))}
+          </Stack>
+        ))}
+      </Loaded>
     </Stack>
   );
 }

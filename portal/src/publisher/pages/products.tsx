@@ -7,6 +7,7 @@ import { Loaded, Loading, Page, Problem, State } from '../../shared/ui';
 import { call, nameOf, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
 import { Editor, Form, type Field } from '../form';
 import { ResourceTable } from '../table';
+import { Limits } from './limits';
 
 const PolicyEditor = lazy(() => import('./policy').then((m) => ({ default: m.PolicyEditor })));
 
@@ -21,8 +22,8 @@ export function Products() {
         label={t('Products')}
         path={`${service.id}/products`}
         columns={[
-          { label: t('Name'), cell: (p) => <Link to="/$service/products/$product" params={{ service: service.name, product: p.name }}>{p.properties.displayName}</Link> },
-          { label: t('State'), cell: (p) => <State value={p.properties.state ?? 'notPublished'} /> },
+          { label: t('Name'), sort: 'displayName', cell: (p) => <Link to="/$service/products/$product" params={{ service: service.name, product: p.name }}>{p.properties.displayName}</Link> },
+          { label: t('State'), sort: 'state', cell: (p) => <State value={p.properties.state ?? 'notPublished'} /> },
           { label: t('Approval'), cell: (p) => (p.properties.approvalRequired ? t('required') : t('not required')) },
         ]}
       />
@@ -89,13 +90,15 @@ export function ProductPage() {
               <Tabs.Tab value="settings">{t('Settings')}</Tabs.Tab>
               <Tabs.Tab value="apis">{t('APIs')}</Tabs.Tab>
               <Tabs.Tab value="groups">{t('Visible to')}</Tabs.Tab>
+              <Tabs.Tab value="limits">{t('Limits')}</Tabs.Tab>
               <Tabs.Tab value="policy">{t('Policies')}</Tabs.Tab>
             </Tabs.List>
             <Tabs.Panel value="settings" pt="md">
-              <Editor path={path} fields={fields} keep={keep} remove={{ text: t('Its subscriptions go too, and their keys stop working.'), query: '?deleteSubscriptions=true', done: () => void navigate({ to: '/$service/products', params: { service: service.name } }) }} />
+              <Editor path={path} fields={fields} keep={keep} remove={{ text: t('Its subscriptions go too, and their keys stop working.'), query: '?deleteSubscriptions=true', items: [{ label: t('Subscriptions'), path: `${path}/subscriptions` }, { label: t('APIs'), path: `${path}/apis` }], calls: { report: 'byProduct', field: 'productId', value: `/products/${product}` }, done: () => void navigate({ to: '/$service/products', params: { service: service.name } }) }} />
             </Tabs.Panel>
             <Tabs.Panel value="apis" pt="md"><Links product={path} kind="apis" /></Tabs.Panel>
             <Tabs.Panel value="groups" pt="md"><Links product={path} kind="groups" /></Tabs.Panel>
+            <Tabs.Panel value="limits" pt="md"><Limits product={path} /></Tabs.Panel>
             <Tabs.Panel value="policy" pt="md"><Suspense fallback={<Loading />}><PolicyEditor path={`${path}/policies/policy`} /></Suspense></Tabs.Panel>
           </Tabs>
         </Page>

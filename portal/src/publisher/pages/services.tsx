@@ -1,4 +1,4 @@
-import { Anchor, Button, Code, Group, Loader, Stack, Stepper, Table, Text } from '@mantine/core';
+import { Button, Code, Group, Loader, Stack, Stepper, Table, Text } from '@mantine/core';
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useEffect, useState } from 'react';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
@@ -108,58 +108,6 @@ export function NewService() {
           }}
         />
       )}
-    </Page>
-  );
-}
-
-interface Report {
-  name: string;
-  callCountTotal: number;
-  callCountSuccess: number;
-  callCountFailed: number;
-  callCountBlocked: number;
-  apiTimeAvg: number;
-}
-
-export function Overview() {
-  const { t, i18n } = useTranslation();
-  const service = useService();
-  const [since] = useState(() => new Date(Date.now() - 24 * 3600_000).toISOString());
-  const report = useQuery({
-    queryKey: ['report', service.id, since],
-    queryFn: async () => (await call<{ value: Report[] }>('GET', `${service.id}/reports/byApi?$filter=${encodeURIComponent(`timestamp ge datetime'${since}'`)}`)).data.value,
-    refetchInterval: 15_000,
-  });
-  const portal = service.properties.developerPortalUrl;
-  const number = new Intl.NumberFormat(i18n.language, { maximumFractionDigits: 1 });
-  return (
-    <Page title={service.name}>
-      <Table aria-label={t('Overview')} variant="vertical">
-        <Table.Tbody>
-          <Table.Tr><Table.Th>{t('State')}</Table.Th><Table.Td><State value={service.properties.provisioningState} /></Table.Td></Table.Tr>
-          <Table.Tr><Table.Th>{t('Gateway URL')}</Table.Th><Table.Td className="mono">{service.properties.gatewayUrl}</Table.Td></Table.Tr>
-          <Table.Tr><Table.Th>{t('Developer portal')}</Table.Th><Table.Td><Anchor href={portal} underline="always">{portal}</Anchor></Table.Td></Table.Tr>
-          <Table.Tr><Table.Th>{t('Organization')}</Table.Th><Table.Td>{service.properties.publisherName}</Table.Td></Table.Tr>
-        </Table.Tbody>
-      </Table>
-      <h2>{t('Calls of the last 24 hours')}</h2>
-      <Loaded query={report}>
-        {(rows) =>
-          rows.length === 0 ? <Text>{t('No calls yet.')}</Text> : (
-            <Table aria-label={t('Calls of the last 24 hours')}>
-              <Table.Thead><Table.Tr>{[t('API'), t('Calls'), t('Successful'), t('Failed'), t('Blocked'), t('Average time, ms')].map((h) => <Table.Th key={h}>{h}</Table.Th>)}</Table.Tr></Table.Thead>
-              <Table.Tbody>
-                {rows.map((r) => (
-                  <Table.Tr key={r.name}>
-                    <Table.Td>{r.name}</Table.Td><Table.Td>{number.format(r.callCountTotal)}</Table.Td><Table.Td>{number.format(r.callCountSuccess)}</Table.Td>
-                    <Table.Td>{number.format(r.callCountFailed)}</Table.Td><Table.Td>{number.format(r.callCountBlocked)}</Table.Td><Table.Td>{number.format(r.apiTimeAvg)}</Table.Td>
-                  </Table.Tr>
-                ))}
-              </Table.Tbody>
-            </Table>
-          )
-        }
-      </Loaded>
     </Page>
   );
 }

@@ -4,7 +4,7 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Keys, Loaded, Page, Problem, State } from '../../shared/ui';
 import { call, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
-import { Editor, Form } from '../form';
+import { Consequences, Editor, Form } from '../form';
 import { ResourceTable, type Search } from '../table';
 
 type Subscription = Schemas['SubscriptionContract'];
@@ -32,9 +32,9 @@ export function Subscriptions() {
         path={`${service.id}/subscriptions`}
         filter={search.state ? `state eq '${search.state}'` : undefined}
         columns={[
-          { label: t('Name'), cell: (s) => <Link to="/$service/subscriptions/$subscription" params={{ service: service.name, subscription: s.name }}>{s.properties.displayName ?? s.name}</Link> },
-          { label: t('State'), cell: (s) => <State value={s.properties.state ?? ''} /> },
-          { label: t('Scope'), cell: (s) => <span className="mono">{tail(s.properties.scope)}</span> },
+          { label: t('Name'), sort: 'displayName', cell: (s) => <Link to="/$service/subscriptions/$subscription" params={{ service: service.name, subscription: s.name }}>{s.properties.displayName ?? s.name}</Link> },
+          { label: t('State'), sort: 'state', cell: (s) => <State value={s.properties.state ?? ''} /> },
+          { label: t('Scope'), sort: 'scope', cell: (s) => <span className="mono">{tail(s.properties.scope)}</span> },
           { label: t('Owner'), cell: (s) => <span className="mono">{tail(s.properties.ownerId as string | null)}</span> },
           { label: t('Actions'), cell: (s) => (s.properties.state === 'submitted' ? <Decide subscription={s} /> : null) },
         ]}
@@ -116,6 +116,7 @@ export function SubscriptionPage() {
           <Keys
             fetchKeys={async () => (await call<{ primaryKey: string; secondaryKey: string }>('POST', `${path}/listSecrets`)).data}
             regenerate={async (which) => { await call('POST', `${path}/${which === 'primary' ? 'regeneratePrimaryKey' : 'regenerateSecondaryKey'}`); await refresh(); }}
+            breaks={<Consequences items={[]} calls={{ report: 'bySubscription', field: 'subscriptionId', value: `/subscriptions/${data.name}` }} />}
           />
           <Editor
             path={path}
@@ -125,7 +126,7 @@ export function SubscriptionPage() {
               { name: 'stateComment', label: t('Comment') },
               { name: 'allowTracing', label: t('Calls may ask for a trace'), kind: 'switch' },
             ]}
-            remove={{ text: t('Its keys stop working at once.'), done: () => void navigate({ to: '/$service/subscriptions', params: { service: service.name } }) }}
+            remove={{ text: t('Its keys stop working at once.'), calls: { report: 'bySubscription', field: 'subscriptionId', value: `/subscriptions/${data.name}` }, done: () => void navigate({ to: '/$service/subscriptions', params: { service: service.name } }) }}
           />
         </Page>
       )}

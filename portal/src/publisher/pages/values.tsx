@@ -19,7 +19,7 @@ export function NamedValues() {
         label={t('Named values')}
         path={`${service.id}/namedValues`}
         columns={[
-          { label: t('Name'), cell: (v) => <Link to="/$service/named-values/$value" params={{ service: service.name, value: v.name }}>{v.properties.displayName}</Link> },
+          { label: t('Name'), sort: 'displayName', cell: (v) => <Link to="/$service/named-values/$value" params={{ service: service.name, value: v.name }}>{v.properties.displayName}</Link> },
           { label: t('Value'), cell: (v) => (v.properties.secret ? t('secret') : <span className="mono">{v.properties.value as string}</span>) },
           { label: t('In policies'), cell: (v) => <Code>{`{{${v.properties.displayName}}}`}</Code> },
         ]}

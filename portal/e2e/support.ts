@@ -1,0 +1,57 @@
+// What the journeys share: who signs in where, and what every page must fulfil.
+import AxeBuilder from '@axe-core/playwright';
+import { expect, type Page } from '@playwright/test';
+
+export const PORTICO = process.env.PORTICO_URL ?? 'http://127.0.0.1:8080';
+export const AZUREML = process.env.AZUREML_URL ?? 'http://127.0.0.1:8090/workspaces/demo/services/hashing';
+export const KEY = process.env.AZUREML_KEY ?? '';
+export const EMAIL = process.env.PORTICO_ADMIN_EMAIL ?? 'admin@localhost';
+export const PASSWORD = process.env.PORTICO_ADMIN_PASSWORD ?? '';
+const SHOTS = new URL('../../docs/screenshots/', import.meta.url).pathname;
+
+/** Notes what the browser refused: violations of the content security policy, and requests to elsewhere. */
+export function watch(watched: Page, problems: string[]) {
+  watched.on('console', (message) => {
+    if (/Content Security Policy|Refused to/i.test(message.text())) problems.push(message.text());
+  });
+  watched.on('pageerror', (error) => problems.push(`${watched.url()}: ${error.message}`));
+  watched.on('request', (request) => {
+    const url = new URL(request.url());
+    if (url.protocol.startsWith('http') && url.origin !== new URL(watched.url() === 'about:blank' ? request.url() : watched.url()).origin) {
+      if (!request.isNavigationRequest()) problems.push(`a request to ${request.url()}`);
+    }
+  });
+}
+
+/** WCAG A and AA, light and dark; then a picture. */
+export async function check(checked: Page, name: string) {
+  for (const scheme of ['light', 'dark'] as const) {
+    await checked.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
+    await expect(checked.locator('html')).toHaveAttribute('data-mantine-color-scheme', scheme);
+    await expect(checked.locator('[aria-busy=true]')).toHaveCount(0);
+    const { violations } = await new AxeBuilder({ page: checked }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze();
+    expect.soft(violations.map((v) => `${name} ${scheme}: ${v.id}: ${v.nodes.map((n) => `${n.html} ${n.failureSummary}`).join('\n')}`)).toEqual([]);
+  }
+  await checked.emulateMedia({ colorScheme: 'light' });
+  await checked.screenshot({ path: `${SHOTS}${name}.png` });
+}
+
+/** A publisher signs in and creates a service. */
+export async function signIn(page: Page) {
+  await page.goto(`${PORTICO}/publisher/`);
+  await page.getByLabel('E-mail address').fill(EMAIL);
+  await page.locator('input[type=password]').fill(PASSWORD);
+  await page.keyboard.press('Enter');
+  await expect(page.getByRole('heading', { name: 'Services' })).toBeVisible();
+}
+
+export async function createService(page: Page, name: string) {
+  await page.getByRole('link', { name: 'Create a service' }).click();
+  await page.getByLabel('Name').fill(name);
+  await page.getByLabel('Organization').fill('Contoso');
+  await page.getByLabel('Administrator e-mail').fill(EMAIL);
+  await page.getByRole('button', { name: 'Create', exact: true }).click();
+  await expect(page.getByText('The service is ready.')).toBeVisible({ timeout: 60_000 });
+  await page.getByRole('link', { name: 'Open the service' }).click();
+  await expect(page.getByRole('heading', { name })).toBeVisible();
+}
