@@ -201,6 +201,24 @@ test('an OpenID Connect provider keeps its secret hidden until asked', async () 
   await check(page, 'publisher-identity-provider');
 });
 
+test('gateways show which revision each process serves, and a new one gets its token', async () => {
+  await section('Gateways');
+  await expect(page.getByRole('region', { name: 'Built-in gateway' }).getByRole('row', { name: / live$/ })).toBeVisible();
+  await check(page, 'publisher-gateways');
+  await page.getByRole('link', { name: 'Add a gateway' }).click();
+  await page.getByRole('textbox', { name: 'Name', exact: true }).fill('Plant');
+  await page.getByLabel('Name of the location').fill('Enschede');
+  await page.getByRole('button', { name: 'Create' }).click();
+  await expect(page.getByText('No process of it has reported yet.')).toBeVisible();
+  await page.getByRole('tab', { name: 'Run it' }).click();
+  await page.getByRole('button', { name: 'Generate a token' }).click();
+  await expect(page.getByText(/PORTICO_GATEWAY_TOKEN='[^']{40,}'/)).toBeVisible();
+  await page.getByRole('tab', { name: 'APIs' }).click();
+  await page.getByRole('checkbox', { name: 'Echo API' }).click();
+  await expect(page.getByRole('checkbox', { name: 'Echo API' })).toBeChecked();
+  await check(page, 'publisher-gateway');
+});
+
 test('the palette goes anywhere by keyboard', async () => {
   await page.keyboard.press('ControlOrMeta+k');
   await page.keyboard.type('orders');
@@ -217,7 +235,7 @@ test('the palette goes anywhere by keyboard', async () => {
 
 test('the audit log says who did what, newest first', async () => {
   const first = page.getByRole('row').nth(1);
-  await expect(first).toContainText('openidConnectProviders/contoso-login');
+  await expect(first).toContainText('apis/echo-api');
   await check(page, 'publisher-audit');
   await page.keyboard.press('/');
   await page.keyboard.type('echo-api/policies');

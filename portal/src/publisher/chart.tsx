@@ -28,7 +28,7 @@ export function Chart({ label, times, series }: { label: string; times: number[]
     const text = dark ? '#c9c9c9' : '#33383e';
     const grid = { stroke: dark ? '#3b3b3b' : '#dee2e6', width: 1 };
     const time = new Intl.DateTimeFormat(i18n.language, { dateStyle: 'short', timeStyle: 'short' });
-    const short = new Intl.DateTimeFormat(i18n.language, times.length > 1 && times[times.length - 1] - times[0] > 2 * 86_400 ? { day: 'numeric', month: 'numeric' } : { hour: '2-digit', minute: '2-digit' });
+    const short = new Intl.DateTimeFormat(i18n.language, times.length > 1 && times[times.length - 1] - times[0] > 2 * 86_400 ? { day: 'numeric', month: 'numeric' } : { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' });
     const number = new Intl.NumberFormat(i18n.language, { maximumFractionDigits: 1 });
     const plot = new uPlot(
       {
@@ -46,7 +46,8 @@ export function Chart({ label, times, series }: { label: string; times: number[]
             stroke: dark ? LOOKS[i].dark : LOOKS[i].light,
             dash: LOOKS[i].dash,
             width: 2,
-            points: { show: times.length < 40 },
+            // A lone value between gaps is no line.
+            points: { show: s.values.filter((v) => v !== null).length < 60, size: 5 },
             value: (_: uPlot, v: number | null) => (v === null || v === undefined ? '–' : number.format(v)),
           })),
         ],

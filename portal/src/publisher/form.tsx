@@ -162,7 +162,7 @@ export function Consequences({ items, calls }: { items: Affected[]; calls?: Call
 }
 
 /** Edits the properties of one resource. */
-export function Editor({ path, fields, remove, keep, after }: { path: string; fields: Field[]; remove?: { text: string; query?: string; done: () => void; items?: Affected[]; calls?: CallsTo }; keep?: (properties: Values) => Values; after?: () => void }) {
+export function Editor({ path, fields, remove, keep, after, extra }: { path: string; fields: Field[]; extra?: (values: Values) => React.ReactNode; remove?: { text: string; query?: string; done: () => void; items?: Affected[]; calls?: CallsTo }; keep?: (properties: Values) => Values; after?: () => void }) {
   const { t } = useTranslation();
   const query = useGet<Resource>(path);
   const refresh = useRefresh();
@@ -179,6 +179,7 @@ export function Editor({ path, fields, remove, keep, after }: { path: string; fi
             fields={fields}
             initial={Object.fromEntries(fields.map((f) => [f.name, data.properties[f.name]]))}
             label={t('Save')}
+            extra={extra}
             submit={async (values) => {
               setSaved(false);
               const changed = Object.fromEntries(Object.entries(values).filter(([k, v]) => JSON.stringify(v ?? null) !== JSON.stringify(data.properties[k] ?? null)));

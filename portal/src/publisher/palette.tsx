@@ -109,7 +109,7 @@ function Commands({ onClose, links, service }: { onClose: () => void; links: [st
   );
 }
 
-/** Ctrl+K opens the palette; g and a letter go to a page. */
+/** Ctrl+K opens the palette from everywhere, also while one types. */
 export function usePaletteKeys(open: () => void) {
-  useHotkeys([['mod+K', open], ['?', open]]);
+  useHotkeys([['mod+K', open]], [], true);
 }

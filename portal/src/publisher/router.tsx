@@ -9,6 +9,7 @@ import { AddApi, ApiPage, Apis, ImportApi } from './pages/apis';
 import { Audit } from './pages/audit';
 import { BackendPage, Backends } from './pages/backends';
 import { Calls } from './pages/calls';
+import { CertificatePage, Certificates } from './pages/certificates';
 import { GatewayPage, Gateways } from './pages/gateways';
 import { IdentityProviderPage, IdentityProviders } from './pages/identity';
 import { Mails, Notifications, TemplatePage, Templates } from './pages/mail';
@@ -46,6 +47,7 @@ function Shell() {
     ['/$service/policy', t('Policies')],
     ['/$service/named-values', t('Named values')],
     ['/$service/backends', t('Backends')],
+    ['/$service/certificates', t('Certificates')],
     ['/$service/identity-providers', t('Identity providers')],
     ['/$service/gateways', t('Gateways')],
     ['/$service/notifications', t('Notifications')],
@@ -134,6 +136,8 @@ const tree = root.addChildren([
     at('/backends/$backend', BackendPage),
     at('/identity-providers', IdentityProviders),
     at('/identity-providers/$kind/$provider', IdentityProviderPage),
+    at('/certificates', Certificates),
+    at('/certificates/$certificate', CertificatePage),
     at('/gateways', Gateways),
     at('/gateways/$gateway', GatewayPage),
     at('/audit', Audit),

@@ -8,6 +8,7 @@ import { call, nameOf, useGet, useList, useRefresh, useService, type Operation, 
 import { Editor } from '../form';
 import { ResourceTable } from '../table';
 import { ApiSchemas } from './operation';
+import { Revisions, Versions } from './revisions';
 
 const PolicyEditor = lazy(() => import('./policy').then((m) => ({ default: m.PolicyEditor })));
 
@@ -26,6 +27,7 @@ export function Apis() {
       <ResourceTable<Api>
         label={t('APIs')}
         path={`${service.id}/apis`}
+        filter="isCurrent eq true"
         columns={[
           { label: t('Name'), sort: 'displayName', cell: (a) => <Link to="/$service/apis/$api" params={{ service: service.name, api: a.name }}>{a.properties.displayName}</Link> },
           { label: t('URL'), sort: 'path', cell: (a) => <span className="mono">{service.properties.gatewayUrl}/{a.properties.path}</span> },
@@ -150,6 +152,8 @@ export function ApiPage() {
               <Tabs.Tab value="products">{t('Products')}</Tabs.Tab>
               <Tabs.Tab value="schemas">{t('Schemas')}</Tabs.Tab>
               <Tabs.Tab value="policy">{t('Policies')}</Tabs.Tab>
+              <Tabs.Tab value="revisions">{t('Revisions')}</Tabs.Tab>
+              <Tabs.Tab value="versions">{t('Versions')}</Tabs.Tab>
             </Tabs.List>
             <Tabs.Panel value="operations" pt="md">
               <Stack>
@@ -185,6 +189,8 @@ export function ApiPage() {
             </Tabs.Panel>
             <Tabs.Panel value="products" pt="md"><ApiProducts api={data} /></Tabs.Panel>
             <Tabs.Panel value="schemas" pt="md"><ApiSchemas path={path} /></Tabs.Panel>
+            <Tabs.Panel value="revisions" pt="md"><Revisions api={api} /></Tabs.Panel>
+            <Tabs.Panel value="versions" pt="md"><Versions api={data as Resource<Api & { displayName: string; path: string }>} /></Tabs.Panel>
             <Tabs.Panel value="policy" pt="md"><Suspense fallback={<Loading />}><PolicyEditor path={`${path}/policies/policy`} /></Suspense></Tabs.Panel>
           </Tabs>
         </Page>

@@ -67,6 +67,11 @@ export function Templates() {
   );
 }
 
+/** What is typed, as a mail would look: variables stand out, and nothing is fetched. */
+function previewed(body: string): string {
+  return body.replace(/\$[A-Za-z][\w.]*/g, '<mark>$&</mark>');
+}
+
 export function TemplatePage() {
   const { t } = useTranslation();
   const service = useService();
@@ -80,7 +85,14 @@ export function TemplatePage() {
       {({ data, etag }) => (
         <Page title={data.properties.title ?? data.name}>
           <Text>{data.properties.description}</Text>
-          <Editor path={path} fields={[{ name: 'subject', label: t('Subject'), required: true }, { name: 'body', label: t('Text (HTML)'), kind: 'area', required: true }]} />
+          <Editor path={path} fields={[{ name: 'subject', label: t('Subject'), required: true }, { name: 'body', label: t('Text (HTML)'), kind: 'area', required: true }]}
+            extra={(values) => (
+              <Stack gap={4}>
+                <Text fw={600}>{t('Preview')}</Text>
+                <iframe title={t('Preview')} sandbox="" srcDoc={previewed(String(values.body ?? ''))} width="100%" height="320" style={{ border: '1px solid var(--mantine-color-default-border)', background: '#fff' }} />
+              </Stack>
+            )}
+          />
           {error !== undefined && <Problem error={error} />}
           {!data.properties.isDefault && <Group><Button variant="default" onClick={() => { setError(undefined); call('DELETE', path, undefined, etag ?? '*').then(refresh, setError); }}>{t('Back to the default text')}</Button></Group>}
           <h2>{t('Variables')}</h2>
@@ -91,8 +103,6 @@ export function TemplatePage() {
               ))}
             </Table.Tbody>
           </Table>
-          <h2>{t('Preview')}</h2>
-          <iframe title={t('Preview')} sandbox="" srcDoc={data.properties.body ?? ''} width="100%" height="420" />
         </Page>
       )}
     </Loaded>

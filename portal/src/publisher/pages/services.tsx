@@ -6,7 +6,7 @@ import { useTranslation } from 'react-i18next';
 import { Failure, send } from '../../shared/failure';
 import { Ask, Loaded, Page, Problem, State } from '../../shared/ui';
 import { call, PROVIDER, useGet, useRefresh, useService, useServices, type Resource } from '../api';
-import { Form, useConflict } from '../form';
+import { Consequences, Form, useConflict } from '../form';
 
 export function Services() {
   const { t } = useTranslation();
@@ -148,6 +148,7 @@ export function Settings() {
       <Ask
         opened={asked}
         title={t('Delete {{name}}?', { name: service.name })}
+        name={service.name}
         text={t('Its APIs stop at once. It can be restored for 48 hours.')}
         action={t('Delete')}
         onClose={() => setAsked(false)}
@@ -156,7 +157,9 @@ export function Settings() {
           await navigate({ to: '/' });
           await refresh();
         }}
-      />
+      >
+        {asked && <Consequences items={[{ label: t('APIs'), path: `${service.id}/apis` }, { label: t('Products'), path: `${service.id}/products` }, { label: t('Subscriptions'), path: `${service.id}/subscriptions` }, { label: t('Users'), path: `${service.id}/users` }]} />}
+      </Ask>
     </Page>
   );
 }
