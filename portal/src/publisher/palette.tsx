@@ -44,7 +44,7 @@ function Commands({ onClose, links, service }: { onClose: () => void; links: [st
     enabled: service !== undefined && wanted.length > 1,
     queryFn: async () =>
       (await Promise.all(KINDS.map(async (kind) => {
-        const filter = encodeURIComponent(`contains(${kind.field},'${wanted.replaceAll("'", "''")}')`);
+        const filter = encodeURIComponent(`contains(${kind.field},'${wanted.replaceAll("'", "''")}')${kind.segment === 'apis' ? ' and isCurrent eq true' : ''}`);
         const { data } = await call<Listed<Record<string, string>>>('GET', `${service?.id}/${kind.segment}?$top=5&$filter=${filter}`);
         return data.value.map((row) => ({ kind, name: row.name, title: kind.title(row.properties) || row.name }));
       }))).flat(),

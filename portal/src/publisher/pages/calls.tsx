@@ -20,7 +20,7 @@ export function Calls() {
   const navigate = useNavigate();
   const [running, setRunning] = useState(true);
   const [open, setOpen] = useState<Call>();
-  const apis = useList<Schemas['ApiContract']>(`${service.id}/apis?$top=200`);
+  const apis = useList<Schemas['ApiContract']>(`${service.id}/apis?$top=200&$filter=${encodeURIComponent('isCurrent eq true')}`);
   const calls = useQuery({
     queryKey: ['calls', service.id, search.api],
     queryFn: async () => {

@@ -164,7 +164,8 @@ function Served({ path, name }: { path: string; name: string }) {
   const refresh = useRefresh();
   const [error, setError] = useState<unknown>();
   const [filter, setFilter] = useState('');
-  const all = useList<{ displayName: string }>(`${service.id}/apis?$top=100${filter ? `&$filter=${encodeURIComponent(`contains(displayName,'${filter.replaceAll("'", "''")}')`)}` : ''}`);
+  const filters = ['isCurrent eq true', ...(filter ? [`contains(displayName,'${filter.replaceAll("'", "''")}')`] : [])];
+  const all = useList<{ displayName: string }>(`${service.id}/apis?$top=100&$filter=${encodeURIComponent(filters.join(' and '))}`);
   const its = useList<{ displayName: string }>(name === MANAGED ? undefined : `${path}/apis?$top=1000`);
   if (name === MANAGED) return <Text>{t('The built-in gateway serves every API.')}</Text>;
   return (

@@ -114,7 +114,9 @@ function Links({ product, kind }: { product: string; kind: 'apis' | 'groups' }) 
   const refresh = useRefresh();
   const [error, setError] = useState<unknown>();
   const [filter, setFilter] = useState('');
-  const all = useList<{ displayName: string }>(`${service.id}/${kind}?$top=100${filter ? `&$filter=${encodeURIComponent(`contains(displayName,'${filter.replaceAll("'", "''")}')`)}` : ''}`);
+  // A revision that is not current belongs to no product of its own.
+  const filters = [...(kind === 'apis' ? ['isCurrent eq true'] : []), ...(filter ? [`contains(displayName,'${filter.replaceAll("'", "''")}')`] : [])];
+  const all = useList<{ displayName: string }>(`${service.id}/${kind}?$top=100${filters.length > 0 ? `&$filter=${encodeURIComponent(filters.join(' and '))}` : ''}`);
   const its = useList<{ displayName: string }>(`${product}/${kind}?$top=1000`);
   return (
     <Stack>
