@@ -1,6 +1,10 @@
 //! The context of a hook or an action: the open transaction and what surrounds the row.
 
-use crate::{Engine, Error, Query, Result, kind::Kind, resource::Contract};
+use crate::{
+    Engine, Error, Query, Result,
+    kind::Kind,
+    resource::{Contract, Revisions},
+};
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 use sqlx::{PgConnection, Row as _};
@@ -50,6 +54,8 @@ pub struct Cx<'a> {
     pub name: String,
     /// Body of an action, as JSON; empty in hooks.
     pub body: serde_json::Map<String, Value>,
+    /// Wire fields that the body of a write names.
+    pub given: Vec<String>,
     /// What changed besides the row itself.
     pub changes: Vec<Change>,
     /// Set by `prepare` of a create that made an existing row visible again (a restored service): the
@@ -66,7 +72,7 @@ impl Cx<'_> {
         self.changes.push(Change { service, table, id });
     }
 
-    /// The row of a sibling kind by name, directly under the service.
+    /// The row of a sibling kind by name, directly under the service; of a kind with revisions, what they are revisions of.
     ///
     /// # Errors
     /// When the database fails.
@@ -75,7 +81,29 @@ impl Cx<'_> {
         table: &'static str,
         name: &str,
     ) -> Result<Option<(Uuid, String)>> {
-        find_sibling(self.conn, table, self.service.id, name).await
+        let revisions = self
+            .engine
+            .registry
+            .kind_of_table(table)
+            .and_then(|kind| kind.facts().revisions);
+        find_sibling(self.conn, table, revisions, self.service.id, name).await
+    }
+
+    /// The contract of a row.
+    ///
+    /// # Errors
+    /// When the database fails, or the row is gone.
+    pub async fn read<R: crate::Resource>(&mut self, id: Uuid) -> Result<R::Contract> {
+        let kind = crate::kind::<R>();
+        let sql = format!(
+            "{} WHERE t.id = $1",
+            self.engine.registry.statements(kind).list
+        );
+        let row = sqlx::query(sqlx::AssertSqlSafe(sql))
+            .bind(id)
+            .fetch_one(&mut *self.conn)
+            .await?;
+        R::Contract::read(&row, &self.engine.codec)
     }
 
     /// Encodes an entity as the envelope shows it, for mails and actions.
@@ -91,14 +119,19 @@ impl Cx<'_> {
     }
 }
 
-/// Looks a row up by name under a service.
+/// Looks a row up by name under a service; of a kind with revisions, what they are revisions of.
 pub(crate) async fn find_sibling(
     conn: &mut PgConnection,
     table: &'static str,
+    revisions: Option<Revisions>,
     service: Uuid,
     name: &str,
 ) -> Result<Option<(Uuid, String)>> {
     // `table` is one of the kinds' constants, never a text of a caller.
+    let (table, name) = match revisions {
+        Some(revisions) => (revisions.roots, revisions.plain(name)),
+        None => (table, name),
+    };
     let sql =
         format!("SELECT id, name FROM {table} WHERE parent_id = $1 AND lower(name) = lower($2)");
     let row = sqlx::query(sqlx::AssertSqlSafe(sql))
@@ -122,11 +155,11 @@ pub(crate) async fn resolve_references(
         if reference.id.is_some() {
             continue;
         }
-        let Some(table) = kinds
+        let Some(facts) = kinds
             .iter()
             .map(|k| (k.facts(), k.parents().len()))
             .find(|(facts, depth)| *depth == 1 && facts.segment == segment)
-            .map(|(facts, _)| facts.table)
+            .map(|(facts, _)| facts)
         else {
             return Err(Error::internal(format!(
                 "{wire} refers to the unknown kind {segment}"
@@ -139,7 +172,7 @@ pub(crate) async fn resolve_references(
             );
             continue;
         };
-        match find_sibling(cx.conn, table, cx.service.id, &name).await? {
+        match find_sibling(cx.conn, facts.table, facts.revisions, cx.service.id, &name).await? {
             Some((id, name)) => {
                 reference.id = Some(id);
                 reference.name = name;

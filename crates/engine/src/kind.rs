@@ -6,7 +6,7 @@ use crate::{
     cx::Cx,
     filter::Filter,
     resource::{
-        Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Verbs, typed,
+        Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Revisions, Verbs, typed,
     },
 };
 use arm_id::NameRule;
@@ -55,6 +55,12 @@ pub struct Facts {
     pub views: &'static [Action],
     /// Wire fields that LIST leaves out.
     pub omitted_in_list: &'static [&'static str],
+    /// Wire fields that LIST shows only to who asks: `(field, query switch)`.
+    pub expanded: &'static [(&'static str, &'static str)],
+    /// Where its revisions are.
+    pub revisions: Option<Revisions>,
+    /// Whether it stands below all revisions of its parent.
+    pub of_all_revisions: bool,
     /// All fields.
     pub fields: &'static [Field],
     /// Whether the gateway depends on it.
@@ -162,6 +168,9 @@ impl<R: Resource> Kind for Of<R> {
             actions: R::ACTIONS,
             views: R::VIEWS,
             omitted_in_list: R::OMITTED_IN_LIST,
+            expanded: R::EXPANDED,
+            revisions: R::REVISIONS,
+            of_all_revisions: R::OF_ALL_REVISIONS,
             fields: R::Contract::FIELDS,
             served: R::SERVED,
         }

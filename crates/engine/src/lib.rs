@@ -22,6 +22,7 @@ pub mod link;
 pub mod openapi;
 pub mod page;
 mod registry;
+pub mod revision;
 pub mod resource;
 mod sql;
 mod validate;
@@ -42,7 +43,7 @@ pub use page::{Caller, Method, Origin, Query, REVISION_HEADER, Reply, Request, W
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
     Access, Action, BoxFuture, ColumnType, Contract, Delete, Entity, Field, FieldAccess, Parent,
-    Resource, Root, Verbs, kind, ok, typed,
+    Resource, Revisions, Root, Verbs, kind, ok, typed,
 };
 pub use validate::{Violation, Violations};
 pub use verbs::Role;

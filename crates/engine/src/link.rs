@@ -9,7 +9,7 @@ use crate::{
     cx::find_sibling,
     kind::Kind,
     page::{Reply, Request, Window},
-    resource::Access,
+    resource::{Access, Revisions},
     verbs::{self, Row, Target, Write, authorise, list},
 };
 use uuid::Uuid;
@@ -121,7 +121,12 @@ pub async fn list(
             parent,
             target,
         } => (
-            format!(" JOIN {table} l ON l.{target} = t.id"),
+            match link.target.facts().revisions {
+                Some(Revisions { root, current, .. }) => {
+                    format!(" JOIN {table} l ON l.{target} = t.{root} AND t.{current}")
+                }
+                None => format!(" JOIN {table} l ON l.{target} = t.id"),
+            },
             format!("l.{parent} = $1"),
         ),
         Join::Column(column) => (String::new(), format!("t.{column} = $1")),
@@ -135,7 +140,7 @@ pub async fn list(
         &window,
         &joined,
         &belongs,
-        row.id,
+        near(link, &row),
     )
     .await?;
     let collection = format!(
@@ -153,6 +158,16 @@ pub async fn list(
         &window,
         &page,
     ))
+}
+
+/// The parent's end of a link: one revision, or what all revisions are revisions of.
+fn near(link: &Link, row: &Row) -> Uuid {
+    match (link.parent.facts().revisions, link.join) {
+        (Some(revisions), Join::Table { table, .. }) if revisions.own_links.contains(&table) => {
+            row.id
+        }
+        _ => row.root,
+    }
 }
 
 /// The names of the parent and of the target.
@@ -215,8 +230,8 @@ pub async fn get(
         }
     };
     let is_linked: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .bind(row.id)
-        .bind(linked.id)
+        .bind(near(link, &row))
+        .bind(linked.root)
         .fetch_one(&mut *conn)
         .await?;
     if !is_linked {
@@ -246,13 +261,13 @@ pub async fn exists(
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
     let facts = link.target.facts();
-    let Some((id, _)) = find_sibling(&mut conn, facts.table, row.at.service.id, &wanted).await?
+    let Some((id, _)) = find_sibling(&mut conn, facts.table, facts.revisions, row.at.service.id, &wanted).await?
     else {
         return Err(Error::not_found(facts.noun));
     };
     let sql = format!("SELECT EXISTS (SELECT FROM {table} WHERE {from} = $1 AND {to} = $2)");
     let linked: bool = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
-        .bind(row.id)
+        .bind(near(link, &row))
         .bind(id)
         .fetch_one(&mut *conn)
         .await?;
@@ -292,8 +307,8 @@ pub async fn put(
     })?;
     let sql = format!("INSERT INTO {table} ({from}, {to}) VALUES ($1, $2) ON CONFLICT DO NOTHING");
     let added = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(row.id)
-        .bind(linked.id)
+        .bind(near(link, &row))
+        .bind(linked.root)
         .execute(&mut *tx)
         .await?;
     let status = if added.rows_affected() == 1 { 201 } else { 200 };
@@ -329,6 +344,7 @@ pub async fn delete(
     let Some((id, name)) = find_sibling(
         &mut tx,
         link.target.facts().table,
+        link.target.facts().revisions,
         row.at.service.id,
         &wanted,
     )
@@ -343,7 +359,7 @@ pub async fn delete(
     })?;
     let sql = format!("DELETE FROM {table} WHERE {from} = $1 AND {to} = $2");
     let removed = sqlx::query(sqlx::AssertSqlSafe(sql))
-        .bind(row.id)
+        .bind(near(link, &row))
         .bind(id)
         .execute(&mut *tx)
         .await?;

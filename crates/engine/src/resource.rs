@@ -92,6 +92,41 @@ pub trait Contract: Clone + Debug + Send + Sync + Sized + 'static {
     fn references(&mut self) -> Vec<(&'static str, &'static str, &mut Ref)>;
 }
 
+/// How a kind keeps several revisions of one resource: each is a row, and all of them refer to one row that stands for
+/// what they are revisions of.
+///
+/// One of the rows is current and has the plain name; the others are named with the marker, as the current one can be, too.
+#[derive(Clone, Copy, Debug)]
+pub struct Revisions {
+    /// What stands between name and number: `;rev=`.
+    pub marker: &'static str,
+    /// Table of what the rows are revisions of: `id`, `parent_id`, `name`.
+    pub roots: &'static str,
+    /// Column that refers to it.
+    pub root: &'static str,
+    /// Column with the name that has the marker, of the current revision, too.
+    pub name: &'static str,
+    /// Boolean column of the one that is current.
+    pub current: &'static str,
+    /// Tables of pairs whose links belong to one revision; all other links belong to all of them.
+    pub own_links: &'static [&'static str],
+}
+
+impl Revisions {
+    /// The name and the number in `echo-api;rev=2`; `None` for a plain name.
+    #[must_use]
+    pub fn split<'n>(&self, name: &'n str) -> Option<(&'n str, &'n str)> {
+        let at = name.to_ascii_lowercase().find(self.marker)?;
+        Some((&name[..at], &name[at + self.marker.len()..]))
+    }
+
+    /// The name without a number.
+    #[must_use]
+    pub fn plain<'n>(&self, name: &'n str) -> &'n str {
+        self.split(name).map_or(name, |(plain, _)| plain)
+    }
+}
+
 /// The verbs that a kind answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Verbs {
@@ -188,8 +223,17 @@ pub trait Resource: Send + Sync + 'static {
     const VIEWS: &'static [Action] = &[];
     /// Whether LIST shows reduced items: these wire fields are left out (contract rules §2).
     const OMITTED_IN_LIST: &'static [&'static str] = &[];
+    /// Wire fields that LIST shows only to who asks: `(field, query switch)`.
+    const EXPANDED: &'static [(&'static str, &'static str)] = &[];
     /// Whether the gateway's configuration depends on this kind.
     const SERVED: bool = false;
+    /// Where the revisions of a resource are, for a kind that has such (`apis/{id};rev=2`).
+    const REVISIONS: Option<Revisions> = None;
+    /// Below a kind with revisions: whether a resource belongs to what all revisions are revisions of, and not to one of them.
+    ///
+    /// The table's `parent_id` then refers to [`Revisions::roots`] instead of the parent's table. Of a kind without this, a new
+    /// revision gets copies.
+    const OF_ALL_REVISIONS: bool = false;
 
     /// A realistic body of `properties`: OpenAPI example and seed of the conformance tests.
     fn example() -> Value;

@@ -7,15 +7,26 @@
 use crate::kind::Kind;
 use std::fmt::Write as _;
 
-/// The statements of one kind.
+/// The statements that resolve a path.
 #[derive(Clone, Debug)]
-pub struct Statements {
+pub struct Paths {
     /// One row by path.
     pub select: String,
     /// The same, locked for a write.
     pub select_locked: String,
     /// The parent by path: its id and the ids and names on the way.
     pub ancestors: String,
+}
+
+/// The statements of one kind.
+#[derive(Clone, Debug)]
+pub struct Statements {
+    /// By plain names.
+    paths: Paths,
+    /// By the name of a revision, where the path has such, with its place among the names and its marker.
+    revised: Option<(usize, &'static str, Paths)>,
+    /// Locks what all revisions of a row are revisions of: `$1` subscription, `$2` resource group, `$3` service, `$4` plain name.
+    pub lock_root: Option<String>,
     /// Columns and FROM of a list below a known parent; conditions, order and limit follow. `$1` is the parent.
     pub list: String,
     /// A new row: `$1` id, `$2` parent (services: `$2` subscription, `$3` group), name, time, then the columns.
@@ -31,8 +42,25 @@ const RANK: &str = "(SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributo
      FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL WHERE a.principal_id = $4 \
      AND (a.scope_service_id IS NULL OR a.scope_service_id = c0.id))";
 
-fn selected(kind: &dyn Kind, alias: &str) -> String {
-    let mut out = format!("{alias}.id AS id, {alias}.name AS name, {alias}.rev AS rev");
+/// The column that names a row of a kind on a path.
+fn name_column(kind: &dyn Kind, by_revision: bool) -> &'static str {
+    match kind.facts().revisions {
+        Some(revisions) if by_revision => revisions.name,
+        _ => "name",
+    }
+}
+
+/// The column of `parent` that rows of `child` refer to.
+fn key_column(parent: &dyn Kind, child: &dyn Kind) -> &'static str {
+    match parent.facts().revisions {
+        Some(revisions) if child.facts().of_all_revisions => revisions.root,
+        _ => "id",
+    }
+}
+
+fn selected(kind: &dyn Kind, alias: &str, by_revision: bool) -> String {
+    let named = name_column(kind, by_revision);
+    let mut out = format!("{alias}.id AS id, {alias}.{named} AS name, {alias}.rev AS rev");
     for field in kind.facts().fields {
         let Some(column) = field.column else { continue };
         let name = column.name;
@@ -61,28 +89,79 @@ fn snake_table(segment: &str) -> String {
 }
 
 /// FROM and WHERE down to the last of `chain`, whose alias is `c{n}`.
-fn path(chain: &[&'static dyn Kind]) -> String {
+fn path(chain: &[&'static dyn Kind], by_revision: bool) -> String {
     let mut from = "FROM services c0".to_owned();
     for (at, kind) in chain.iter().enumerate().skip(1) {
         let (table, parameter, parent) = (kind.facts().table, at + 4, at - 1);
+        let (key, named) = (
+            key_column(chain[parent], *kind),
+            name_column(*kind, by_revision),
+        );
         let _ = write!(
             from,
-            " JOIN {table} c{at} ON c{at}.parent_id = c{parent}.id AND lower(c{at}.name) = lower(${parameter})"
+            " JOIN {table} c{at} ON c{at}.parent_id = c{parent}.{key} AND lower(c{at}.{named}) = lower(${parameter})"
         );
     }
     from + " WHERE lower(c0.name) = lower($3) AND lower(c0.subscription_id) = lower($1) \
              AND lower(c0.resource_group) = lower($2) AND c0.deleted_at IS NULL"
 }
 
-fn head(chain: &[&'static dyn Kind]) -> String {
+/// `child` is the kind below the chain, for whose rows the last id is the parent.
+fn head(chain: &[&'static dyn Kind], child: Option<&dyn Kind>, by_revision: bool) -> String {
     let mut out = format!(
         "c0.id AS service_id, c0.name AS service_name, c0.subscription_id AS at_subscription, \
          c0.resource_group AS at_group, {RANK} AS rank"
     );
     for at in 1..chain.len() {
-        let _ = write!(out, ", c{at}.id AS p{at}_id, c{at}.name AS p{at}_name");
+        let below = chain.get(at + 1).map_or(child, |kind| Some(*kind));
+        let key = below.map_or("id", |below| key_column(chain[at], below));
+        let named = name_column(chain[at], by_revision);
+        let _ = write!(
+            out,
+            ", c{at}.{key} AS p{at}_id, c{at}.{named} AS p{at}_name"
+        );
     }
     out
+}
+
+impl Paths {
+    fn build(kind: &'static dyn Kind, by_revision: bool) -> Self {
+        let mut chain = kind.parents();
+        let ancestors = if chain.is_empty() {
+            String::new()
+        } else {
+            format!(
+                "SELECT {} {}",
+                head(&chain, Some(kind), by_revision),
+                path(&chain, by_revision)
+            )
+        };
+        chain.push(kind);
+        let last = format!("c{}", chain.len() - 1);
+        let select = format!(
+            "SELECT {}, {} {}",
+            head(&chain, None, by_revision),
+            selected(kind, &last, by_revision),
+            path(&chain, by_revision)
+        );
+        let select_locked = format!("{select} FOR NO KEY UPDATE OF {last}");
+        Self {
+            select,
+            select_locked,
+            ancestors,
+        }
+    }
+}
+
+/// Locks the row that all revisions of one resource refer to.
+fn lock_root(kind: &dyn Kind) -> Option<String> {
+    let revisions = kind.facts().revisions?;
+    Some(format!(
+        "SELECT r.id FROM services c0 JOIN {} r ON r.parent_id = c0.id AND lower(r.name) = lower($4) \
+         WHERE lower(c0.name) = lower($3) AND lower(c0.subscription_id) = lower($1) \
+         AND lower(c0.resource_group) = lower($2) FOR NO KEY UPDATE OF r",
+        revisions.roots
+    ))
 }
 
 impl Statements {
@@ -92,21 +171,16 @@ impl Statements {
         let facts = kind.facts();
         let mut chain = kind.parents();
         let is_service = chain.is_empty();
-        let ancestors = if is_service {
-            String::new()
-        } else {
-            format!("SELECT {} {}", head(&chain), path(&chain))
-        };
         chain.push(kind);
-        let last = format!("c{}", chain.len() - 1);
-        let select = format!(
-            "SELECT {}, {} {}",
-            head(&chain),
-            selected(kind, &last),
-            path(&chain)
+        let revised = chain.iter().enumerate().find_map(|(at, kind)| {
+            let revisions = kind.facts().revisions?;
+            Some((at, revisions.marker))
+        });
+        let list = format!(
+            "SELECT {} FROM {} t",
+            selected(kind, "t", false),
+            facts.table
         );
-        let select_locked = format!("{select} FOR NO KEY UPDATE OF {last}");
-        let list = format!("SELECT {} FROM {} t", selected(kind, "t"), facts.table);
         let columns: Vec<&str> = facts
             .fields
             .iter()
@@ -139,13 +213,28 @@ impl Statements {
         );
         let delete = format!("DELETE FROM {} WHERE id = $1", facts.table);
         Self {
-            select,
-            select_locked,
-            ancestors,
+            paths: Paths::build(kind, false),
+            revised: revised.map(|(at, marker)| (at, marker, Paths::build(kind, true))),
+            lock_root: lock_root(kind),
             list,
             insert,
             update,
             delete,
+        }
+    }
+
+    /// The statements that resolve a path of these names.
+    #[must_use]
+    pub fn paths(&self, names: &[String]) -> &Paths {
+        match &self.revised {
+            Some((at, marker, paths))
+                if names
+                    .get(*at)
+                    .is_some_and(|name| name.to_ascii_lowercase().contains(marker)) =>
+            {
+                paths
+            }
+            _ => &self.paths,
         }
     }
 }

@@ -4,6 +4,7 @@
 //! the service activated and does nothing.
 
 use crate::{
+    revision,
     api::{Api, ApiContract, ApiType, KeyNames, Protocol},
     email_template::{self, EmailTemplate},
     group::{self, Group, GroupContract},
@@ -164,9 +165,20 @@ impl Seed<'_> {
         name: &str,
         contract: R::Contract,
     ) -> Result<Uuid> {
+        self.row_as::<R>(self.engine.new_id(), parent, name, contract)
+            .await
+    }
+
+    async fn row_as<R: Resource>(
+        &mut self,
+        id: Uuid,
+        parent: Uuid,
+        name: &str,
+        contract: R::Contract,
+    ) -> Result<Uuid> {
         let (id, new) = self
             .engine
-            .seed::<R>(self.conn, self.now, parent, name, &contract)
+            .seed_as::<R>(self.conn, self.now, id, parent, name, &contract)
             .await?;
         if new {
             self.changes.push(Change {
@@ -405,6 +417,7 @@ impl Seed<'_> {
     }
 
     async fn echo_api(&mut self) -> Result<Uuid> {
+        let root_id = revision::root(self.conn, self.engine, self.service, "echo-api").await?;
         let contract = ApiContract {
             display_name: "Echo API".into(),
             description: None,
@@ -419,7 +432,7 @@ impl Seed<'_> {
             api_version_set_id: None,
             api_version_set: None,
             is_current: true,
-            is_online: None,
+            is_online: Some(true),
             subscription_required: true,
             subscription_key_parameter_names: Json(KeyNames::default()),
             authentication_settings: None,
@@ -433,8 +446,9 @@ impl Seed<'_> {
             api_type: None,
             translate_required_query_parameters: None,
             source_api_id: None,
+            root_id,
         };
-        let api = self.row::<Api>(self.service, "echo-api", contract).await?;
+        let api = self.row_as::<Api>(root_id, self.service, "echo-api", contract).await?;
         self.row::<ApiPolicy>(api, "policy", document(&with_sections("", "")))
             .await?;
         let mut request = RequestContract {

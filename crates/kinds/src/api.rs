@@ -1,12 +1,13 @@
 //! APIs: a web service behind a URL suffix of the gateway.
 
-use crate::{import, service::Service};
+use crate::{api_version_set, import, revision, service::Service};
 use engine::{
     Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result,
-    TextColumn, Value, Violations, json, sqlx,
+    Revisions, TextColumn, Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 /// An API.
 #[derive(Clone, Debug, Contract, ToSchema)]
@@ -29,7 +30,7 @@ pub struct ApiContract {
     /// Type of the API.
     #[contract(default = ApiType::Http)]
     pub r#type: ApiType,
-    /// Revision.
+    /// Number of the revision; the name of a new one says it (`apis/{id};rev=2`), and it never changes.
     #[contract(default = "1".to_owned(), length(1..=100), kept)]
     pub api_revision: String,
     /// Description of the revision.
@@ -45,7 +46,7 @@ pub struct ApiContract {
     pub api_version_set_id: Option<String>,
     /// Details of the version set.
     pub api_version_set: Option<Json<Any>>,
-    /// Whether this is the current revision.
+    /// Whether this is the current revision. A body does not change it; a release does.
     #[contract(default = true, kept)]
     pub is_current: bool,
     /// Whether the revision can be called.
@@ -83,9 +84,13 @@ pub struct ApiContract {
     /// Whether an import makes required query parameters part of the URL template.
     #[contract(write_only)]
     pub translate_required_query_parameters: Option<String>,
-    /// API to copy.
+    /// API, or revision of one, that a new API or revision is a copy of: properties that the body leaves out, operations,
+    /// policies, schemas and tags. Without effect on what exists already.
     #[contract(write_only)]
     pub source_api_id: Option<String>,
+    /// What this is a revision of.
+    #[contract(internal)]
+    pub root_id: Uuid,
 }
 
 /// A scheme of the gateway.
@@ -148,6 +153,16 @@ impl Default for KeyNames {
     }
 }
 
+/// Where the revisions of an API are.
+pub const REVISIONS: Revisions = Revisions {
+    marker: ";rev=",
+    roots: "api_roots",
+    root: "root_id",
+    name: "revision_name",
+    current: "is_current",
+    own_links: &["api_tags"],
+};
+
 /// The kind.
 pub struct Api;
 
@@ -161,6 +176,9 @@ impl Resource for Api {
     const NAME: NameRule = NameRule::id(256);
     const LONG_DELETE: bool = true;
     const SERVED: bool = true;
+    const REVISIONS: Option<Revisions> = Some(REVISIONS);
+    const EXPANDED: &'static [(&'static str, &'static str)] =
+        &[("apiVersionSet", "expandApiVersionSet")];
     const OMITTED_IN_LIST: &'static [&'static str] =
         &["authenticationSettings", "subscriptionKeyParameterNames"];
     const FILTERS: &'static [Filter] = &[
@@ -223,9 +241,6 @@ impl Resource for Api {
             }
         }
         import::check(api, violations);
-        if api.source_api_id.is_some() {
-            violations.add("sourceApiId", "is not supported by this version of Portico: create the API and its operations instead");
-        }
     }
 
     fn prepare<'a>(
@@ -234,27 +249,29 @@ impl Resource for Api {
         new: &'a mut ApiContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            if old.is_none() && cx.name.to_ascii_lowercase().contains(";rev=") {
-                return Err(Error::invalid(
-                    "apiId",
-                    "names a revision, which this version of Portico does not have: leave out ';rev='",
-                ));
+            match old {
+                Some(old) => {
+                    new.api_revision.clone_from(&old.api_revision);
+                    new.is_current = old.is_current;
+                }
+                None => {
+                    revision::place(cx, new).await?;
+                    if cx.restored {
+                        return Ok(());
+                    }
+                    revision::inherit(cx, new).await?;
+                }
             }
             import::prepare(new)?;
             if new.display_name.is_empty() {
-                new.display_name.clone_from(&cx.name);
+                new.display_name = REVISIONS.plain(&cx.name).to_owned();
             }
             new.path = new.path.trim_matches('/').to_owned();
             new.provisioning_state = "Succeeded".into();
-            let place = |api: &ApiContract| {
-                (
-                    api.path.to_lowercase(),
-                    api.api_version_set_id.clone(),
-                    api.api_version.clone(),
-                    api.is_current,
-                )
-            };
-            if old.is_none_or(|old| place(old) != place(new)) {
+            new.is_online = Some(true);
+            if !new.is_current {
+                revision::same_place(cx, new).await?;
+            } else if old.is_none_or(|old| place(old) != place(new)) {
                 // Serialises creations of one service's paths: no index can, because versions share a path.
                 sqlx::query(
                     "SELECT pg_advisory_xact_lock(hashtextextended('api path ' || $1::text, 0))",
@@ -263,12 +280,12 @@ impl Resource for Api {
                 .execute(&mut *cx.conn)
                 .await?;
                 let taken: Option<String> = sqlx::query_scalar(
-                    "SELECT display_name FROM apis WHERE parent_id = $1 AND lower(path) = lower($2) AND id <> $3 \
+                    "SELECT display_name FROM apis WHERE parent_id = $1 AND lower(path) = lower($2) AND root_id <> $3 \
                      AND api_version_set_id IS NOT DISTINCT FROM $4 AND api_version IS NOT DISTINCT FROM $5 AND is_current",
                 )
                 .bind(cx.service.id)
                 .bind(&new.path)
-                .bind(cx.id)
+                .bind(new.root_id)
                 .bind(&new.api_version_set_id)
                 .bind(&new.api_version)
                 .fetch_optional(&mut *cx.conn)
@@ -280,63 +297,38 @@ impl Resource for Api {
                     ));
                 }
             }
-            Ok(())
+            api_version_set::describe(cx, new).await
         })
     }
 
     fn written<'a>(
         cx: &'a mut Cx<'_>,
-        _: Option<&'a ApiContract>,
+        old: Option<&'a ApiContract>,
         new: &'a ApiContract,
     ) -> BoxFuture<'a, Result<()>> {
-        Box::pin(import::written(cx, new))
-    }
-
-    /// Operations and policies go with the API; the products that held it change.
-    fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ApiContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let products: Vec<uuid::Uuid> =
-                sqlx::query_scalar("SELECT product_id FROM product_apis WHERE api_id = $1")
-                    .bind(cx.id)
-                    .fetch_all(&mut *cx.conn)
-                    .await?;
-            let subscriptions: Vec<uuid::Uuid> =
-                sqlx::query_scalar("SELECT id FROM subscriptions WHERE scope_api_id = $1")
-                    .bind(cx.id)
-                    .fetch_all(&mut *cx.conn)
-                    .await?;
-            for id in products {
-                cx.changed("products", id);
+            match old {
+                None => revision::copied(cx, new).await?,
+                Some(old) if place(old) != place(new) => revision::moved(cx, new).await?,
+                Some(_) => {}
             }
-            for id in subscriptions {
-                cx.changed("subscriptions", id);
-            }
-            // What goes by cascade must leave the gateway's configuration too.
-            for (table, sql) in [
-                (
-                    "api_operations",
-                    "SELECT id FROM api_operations WHERE parent_id = $1",
-                ),
-                (
-                    "api_policies",
-                    "SELECT id FROM api_policies WHERE parent_id = $1",
-                ),
-                (
-                    "operation_policies",
-                    "SELECT p.id FROM operation_policies p JOIN api_operations o ON o.id = p.parent_id WHERE o.parent_id = $1",
-                ),
-            ] {
-                let ids: Vec<uuid::Uuid> = sqlx::query_scalar(sql)
-                    .bind(cx.id)
-                    .fetch_all(&mut *cx.conn)
-                    .await?;
-                for id in ids {
-                    cx.changed(table, id);
-                }
-            }
-            Ok(())
+            import::written(cx, new).await
         })
     }
+
+    /// Operations and policies go with the revision, and with the last one all that holds the API.
+    fn deleting<'a>(cx: &'a mut Cx<'_>, api: &'a ApiContract) -> BoxFuture<'a, Result<()>> {
+        Box::pin(revision::deleting(cx, api))
+    }
+}
+
+/// What callers find the API by; the revisions of an API share it.
+fn place(api: &ApiContract) -> (String, Option<String>, Option<String>) {
+    (
+        api.path.to_lowercase(),
+        api.api_version_set_id.clone(),
+        api.api_version.clone(),
+    )
 }
 
 pub(crate) fn check_url(target: &str, url: &str, violations: &mut Violations) {

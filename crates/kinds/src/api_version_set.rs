@@ -1,9 +1,9 @@
 //! Version sets: the versions of one API and how callers say which they want.
 
-use crate::service::Service;
+use crate::{api::ApiContract, service::Service};
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, NameRule, Resource, Result, TextColumn, Value,
-    Violations, json, sqlx,
+    Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, TextColumn,
+    Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -76,7 +76,14 @@ impl Resource for ApiVersionSet {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if old.is_some() {
-                for id in members(cx).await? {
+                let details = details(cx, &cx.name.clone()).await?;
+                let members = members(cx).await?;
+                sqlx::query("UPDATE apis SET api_version_set = $2 WHERE id = ANY($1)")
+                    .bind(&members)
+                    .bind(details)
+                    .execute(&mut *cx.conn)
+                    .await?;
+                for id in members {
                     cx.changed("apis", id);
                 }
             }
@@ -96,6 +103,36 @@ impl Resource for ApiVersionSet {
             }
         })
     }
+}
+
+/// What an API says about the version set of this name: `apiVersionSet` of the contract.
+async fn details(cx: &mut Cx<'_>, name: &str) -> Result<Option<Value>> {
+    Ok(sqlx::query_scalar(
+        "SELECT jsonb_strip_nulls(jsonb_build_object('id', $3 || '/apiVersionSets/' || name, 'name', display_name, \
+         'description', description, 'versioningScheme', versioning_scheme, 'versionQueryName', version_query_name, \
+         'versionHeaderName', version_header_name)) FROM api_version_sets WHERE parent_id = $1 AND lower(name) = lower($2)",
+    )
+    .bind(cx.service.id)
+    .bind(name)
+    .bind(&cx.service.path)
+    .fetch_optional(&mut *cx.conn)
+    .await?)
+}
+
+/// Fills an API's details of the version set that it names, by id or in the details themselves.
+pub(crate) async fn describe(cx: &mut Cx<'_>, api: &mut ApiContract) -> Result<()> {
+    if api.api_version_set_id.is_none() {
+        let named = api.api_version_set.as_ref().and_then(|set| set.0.0["id"].as_str());
+        api.api_version_set_id = named.map(str::to_owned);
+    }
+    let Some(id) = &api.api_version_set_id else {
+        return Ok(());
+    };
+    let name = id.rsplit('/').next().unwrap_or_default().to_owned();
+    if let Some(details) = details(cx, &name).await? {
+        api.api_version_set = Some(Json(Any(details)));
+    }
+    Ok(())
 }
 
 /// The APIs of the set, which name it by resource id.

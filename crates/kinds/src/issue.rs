@@ -57,6 +57,7 @@ impl Resource for Issue {
     const SEGMENT: &'static str = "issues";
     const PARAMETER: &'static str = "issueId";
     const TABLE: &'static str = "issues";
+    const OF_ALL_REVISIONS: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const FILTERS: &'static [Filter] = &[
         Filter::name(),

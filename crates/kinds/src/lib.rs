@@ -36,7 +36,9 @@ pub mod portal_revision;
 pub mod portal_setting;
 pub mod product;
 pub mod recipient;
+pub mod release;
 pub mod resolver;
+mod revision;
 pub mod schema;
 pub mod service;
 pub mod subscription;
@@ -55,6 +57,7 @@ pub fn registry() -> Registry {
         .with::<service::Service>()
         .with::<api::Api>()
         .with::<operation::Operation>()
+        .with::<release::Release>()
         .with::<product::Product>()
         .with::<group::Group>()
         .with::<user::User>()

@@ -275,7 +275,7 @@ async fn about(
     let (id, name) = match product {
         Some(product) => product,
         None => match subscription.scope_api_id {
-            Some(api) => sqlx::query_as("SELECT name, display_name FROM apis WHERE id = $1")
+            Some(api) => sqlx::query_as("SELECT name, display_name FROM apis WHERE root_id = $1 AND is_current")
                 .bind(api)
                 .fetch_optional(&mut *cx.conn)
                 .await?

@@ -55,6 +55,7 @@ macro_rules! wiki_kind {
             const SEGMENT: &'static str = "wikis";
             const PARAMETER: &'static str = "wikiName";
             const TABLE: &'static str = $table;
+            const OF_ALL_REVISIONS: bool = true;
             const NAME: NameRule = NameRule::Fixed(&["default"]);
 
             fn example() -> Value {

@@ -89,7 +89,7 @@ impl Reader {
             }
             "apis" => {
                 "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \
-                 x.subscription_key_parameter_names, x.type, x.api_revision, x.is_current, x.api_version, v.versioning_scheme, \
+                 x.subscription_key_parameter_names, x.type, x.api_revision, x.is_current, x.root_id, x.api_version, v.versioning_scheme, \
                  v.version_query_name, v.version_header_name FROM apis x LEFT JOIN api_version_sets v ON v.parent_id = x.parent_id \
                  AND lower(v.name) = lower(regexp_replace(x.api_version_set_id, '^.*/', '')) WHERE true"
             }
@@ -357,7 +357,7 @@ fn api(row: &PgRow, what: &str) -> Result<Api, Error> {
     Ok(Api {
         id: row.try_get("id")?,
         service_id: row.try_get("parent_id")?,
-        root_id: Uuid::nil(),
+        root_id: row.try_get("root_id")?,
         name: row.try_get("name")?,
         display_name: row.try_get("display_name")?,
         path: row.try_get("path")?,

@@ -127,7 +127,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         .await?;
     let name = request.path.pairs.last().map_or("", |(_, name)| name);
     let row: Option<Uuid> =
-        sqlx::query_scalar("SELECT id FROM apis WHERE parent_id = $1 AND lower(name) = lower($2)")
+        sqlx::query_scalar("SELECT id FROM apis WHERE parent_id = $1 AND (lower(name) = lower($2) OR lower(revision_name) = lower($2))")
             .bind(at.service.id)
             .bind(name)
             .fetch_optional(&mut *connection)

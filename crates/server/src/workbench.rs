@@ -184,7 +184,7 @@ async fn read_draft(
         ),
         [kind, name] if kind.eq_ignore_ascii_case("apis") => (
             "SELECT a.id, x.id FROM apis a LEFT JOIN api_policies x ON x.parent_id = a.id \
-             WHERE a.parent_id = $1 AND lower(a.name) = lower($2[1])",
+             WHERE a.parent_id = $1 AND (lower(a.name) = lower($2[1]) OR lower(a.revision_name) = lower($2[1]))",
             policy::Scope::Api,
             &[*name],
         ),
@@ -194,7 +194,7 @@ async fn read_draft(
             (
                 "SELECT o.id, x.id FROM apis a JOIN api_operations o ON o.parent_id = a.id \
              LEFT JOIN operation_policies x ON x.parent_id = o.id \
-             WHERE a.parent_id = $1 AND lower(a.name) = lower($2[1]) AND lower(o.name) = lower($2[2])",
+             WHERE a.parent_id = $1 AND (lower(a.name) = lower($2[1]) OR lower(a.revision_name) = lower($2[1])) AND lower(o.name) = lower($2[2])",
                 policy::Scope::Operation,
                 &[*api, *name],
             )

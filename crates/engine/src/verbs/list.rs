@@ -44,6 +44,9 @@ pub async fn list(
     }
     let target = Target::new(kind, request, names)?;
     let window = Window::parse(&request.query)?;
+    for (_, switch) in kind.facts().expanded {
+        request.query.switch(switch)?;
+    }
     let mut conn = engine.pool.acquire().await?;
     let at = engine.locate(&mut conn, &target, &request.caller).await?;
     authorise(&at, &target, Access::Read, "read")?;
@@ -184,6 +187,7 @@ pub(crate) fn reply(
             let id = format!("{own}/{}", row.name);
             reduced(
                 kind,
+                &request.query,
                 item(
                     kind,
                     &at.service.path,
@@ -207,10 +211,15 @@ pub(crate) fn reply(
     )
 }
 
-fn reduced(kind: &dyn Kind, mut item: Value) -> Value {
+fn reduced(kind: &dyn Kind, query: &crate::Query, mut item: Value) -> Value {
     if let Some(Value::Object(properties)) = item.get_mut("properties") {
         for field in kind.facts().omitted_in_list {
             properties.shift_remove(*field);
+        }
+        for (field, switch) in kind.facts().expanded {
+            if !query.value(switch).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+                properties.shift_remove(*field);
+            }
         }
     }
     item

@@ -75,6 +75,8 @@ pub struct Row {
     pub at: At,
     /// Its id.
     pub id: Uuid,
+    /// What it is a revision of, or its own id.
+    pub root: Uuid,
     /// Its name as stored.
     pub name: String,
     /// Its revision.
@@ -185,10 +187,12 @@ impl Engine {
         locked: bool,
     ) -> Result<Option<Row>> {
         let statements = self.registry.statements(target.kind);
+        let paths = statements.paths(&target.names);
         let sql = if locked {
-            &statements.select_locked
+            self.lock_root(conn, target).await?;
+            &paths.select_locked
         } else {
-            &statements.select
+            &paths.select
         };
         let args = path_arguments(target, caller, &target.names)?;
         let row = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args)
@@ -199,13 +203,39 @@ impl Engine {
         let mut at = read_at(&row, depth, caller)?;
         // The statement names the item itself like its parents; the item is no parent.
         at.parents.truncate(depth.saturating_sub(1));
+        let id: Uuid = row.try_get("id")?;
+        let root = match target.kind.facts().revisions {
+            Some(revisions) => row.try_get(revisions.root)?,
+            None => id,
+        };
         Ok(Some(Row {
-            id: row.try_get("id")?,
+            id,
+            root,
             name: row.try_get("name")?,
             rev: row.try_get("rev")?,
             entity: target.kind.read(&row, &self.codec)?,
             at,
         }))
+    }
+
+    /// Makes writers of one resource's revisions wait for each other, before any of them locks a revision: what concerns
+    /// several revisions at once (another one becomes current, all are deleted) would else lock them in any order.
+    async fn lock_root(&self, conn: &mut PgConnection, target: &Target) -> Result<()> {
+        let statements = self.registry.statements(target.kind);
+        let (Some(sql), Some(revisions)) =
+            (&statements.lock_root, target.kind.facts().revisions)
+        else {
+            return Ok(());
+        };
+        let name = target.names.last().map_or("", String::as_str);
+        sqlx::query(sqlx::AssertSqlSafe(sql.clone()))
+            .bind(&target.root.0)
+            .bind(&target.root.1)
+            .bind(target.service_name())
+            .bind(revisions.plain(name))
+            .execute(conn)
+            .await?;
+        Ok(())
     }
 
     /// Finds the parent of the addressed row or list, or says what is missing on the way.
@@ -228,7 +258,8 @@ impl Engine {
             };
             let names = &target.names[..depth.min(target.names.len())];
             let args = path_arguments(target, caller, names)?;
-            let row = sqlx::query_with(sqlx::AssertSqlSafe(statements.ancestors.clone()), args)
+            let sql = statements.paths(names).ancestors.clone();
+            let row = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
                 .fetch_optional(&mut *conn)
                 .await?;
             if let Some(row) = row {
@@ -498,6 +529,7 @@ pub(crate) async fn replace(
         row.id,
         &row.name,
     );
+    write.cx.given = given.to_vec();
     write.prepare(Some(old), new.as_mut()).await?;
     let rev = write.update(new.as_ref()).await?;
     kind.written(&mut write.cx, Some(old), new.as_ref()).await?;
@@ -555,6 +587,7 @@ impl<'a> Write<'a> {
             id,
             name: name.to_owned(),
             body: Map::new(),
+            given: Vec::new(),
             changes: Vec::new(),
             restored: false,
             accepted: None,

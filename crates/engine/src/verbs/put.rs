@@ -64,6 +64,7 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     request.if_match.check(None, false)?;
     let mut violations = Violations::default();
     let flat = flatten(kind, request, &mut violations)?;
+    let given: Vec<String> = flat.keys().cloned().collect();
     let mut new = decode(kind, flat, violations)?;
     let id = engine.new_id();
     let at = if is_service {
@@ -84,6 +85,7 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         id,
         &name,
     );
+    write.cx.given = given;
     write.prepare(None, new.as_mut()).await?;
     if write.cx.restored {
         let changes = write.noted().await?;

@@ -23,9 +23,27 @@ impl Engine {
         name: &str,
         contract: &R::Contract,
     ) -> Result<(Uuid, bool)> {
+        let id = self.new_id();
+        self.seed_as::<R>(conn, now, id, parent, name, contract)
+            .await
+    }
+
+    /// As [`seed`](Self::seed), with the id of a new row.
+    ///
+    /// # Errors
+    /// When the database refuses.
+    pub async fn seed_as<R: Resource>(
+        &self,
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+        id: Uuid,
+        parent: Uuid,
+        name: &str,
+        contract: &R::Contract,
+    ) -> Result<(Uuid, bool)> {
         let statements = self.registry.statements(kind::<R>());
         let mut args = PgArguments::default();
-        args.add(self.new_id()).map_err(Error::Internal)?;
+        args.add(id).map_err(Error::Internal)?;
         args.add(parent).map_err(Error::Internal)?;
         args.add(name.to_owned()).map_err(Error::Internal)?;
         args.add(now).map_err(Error::Internal)?;

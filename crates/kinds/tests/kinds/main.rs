@@ -21,6 +21,7 @@ mod platform;
 mod policy;
 mod portal;
 mod product;
+mod revision;
 mod schema;
 mod service;
 mod subscription;

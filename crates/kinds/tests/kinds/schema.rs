@@ -54,6 +54,10 @@ async fn every_table_has_exactly_the_columns_of_its_contract() {
             // Orders the chain; see `engine::audit`.
             columns.push(("xid".into(), "xid8".into(), false));
         }
+        if let Some(revisions) = facts.revisions {
+            // Computed from the name.
+            columns.push((revisions.name.into(), "text".into(), false));
+        }
         columns.sort();
         wanted.push((facts.table, columns));
         let stored: Vec<Column> = sqlx::query_as(
@@ -109,7 +113,10 @@ async fn every_row_goes_with_its_parent_and_has_a_name_of_its_own_there() {
              WHERE c.conrelid = $1::regclass AND c.confrelid = $2::regclass AND a.attname = 'parent_id' AND c.confdeltype = 'c')",
         )
         .bind(facts.table)
-        .bind(parent.facts().table)
+        .bind(match parent.facts().revisions {
+            Some(revisions) if facts.of_all_revisions => revisions.roots,
+            _ => parent.facts().table,
+        })
         .fetch_one(&world.pool)
         .await
         .expect("constraints");

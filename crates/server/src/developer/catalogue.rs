@@ -134,7 +134,7 @@ pub(super) async fn product(state: web::Data<State>, http: HttpRequest) -> HttpR
         let name = http.match_info().get("product").unwrap_or_default();
         let product = visible(&state, &portal, user, name).await?;
         let sql = format!(
-            "SELECT {API_COLUMNS} FROM apis a JOIN product_apis pa ON pa.api_id = a.id \
+            "SELECT {API_COLUMNS} FROM apis a JOIN product_apis pa ON pa.api_id = a.root_id \
              WHERE pa.product_id = $1 AND a.is_current ORDER BY lower(a.display_name)"
         );
         let apis: Vec<Api> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
@@ -162,7 +162,7 @@ pub(super) async fn apis(state: web::Data<State>, http: HttpRequest) -> HttpResp
             .unwrap_or_default();
         let sql = format!(
             "SELECT {API_COLUMNS} FROM apis a WHERE a.parent_id = $1 AND a.is_current \
-             AND EXISTS (SELECT FROM product_apis pa JOIN products p ON p.id = pa.product_id WHERE pa.api_id = a.id AND {VISIBLE}) \
+             AND EXISTS (SELECT FROM product_apis pa JOIN products p ON p.id = pa.product_id WHERE pa.api_id = a.root_id AND {VISIBLE}) \
              AND ($3 = '' OR strpos(lower(a.display_name || ' ' || coalesce(a.description, '')), $3) > 0) \
              ORDER BY lower(a.display_name) LIMIT $4"
         );
@@ -198,7 +198,7 @@ pub(super) async fn api(state: web::Data<State>, http: HttpRequest) -> HttpRespo
         let name = http.match_info().get("api").unwrap_or_default();
         let sql = format!(
             "SELECT {API_COLUMNS} FROM apis a WHERE a.parent_id = $1 AND a.is_current AND lower(a.name) = lower($3) \
-             AND EXISTS (SELECT FROM product_apis pa JOIN products p ON p.id = pa.product_id WHERE pa.api_id = a.id AND {VISIBLE})"
+             AND EXISTS (SELECT FROM product_apis pa JOIN products p ON p.id = pa.product_id WHERE pa.api_id = a.root_id AND {VISIBLE})"
         );
         let api: Api = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(portal.id)
@@ -216,7 +216,7 @@ pub(super) async fn api(state: web::Data<State>, http: HttpRequest) -> HttpRespo
         .await?;
         let sql = format!(
             "SELECT p.* FROM products p JOIN product_apis pa ON pa.product_id = p.id \
-             WHERE {VISIBLE} AND pa.api_id = $3 ORDER BY lower(p.display_name)"
+             WHERE {VISIBLE} AND pa.api_id = (SELECT root_id FROM apis WHERE id = $3) ORDER BY lower(p.display_name)"
         );
         let products: Vec<Product> = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(portal.id)
