@@ -1,6 +1,7 @@
 //! A running Portico, driven as its users drive it: one file per story.
 
 mod activation;
+mod api_revisions;
 mod clients;
 mod crash;
 mod documents;
