@@ -64,7 +64,7 @@ async fn a_document_becomes_an_api() {
         json!({
             "displayName": "Pets", "description": "Buys and sells pets.", "path": "pets", "protocols": ["http"],
             "serviceUrl": "http://pets.example.org/v1", "type": "http", "apiRevision": "1",
-            "isCurrent": true, "subscriptionRequired": true, "provisioningState": "Succeeded",
+            "isCurrent": true, "isOnline": true, "subscriptionRequired": true, "provisioningState": "Succeeded",
             "subscriptionKeyParameterNames": {"header": "Ocp-Apim-Subscription-Key", "query": "subscription-key"}
         })
     );
