@@ -6,7 +6,8 @@ use crate::{
     cx::Cx,
     filter::Filter,
     resource::{
-        Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Revisions, Verbs, typed,
+        Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Revisions, Verbs,
+        typed,
     },
 };
 use arm_id::NameRule;

@@ -261,7 +261,14 @@ pub async fn exists(
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
     let facts = link.target.facts();
-    let Some((id, _)) = find_sibling(&mut conn, facts.table, facts.revisions, row.at.service.id, &wanted).await?
+    let Some((id, _)) = find_sibling(
+        &mut conn,
+        facts.table,
+        facts.revisions,
+        row.at.service.id,
+        &wanted,
+    )
+    .await?
     else {
         return Err(Error::not_found(facts.noun));
     };

@@ -7,6 +7,7 @@ use crate::{
     Registry,
     kind::Kind,
     link::Link,
+    listing::Listing,
     resource::{Access, FieldAccess},
     verbs::type_name,
 };
@@ -37,6 +38,9 @@ pub fn document(registry: &Registry, version: &str, extra: Vec<Extra>) -> Value 
     }
     for link in registry.links() {
         out.link(link);
+    }
+    for listing in registry.listings() {
+        out.listing(listing);
     }
     for extra in extra {
         out.add(&extra.path, extra.method, extra.operation);
@@ -349,6 +353,32 @@ impl Document {
                 operation,
             );
         }
+    }
+
+    /// `GET …/{segment}` of items that are no resources.
+    fn listing(&mut self, listing: &Listing) {
+        let mut chain = listing.parent.parents();
+        chain.push(listing.parent);
+        let mut parameters = self.path_parameters(&chain);
+        parameters.extend(["filter", "top", "skip"].map(|p| reference("parameters", p)));
+        parameters.extend(listing.switches.iter().map(|switch| {
+            json!({"name": switch, "in": "query", "description": "`true` or `false`, which is the default.",
+                   "schema": {"type": "boolean"}})
+        }));
+        let group = listing.operation.split('_').next().unwrap_or_default();
+        let operation = self.operation(
+            listing.operation.to_owned(), group, listing.summary.to_owned(), Access::Read, parameters,
+            json!({"200": described("A page.", Some(json!({"type": "object", "required": ["value"], "properties": {
+                "value": {"type": "array", "items": {"type": "object"}},
+                "count": {"type": "integer", "format": "int64"},
+                "nextLink": {"type": "string"}
+            }})), false)}),
+        );
+        self.add(
+            &format!("{}/{}", item_path(listing.parent), listing.segment),
+            "get",
+            operation,
+        );
     }
 
     fn link(&mut self, link: &Link) {

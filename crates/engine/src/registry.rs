@@ -4,6 +4,7 @@ use crate::{
     Engine, Error, Result,
     kind::Kind,
     link::{self, Link},
+    listing::{self, Listing},
     page::{Method, Reply, Request},
     resource::{Action, Resource, kind},
     sql::Statements,
@@ -17,6 +18,7 @@ use std::collections::HashMap;
 pub struct Registry {
     kinds: Vec<&'static dyn Kind>,
     links: Vec<Link>,
+    listings: Vec<Listing>,
     statements: HashMap<&'static str, Statements>,
     /// Lower-case types from the service down, joined by `/`.
     by_types: HashMap<String, Entry>,
@@ -34,6 +36,7 @@ impl std::fmt::Debug for Registry {
 enum Entry {
     Kind(&'static dyn Kind),
     Link(usize),
+    Listing(usize),
 }
 
 /// What a path names.
@@ -46,6 +49,8 @@ pub enum Place<'a> {
     Link(&'a Link, Vec<String>),
     /// All targets of a link; names down to the parent.
     Links(&'a Link, Vec<String>),
+    /// A list of items that are no resources; names down to the parent.
+    Listing(&'a Listing, Vec<String>),
     /// An action on a resource; names down to the resource.
     Action(&'static dyn Kind, &'static Action, Vec<String>),
     /// A view of a resource; names down to the resource.
@@ -93,6 +98,26 @@ impl Registry {
         self
     }
 
+    /// Adds a list of items that are no resources.
+    ///
+    /// # Panics
+    /// When its path is taken.
+    #[must_use]
+    pub fn listing(mut self, listing: Listing) -> Self {
+        let types = format!(
+            "{}/{}",
+            types_of(listing.parent),
+            listing.segment.to_ascii_lowercase()
+        );
+        let twice = self
+            .by_types
+            .insert(types, Entry::Listing(self.listings.len()))
+            .is_some();
+        assert!(!twice, "{} is listed twice", listing.operation);
+        self.listings.push(listing);
+        self
+    }
+
     /// The kinds in the order of their list.
     #[must_use]
     pub fn kinds(&self) -> &[&'static dyn Kind] {
@@ -103,6 +128,12 @@ impl Registry {
     #[must_use]
     pub fn links(&self) -> &[Link] {
         &self.links
+    }
+
+    /// The lists of items that are no resources.
+    #[must_use]
+    pub fn listings(&self) -> &[Listing] {
+        &self.listings
     }
 
     /// The statements of a registered kind.
@@ -136,7 +167,7 @@ impl Registry {
             None => match self.by_types.get(&types.join("/")) {
                 Some(Entry::Kind(kind)) => Some(Place::Item(*kind, names.clone())),
                 Some(Entry::Link(at)) => Some(Place::Link(&self.links[*at], names.clone())),
-                None => None,
+                Some(Entry::Listing(_)) | None => None,
             },
             Some(tail) => {
                 let mut key = types.clone();
@@ -144,6 +175,9 @@ impl Registry {
                 match self.by_types.get(&key.join("/")) {
                     Some(Entry::Kind(kind)) => Some(Place::Collection(*kind, names.clone())),
                     Some(Entry::Link(at)) => Some(Place::Links(&self.links[*at], names.clone())),
+                    Some(Entry::Listing(at)) => {
+                        Some(Place::Listing(&self.listings[*at], names.clone()))
+                    }
                     None => None,
                 }
             }
@@ -220,6 +254,9 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
         Place::Links(link, names) if request.method == Method::Get => {
             link::list(engine, request, link, names).await
         }
+        Place::Listing(listing, names) if request.method == Method::Get => {
+            listing::list(engine, request, listing, names).await
+        }
         Place::Link(link, names) if link.readable && request.method == Method::Get => {
             link::get(engine, request, link, names).await
         }
@@ -245,6 +282,7 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
         }
         Place::Collection(..)
         | Place::Links(..)
+        | Place::Listing(..)
         | Place::Link(..)
         | Place::Action(..)
         | Place::View(..) => refused(),

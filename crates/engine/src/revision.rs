@@ -116,9 +116,7 @@ pub async fn copy(cx: &mut Cx<'_>, top: &dyn Kind, source: Uuid, target: Uuid) -
                     &format!(" JOIN {table} l ON l.{parent} = s{depth}.id WHERE "),
                     1,
                 );
-                format!(
-                    "INSERT INTO {table} ({parent}, {far}) SELECT n{depth}.id, l.{far}{joined}"
-                )
+                format!("INSERT INTO {table} ({parent}, {far}) SELECT n{depth}.id, l.{far}{joined}")
             }
             _ => continue,
         };

@@ -4,7 +4,6 @@
 //! the service activated and does nothing.
 
 use crate::{
-    revision,
     api::{Api, ApiContract, ApiType, KeyNames, Protocol},
     email_template::{self, EmailTemplate},
     group::{self, Group, GroupContract},
@@ -18,6 +17,7 @@ use crate::{
     portal_config::{self, PortalConfig},
     portal_setting::{self, PortalSetting},
     product::{self, Product, ProductContract},
+    revision,
     subscription::{self, Subscription, SubscriptionContract},
     tenant_access::{self, TenantAccess, TenantAccessContract},
     user::{self, Identity, User, UserContract},
@@ -448,7 +448,9 @@ impl Seed<'_> {
             source_api_id: None,
             root_id,
         };
-        let api = self.row_as::<Api>(root_id, self.service, "echo-api", contract).await?;
+        let api = self
+            .row_as::<Api>(root_id, self.service, "echo-api", contract)
+            .await?;
         self.row::<ApiPolicy>(api, "policy", document(&with_sections("", "")))
             .await?;
         let mut request = RequestContract {

@@ -122,7 +122,10 @@ async fn details(cx: &mut Cx<'_>, name: &str) -> Result<Option<Value>> {
 /// Fills an API's details of the version set that it names, by id or in the details themselves.
 pub(crate) async fn describe(cx: &mut Cx<'_>, api: &mut ApiContract) -> Result<()> {
     if api.api_version_set_id.is_none() {
-        let named = api.api_version_set.as_ref().and_then(|set| set.0.0["id"].as_str());
+        let named = api
+            .api_version_set
+            .as_ref()
+            .and_then(|set| set.0.0["id"].as_str());
         api.api_version_set_id = named.map(str::to_owned);
     }
     let Some(id) = &api.api_version_set_id else {

@@ -44,6 +44,7 @@ pub mod service;
 pub mod subscription;
 pub mod tag;
 pub mod tag_description;
+mod tag_resource;
 pub mod tenant_access;
 pub mod user;
 pub mod wiki;
@@ -53,7 +54,10 @@ use engine::{Join, Link, Registry, kind, link};
 /// All kinds and links.
 #[must_use]
 pub fn registry() -> Registry {
-    Registry::default()
+    let listings = [revision::LISTING]
+        .into_iter()
+        .chain(tag_resource::listings());
+    let registry = Registry::default()
         .with::<service::Service>()
         .with::<api::Api>()
         .with::<operation::Operation>()
@@ -263,5 +267,6 @@ pub fn registry() -> Registry {
             writable: false,
             readable: true,
             rule: link::any,
-        })
+        });
+    listings.fold(registry, Registry::listing)
 }

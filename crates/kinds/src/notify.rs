@@ -275,11 +275,13 @@ async fn about(
     let (id, name) = match product {
         Some(product) => product,
         None => match subscription.scope_api_id {
-            Some(api) => sqlx::query_as("SELECT name, display_name FROM apis WHERE root_id = $1 AND is_current")
-                .bind(api)
-                .fetch_optional(&mut *cx.conn)
-                .await?
-                .unwrap_or_else(scope),
+            Some(api) => sqlx::query_as(
+                "SELECT name, display_name FROM apis WHERE root_id = $1 AND is_current",
+            )
+            .bind(api)
+            .fetch_optional(&mut *cx.conn)
+            .await?
+            .unwrap_or_else(scope),
             None => scope(),
         },
     };

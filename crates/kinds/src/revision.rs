@@ -8,10 +8,30 @@ use crate::{
     subscription,
 };
 use engine::{
-    Cx, Engine, Error, PgConnection, Resource as _, Result, Violations, arm_id::ResourcePath, kind,
-    sqlx, strip_service,
+    Cx, Engine, Error, Filter, PgConnection, Resource as _, Result, Violations,
+    arm_id::ResourcePath, kind, listing::Listing, sqlx, strip_service,
 };
 use uuid::Uuid;
+
+/// `apis/{id}/revisions`
+pub(crate) const LISTING: Listing = Listing {
+    operation: "ApiRevision_ListByService",
+    summary: "Lists the revisions of the API.",
+    parent: kind::<Api>(),
+    segment: "revisions",
+    of_all_revisions: true,
+    filters: &[Filter::text("apiRevision", "api_revision")],
+    switches: &[],
+    rows: |_| {
+        "SELECT lpad(a.api_revision, 100, '0') AS key, a.api_revision, jsonb_strip_nulls(jsonb_build_object( \
+         'apiId', '/apis/' || a.revision_name, 'apiRevision', a.api_revision, \
+         'createdDateTime', to_char(a.created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+         'updatedDateTime', to_char(a.updated_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.MS\"Z\"'), \
+         'description', a.api_revision_description, 'privateUrl', '/' || a.path || ';rev=' || a.api_revision, \
+         'isOnline', coalesce(a.is_online, true), 'isCurrent', a.is_current)) AS item FROM apis a WHERE a.root_id = $1"
+    },
+    keys: &["key"],
+};
 
 /// Finds or makes the row that the revisions of the API of this name refer to.
 pub(crate) async fn root(
@@ -229,11 +249,7 @@ pub(crate) async fn same_place(cx: &mut Cx<'_>, new: &mut ApiContract) -> Result
         last(&new.api_version_set_id).as_deref(),
         last(&set).as_deref(),
     );
-    shared(
-        "apiVersion",
-        new.api_version.as_deref(),
-        version.as_deref(),
-    );
+    shared("apiVersion", new.api_version.as_deref(), version.as_deref());
     violations.into_result()?;
     (new.path, new.api_version_set_id, new.api_version) = (path, set, version);
     Ok(())

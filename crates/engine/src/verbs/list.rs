@@ -217,7 +217,10 @@ fn reduced(kind: &dyn Kind, query: &crate::Query, mut item: Value) -> Value {
             properties.shift_remove(*field);
         }
         for (field, switch) in kind.facts().expanded {
-            if !query.value(switch).is_some_and(|value| value.eq_ignore_ascii_case("true")) {
+            if !query
+                .value(switch)
+                .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+            {
                 properties.shift_remove(*field);
             }
         }

@@ -222,8 +222,7 @@ impl Engine {
     /// several revisions at once (another one becomes current, all are deleted) would else lock them in any order.
     async fn lock_root(&self, conn: &mut PgConnection, target: &Target) -> Result<()> {
         let statements = self.registry.statements(target.kind);
-        let (Some(sql), Some(revisions)) =
-            (&statements.lock_root, target.kind.facts().revisions)
+        let (Some(sql), Some(revisions)) = (&statements.lock_root, target.kind.facts().revisions)
         else {
             return Ok(());
         };

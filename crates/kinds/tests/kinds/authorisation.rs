@@ -120,6 +120,22 @@ fn operations(world: &World) -> Vec<Operation> {
             add(Method::Delete, one, Access::Write);
         }
     }
+    for listing in world.engine.registry.listings() {
+        let parent = if listing.parent.parents().is_empty() {
+            String::new()
+        } else {
+            format!(
+                "/{0}/{1}",
+                listing.parent.facts().segment,
+                existing(listing.parent.facts().segment)
+            )
+        };
+        add(
+            Method::Get,
+            format!("{parent}/{}", listing.segment),
+            Access::Read,
+        );
+    }
     // Last, because it ends the service.
     add(Method::Delete, String::new(), Access::Own);
     out

@@ -26,6 +26,7 @@ mod schema;
 mod service;
 mod subscription;
 mod tag;
+mod tag_resource;
 mod tenant_access;
 mod user;
 mod wiki;

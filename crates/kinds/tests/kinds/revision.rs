@@ -57,11 +57,17 @@ async fn a_revision_is_a_copy_with_a_life_of_its_own() {
         .await
         .expect(201);
     world
-        .put("/apis/echo-api/tagDescriptions/ml", body(json!({"description": "d"})))
+        .put(
+            "/apis/echo-api/tagDescriptions/ml",
+            body(json!({"description": "d"})),
+        )
         .await
         .expect(201);
     world
-        .put("/apis/echo-api/operations/create-resource/tags/ml", Value::Null)
+        .put(
+            "/apis/echo-api/operations/create-resource/tags/ml",
+            Value::Null,
+        )
         .await
         .expect(201);
     world
@@ -104,7 +110,10 @@ async fn a_revision_is_a_copy_with_a_life_of_its_own() {
             "{below}"
         );
     }
-    for policy in ["/policies/policy", "/operations/create-resource/policies/policy"] {
+    for policy in [
+        "/policies/policy",
+        "/operations/create-resource/policies/policy",
+    ] {
         let of = async |api: &str| {
             let policy = world.get(&format!("/apis/{api}{policy}")).await.expect(200);
             policy["properties"]["value"].clone()
@@ -145,7 +154,10 @@ async fn a_revision_is_a_copy_with_a_life_of_its_own() {
     );
     assert_eq!(
         listed(&world).await,
-        [row("echo-api", "1", true), row("echo-api;rev=2", "2", false)]
+        [
+            row("echo-api", "1", true),
+            row("echo-api;rev=2", "2", false)
+        ]
     );
 }
 
@@ -167,7 +179,10 @@ async fn a_revision_without_a_source_is_empty() {
         .expect(201);
     let plain = world.get("/apis/fresh").await.expect(200);
     assert_eq!(
-        (&plain["properties"]["apiRevision"], &plain["properties"]["isCurrent"]),
+        (
+            &plain["properties"]["apiRevision"],
+            &plain["properties"]["isCurrent"]
+        ),
         (&json!("1"), &json!(true))
     );
     world
@@ -180,18 +195,30 @@ async fn a_revision_without_a_source_is_empty() {
 async fn wrong_revisions_are_refused_by_name() {
     let world = World::new().await;
     let path = |path: &str| body(json!({"path": path}));
-    for name in ["echo-api;rev=x", "echo-api;rev=0", "echo-api;rev=", "none;rev=2"] {
+    for name in [
+        "echo-api;rev=x",
+        "echo-api;rev=0",
+        "echo-api;rev=",
+        "none;rev=2",
+    ] {
         let answer = world.put(&format!("/apis/{name}"), path("echo")).await;
         assert_eq!(answer.targets(), ["apiId"], "{name}");
     }
     let source = json!({"path": "echo", "sourceApiId": "/apis/none"});
     assert_eq!(
-        world.put("/apis/echo-api;rev=2", body(source)).await.targets(),
+        world
+            .put("/apis/echo-api;rev=2", body(source))
+            .await
+            .targets(),
         ["sourceApiId"]
     );
-    let elsewhere = json!({"path": "elsewhere", "apiVersion": "v1", "apiVersionSetId": "/apiVersionSets/s"});
+    let elsewhere =
+        json!({"path": "elsewhere", "apiVersion": "v1", "apiVersionSetId": "/apiVersionSets/s"});
     assert_eq!(
-        world.put("/apis/echo-api;rev=2", body(elsewhere)).await.targets(),
+        world
+            .put("/apis/echo-api;rev=2", body(elsewhere))
+            .await
+            .targets(),
         ["path", "apiVersionSetId", "apiVersion"]
     );
     assert_eq!(listed(&world).await, [row("echo-api", "1", true)]);
@@ -205,7 +232,10 @@ async fn a_release_makes_its_revision_current_and_keeps_what_belongs_to_the_api(
     let world = World::new().await;
     second(&world).await;
     let issue = body(kinds::issue::Issue::example());
-    world.put("/apis/echo-api/issues/i", issue).await.expect(201);
+    world
+        .put("/apis/echo-api/issues/i", issue)
+        .await
+        .expect(201);
     world
         .put(
             "/subscriptions/s",
@@ -217,7 +247,10 @@ async fn a_release_makes_its_revision_current_and_keeps_what_belongs_to_the_api(
     world.changes().await;
 
     let made = release(&world, "loud", 2).await;
-    assert_eq!(made["type"], "Microsoft.ApiManagement/service/apis/releases");
+    assert_eq!(
+        made["type"],
+        "Microsoft.ApiManagement/service/apis/releases"
+    );
     assert_eq!(
         made["properties"],
         json!({
@@ -231,13 +264,22 @@ async fn a_release_makes_its_revision_current_and_keeps_what_belongs_to_the_api(
     assert_eq!(after.body["properties"]["apiRevision"], "2");
     assert_eq!(
         listed(&world).await,
-        [row("echo-api", "2", true), row("echo-api;rev=1", "1", false)]
+        [
+            row("echo-api", "2", true),
+            row("echo-api;rev=1", "1", false)
+        ]
     );
     assert_eq!(world.names("/apis/echo-api/issues").await, ["i"]);
     assert_eq!(world.names("/apis/echo-api/releases").await, ["loud"]);
     assert_eq!(world.names("/products/starter/apis").await, ["echo-api"]);
-    assert_eq!(world.names("/apis/echo-api/products").await, ["starter", "unlimited"]);
-    world.head("/products/starter/apis/echo-api").await.expect(204);
+    assert_eq!(
+        world.names("/apis/echo-api/products").await,
+        ["starter", "unlimited"]
+    );
+    world
+        .head("/products/starter/apis/echo-api")
+        .await
+        .expect(204);
     let subscription = world.get("/subscriptions/s").await.expect(200);
     assert_eq!(
         subscription["properties"]["scope"],
@@ -254,14 +296,22 @@ async fn a_release_makes_its_revision_current_and_keeps_what_belongs_to_the_api(
 
     // Notes can be changed, what was released cannot; and back.
     let item = "/apis/echo-api/releases/loud";
-    let noted = world.patch(item, json!({"notes": "Louder"})).await.expect(200);
+    let noted = world
+        .patch(item, json!({"notes": "Louder"}))
+        .await
+        .expect(200);
     assert_eq!(noted["properties"]["notes"], "Louder");
-    let other = world.patch(item, json!({"apiId": "/apis/echo-api;rev=1"})).await;
+    let other = world
+        .patch(item, json!({"apiId": "/apis/echo-api;rev=1"}))
+        .await;
     assert_eq!(other.targets(), ["apiId"]);
     release(&world, "quiet", 1).await;
     assert_eq!(
         listed(&world).await,
-        [row("echo-api", "1", true), row("echo-api;rev=2", "2", false)]
+        [
+            row("echo-api", "1", true),
+            row("echo-api;rev=2", "2", false)
+        ]
     );
     assert_eq!(
         world
@@ -271,7 +321,10 @@ async fn a_release_makes_its_revision_current_and_keeps_what_belongs_to_the_api(
     );
     let wrong = json!({"apiId": "/apis/none;rev=1"});
     assert_eq!(
-        world.put("/apis/echo-api/releases/x", body(wrong)).await.targets(),
+        world
+            .put("/apis/echo-api/releases/x", body(wrong))
+            .await
+            .targets(),
         ["apiId"]
     );
     world.delete(item).await.expect(200);
@@ -292,7 +345,12 @@ async fn the_current_revision_goes_only_with_the_whole_api() {
     world.delete("/apis/echo-api;rev=1").await.expect(204);
     assert_eq!(
         world.changes().await,
-        ["api_operations", "api_policies", "apis", "operation_policies"]
+        [
+            "api_operations",
+            "api_policies",
+            "apis",
+            "operation_policies"
+        ]
     );
     assert_eq!(listed(&world).await, [row("echo-api", "2", true)]);
     // What was made by the first revision stays with the API.
@@ -311,10 +369,11 @@ async fn the_current_revision_goes_only_with_the_whole_api() {
         .expect(204);
     assert_eq!(listed(&world).await, []);
     assert_eq!(world.names("/products/starter/apis").await, [""; 0]);
-    let left: i64 = sqlx::query_scalar("SELECT (SELECT count(*) FROM apis) + (SELECT count(*) FROM api_roots)")
-        .fetch_one(&world.pool)
-        .await
-        .expect("a count");
+    let left: i64 =
+        sqlx::query_scalar("SELECT (SELECT count(*) FROM apis) + (SELECT count(*) FROM api_roots)")
+            .fetch_one(&world.pool)
+            .await
+            .expect("a count");
     assert_eq!(left, 0);
 }
 
@@ -368,10 +427,7 @@ async fn an_api_can_begin_as_a_copy_of_another_in_a_version_set() {
     let version = json!({
         "path": "echo", "sourceApiId": "/apis/echo-api", "apiVersion": "v2", "apiVersionSetId": "/apiVersionSets/echo"
     });
-    let made = world
-        .put("/apis/echo-v2", body(version))
-        .await
-        .expect(201);
+    let made = world.put("/apis/echo-v2", body(version)).await.expect(201);
     let details = json!({
         "id": format!("{SERVICE}/apiVersionSets/echo"), "name": "Echo", "versioningScheme": "Header",
         "versionHeaderName": "Api-Version"
