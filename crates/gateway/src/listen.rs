@@ -138,6 +138,18 @@ impl Gateway {
         rehearsal::run(apart.inner, draft, request, answer).await
     }
 
+    /// Answers the requests of one connection that was not accepted by a listener, as if they came from `peer`: how this process
+    /// passes on calls for somebody else without a header that strangers could send too.
+    /// `tls` says whether the call counts as encrypted.
+    pub async fn converse<I>(&self, stream: I, peer: SocketAddr, tls: bool)
+    where
+        I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        // Lives as long as the connection: dropped, it would end it.
+        let graceful = GracefulShutdown::new();
+        connection(Arc::clone(&self.inner), stream, peer, tls, graceful.watcher()).await;
+    }
+
     /// TLS for [`Gateway::serve`] with the certificates of the services' hosts, chosen by the name that the client asks for (SNI), also
     /// when they change later. `otherwise`, chain and key in PEM, is for all other names.
     ///

@@ -6,6 +6,7 @@
 //! Each module answers one family of paths; [`management`] is the way into the engine, [`serve`] wires.
 
 pub mod arm;
+pub mod client_address;
 pub mod data_plane;
 pub mod deleted;
 pub mod developer;
@@ -47,14 +48,16 @@ pub struct State {
     pub identity: Arc<Identity>,
     /// The gateway's configuration, as this process has it.
     pub rollout: Arc<Rollout>,
-    /// Port of this process's gateway, if it runs one.
-    pub gateway_port: Option<u16>,
     /// The gateway of this process, if it runs one.
     pub gateway: Option<gateway::Gateway>,
     /// The feed of gateways apart, where the management API runs.
     pub feed: Option<Arc<feed::Feed>>,
     /// Follows the links of imports.
     pub links: fetch::Links,
+    /// Whose word about a client's address counts.
+    pub trusted_proxies: client_address::TrustedProxies,
+    /// How often one address may ask the developer API.
+    pub portal_limits: developer::Limits,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

@@ -138,10 +138,7 @@ async fn read(
         base_url: base_url(http),
         api_version,
         origin: Origin {
-            address: http
-                .peer_addr()
-                .map(|peer| peer.ip().to_string())
-                .unwrap_or_default(),
+            address: crate::client_address::of(http).to_string(),
             request_id: crate::request_id::of(http),
         },
     })

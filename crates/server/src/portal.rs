@@ -11,8 +11,9 @@
 
 use crate::{
     State,
+    client_address::of as address,
     management::{base_url, fail},
-    sign_in::{address, parsed, refused},
+    sign_in::{parsed, refused},
 };
 use actix_web::{
     HttpRequest, HttpResponse,

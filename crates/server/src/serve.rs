@@ -1,7 +1,7 @@
 //! `portico serve`: everything in one process, and how its parts find each other.
 
 use crate::{
-    State, arm,
+    State, arm, client_address,
     data_plane::{self, DataPlane},
     deleted, developer, docs, documents, echo,
     feed::{self, Feed},
@@ -243,9 +243,14 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         engine,
         identity,
         rollout: rollout.clone(),
-        gateway_port: gateway_address.map(|address| address.port()),
         gateway: gateway.as_ref().map(DataPlane::gateway),
         feed: feed.clone(),
+        trusted_proxies: client_address::TrustedProxies(settings.trusted_proxies),
+        portal_limits: developer::Limits::new(
+            settings.portal_requests,
+            settings.portal_sign_ins,
+            settings.portal_tries,
+        ),
         links: fetch::Links::new(settings.import_private_links)?,
         metrics,
     });

@@ -1,7 +1,9 @@
 //! Settings of a process: flags, each with an environment variable. Only `main` reads the environment.
 
+use crate::client_address;
 use clap::Args;
-use std::{net::SocketAddr, path::PathBuf};
+use ipnet::IpNet;
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
 
 /// Where state lives and how secrets are sealed.
 #[derive(Args, Clone, Debug)]
@@ -93,6 +95,19 @@ pub struct ServeSettings {
     /// Do not run the gateway in this process (`portico gateway` does)
     #[arg(long, env = "PORTICO_NO_GATEWAY")]
     pub no_gateway: bool,
+    /// Proxies in front of the management API and the portals, as addresses or networks, joined by commas: what they say in
+    /// `X-Forwarded-For` is who asks. Of anybody else the header counts for nothing
+    #[arg(long, env = "PORTICO_TRUSTED_PROXIES", value_delimiter = ',', value_parser = client_address::network)]
+    pub trusted_proxies: Vec<IpNet>,
+    /// Requests a minute that one address may make to the developer API
+    #[arg(long, env = "PORTICO_PORTAL_REQUESTS", default_value = "600")]
+    pub portal_requests: NonZeroU32,
+    /// Of those, how many may sign in, sign up, ask for mails or redeem tickets
+    #[arg(long, env = "PORTICO_PORTAL_SIGN_INS", default_value = "30")]
+    pub portal_sign_ins: NonZeroU32,
+    /// Of those, how many may be calls of "Try it" through the gateway
+    #[arg(long, env = "PORTICO_PORTAL_TRIES", default_value = "120")]
+    pub portal_tries: NonZeroU32,
     /// Follow links of imports to private, loopback and other addresses that are not public
     #[arg(long, env = "PORTICO_IMPORT_PRIVATE_LINKS")]
     pub import_private_links: bool,

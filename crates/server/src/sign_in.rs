@@ -3,6 +3,7 @@
 
 use crate::{
     State, arm,
+    client_address::of as address,
     management::{base_url, fail},
 };
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
@@ -10,7 +11,6 @@ use engine::{Caller, Error, Result};
 use identity::{SignInError, Token, TokenError, sas};
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::net::IpAddr;
 use uuid::Uuid;
 
 /// Registers the paths of this module.
@@ -34,12 +34,6 @@ pub fn routes(config: &mut web::ServiceConfig) {
             "/{tenant}/v2.0/.well-known/openid-configuration",
             web::get().to(openid_configuration),
         );
-}
-
-/// Where a sign-in comes from. Only the connection's own address counts: a header could be invented.
-pub(crate) fn address(http: &HttpRequest) -> IpAddr {
-    http.peer_addr()
-        .map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip())
 }
 
 /// A refused sign-in as an error of the contract.

@@ -37,7 +37,8 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
     };
     let call: relay::Call = serde_json::from_value(Value::Object(request.json()?))
         .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?;
-    relay::relayed(state, gateway.as_deref(), call)
+    let client = request.origin.address.parse().map_err(Error::internal)?;
+    relay::relayed(state, client, gateway.as_deref(), call)
         .await
         .map(|reply| Some(Reply::ok(reply)))
 }

@@ -6,17 +6,20 @@
 
 mod account;
 mod catalogue;
+mod limits;
 pub(crate) mod relay;
 mod session;
 mod subscriptions;
 
 use crate::{
-    State,
+    State, client_address,
     management::{base_url, fail},
     portal,
 };
-use actix_web::{HttpRequest, HttpResponse, http::header, web};
+use actix_web::{HttpRequest, HttpResponse, http::header, middleware, web};
 use arm_id::ResourcePath;
+pub use limits::Limits;
+
 use engine::{Caller, Error, IfMatch, Method, Origin, Query, Reply, Request, Result};
 use serde_json::{Value, json};
 use session::Developer;
@@ -29,6 +32,7 @@ const API_VERSION: &str = "2024-05-01";
 pub fn routes(config: &mut web::ServiceConfig) {
     config.service(
         web::scope("/{service}/api")
+            .wrap(middleware::from_fn(limits::wrap))
             .route("/service", web::get().to(catalogue::service))
             .route("/products", web::get().to(catalogue::products))
             .route("/products/{product}", web::get().to(catalogue::product))
@@ -124,10 +128,7 @@ impl Portal {
             base_url: base_url(http),
             api_version: API_VERSION.to_owned(),
             origin: Origin {
-                address: http
-                    .peer_addr()
-                    .map(|peer| peer.ip().to_string())
-                    .unwrap_or_default(),
+                address: client_address::of(http).to_string(),
                 request_id: crate::request_id::of(http),
             },
         };

@@ -1,29 +1,46 @@
 //! Try it: a call through the service's own gateway, made here, because a browser would neither let a page
 //! of another origin see all headers nor set all of them.
 //!
-//! It reaches the gateway of this service and nothing else: the URL must begin with the service's own, and
-//! the connection goes to this process's gateway, or to the address that the service prints.
+//! It reaches the gateway of this service and nothing else: the URL must begin with the service's own. Where this process
+//! runs a gateway the call is handed to it in memory, with the developer's own address, so that filters, limits and
+//! records see who calls and no header can pretend it. A gateway elsewhere is told by `X-Forwarded-For`, which counts
+//! there if that gateway trusts this process as a proxy.
 
 use super::{answered, fresh};
-use crate::{State, sign_in::parsed};
+use crate::{State, client_address, sign_in::parsed};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use engine::{Error, Result};
+use gateway::Gateway;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{HeaderMap, Request, Uri, body::Bytes, header};
 use hyper_util::rt::TokioIo;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
-use tokio::net::TcpStream;
+use std::{
+    net::{IpAddr, SocketAddr},
+    time::{Duration, Instant},
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 
 /// Longest that a call may take.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 /// Longest body that is shown, in bytes.
 const MAX_REPLY_BYTES: usize = 4 * 1024 * 1024;
+/// Longest body that is sent, in bytes.
+const MAX_BODY_BYTES: usize = 1024 * 1024;
+/// Most headers that are sent.
+const MAX_HEADERS: usize = 64;
+/// Longest URL, in bytes.
+const MAX_URL_BYTES: usize = 8 * 1024;
+/// Room of the connection in memory, in bytes.
+const PIPE_BYTES: usize = 64 * 1024;
 
-/// Headers that say how one connection is used, and are this relay's to set.
-const OF_THE_CONNECTION: [&str; 8] = [
+/// Headers that say how one connection is used or who is at its other end, and are this relay's to set.
+const OF_THE_CONNECTION: [&str; 14] = [
     "host",
     "connection",
     "content-length",
@@ -32,6 +49,12 @@ const OF_THE_CONNECTION: [&str; 8] = [
     "te",
     "trailer",
     "keep-alive",
+    "proxy-connection",
+    "forwarded",
+    "x-forwarded-for",
+    "x-forwarded-host",
+    "x-forwarded-proto",
+    "x-real-ip",
 ];
 
 #[derive(Deserialize)]
@@ -46,23 +69,29 @@ pub(crate) struct Call {
 
 pub(super) async fn send(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpResponse {
     answered(&state, &http, async |portal| {
-        relayed(&state, portal.gateway_url.as_deref(), parsed(&body)?)
+        let client = client_address::of(&http);
+        relayed(&state, client, portal.gateway_url.as_deref(), parsed(&body)?)
             .await
             .map(|reply| fresh(&reply))
     })
     .await
 }
 
-/// Sends a call through the gateway of a service, whose URL is absent while it is being activated.
+/// Sends a call of a client through the gateway of a service, whose URL is absent while it is being activated.
 ///
 /// # Errors
 /// A URL that is not the gateway's, headers that cannot be set, a gateway that does not answer.
-pub(crate) async fn relayed(state: &State, gateway: Option<&str>, call: Call) -> Result<Value> {
+pub(crate) async fn relayed(
+    state: &State,
+    client: IpAddr,
+    gateway: Option<&str>,
+    call: Call,
+) -> Result<Value> {
     let gateway =
         gateway.ok_or_else(|| Error::Conflict("The service is still being activated.".into()))?;
     let request = request(&call, gateway)?;
     let began = Instant::now();
-    let exchange = exchange(state.gateway_port, gateway, request);
+    let exchange = exchange(state.gateway.as_ref(), client, gateway, request);
     let (status, reason, headers, content) = tokio::time::timeout(TIME_LIMIT, exchange)
         .await
         .map_err(|_| Error::Conflict("The gateway did not answer in time.".into()))??;
@@ -102,6 +131,17 @@ fn request(call: &Call, gateway: &str) -> Result<Request<Full<Bytes>>> {
         .parse()
         .map_err(|e| Error::invalid("url", format!("cannot be sent: {e}")))?;
     let body = Bytes::from(call.body.clone().unwrap_or_default());
+    let mut violations = engine::Violations::default();
+    if call.url.len() > MAX_URL_BYTES {
+        violations.add("url", format!("must be {MAX_URL_BYTES} bytes at most"));
+    }
+    if call.headers.len() > MAX_HEADERS {
+        violations.add("headers", format!("must be {MAX_HEADERS} at most"));
+    }
+    if body.len() > MAX_BODY_BYTES {
+        violations.add("body", format!("must be {MAX_BODY_BYTES} bytes at most"));
+    }
+    violations.into_result()?;
     let mut request = Request::builder()
         .method(call.method.as_str())
         .uri(target)
@@ -124,49 +164,52 @@ fn authority(gateway: &str) -> &str {
         .trim_end_matches('/')
 }
 
+fn unreachable(error: impl std::fmt::Display) -> Error {
+    Error::Conflict(format!("The gateway cannot be reached: {error}"))
+}
+
 async fn exchange(
-    own_gateway: Option<u16>,
+    own_gateway: Option<&Gateway>,
+    client: IpAddr,
     gateway: &str,
+    mut request: Request<Full<Bytes>>,
+) -> Result<(u16, &'static str, HeaderMap, Bytes)> {
+    if let Some(own) = own_gateway {
+        let (ours, theirs) = tokio::io::duplex(PIPE_BYTES);
+        let own = own.clone();
+        // Ends when this side of the pipe is dropped.
+        let tls = gateway.starts_with("https://");
+        tokio::spawn(async move { own.converse(theirs, SocketAddr::new(client, 0), tls).await });
+        return over(ours, request).await;
+    }
+    if !gateway.starts_with("http://") {
+        return Err(Error::Conflict(
+            "This process runs no gateway; call the service's gateway directly.".into(),
+        ));
+    }
+    let authority = authority(gateway);
+    let address = if authority.contains(':') {
+        authority.to_owned()
+    } else {
+        format!("{authority}:80")
+    };
+    if let Ok(client) = client.to_string().parse() {
+        request.headers_mut().insert("x-forwarded-for", client);
+    }
+    let stream = TcpStream::connect(address).await.map_err(unreachable)?;
+    over(stream, request).await
+}
+
+/// Sends one request over a connection of its own.
+async fn over(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     request: Request<Full<Bytes>>,
 ) -> Result<(u16, &'static str, HeaderMap, Bytes)> {
-    let unreachable =
-        |e: &dyn std::fmt::Display| Error::Conflict(format!("The gateway cannot be reached: {e}"));
-    let authority = authority(gateway);
-    let host = authority
-        .rsplit_once(':')
-        .map_or(authority, |(host, _)| host);
-    let stream = match own_gateway {
-        // Without a domain each service has a loopback address of its own, and a name resolves to anything.
-        Some(port)
-            if host
-                .parse::<std::net::Ipv4Addr>()
-                .is_ok_and(|ip| ip.is_loopback()) =>
-        {
-            TcpStream::connect((host, port)).await
-        }
-        Some(port) => TcpStream::connect(("127.0.0.1", port)).await,
-        None if gateway.starts_with("http://") => {
-            let port = authority
-                .rsplit_once(':')
-                .and_then(|(_, port)| port.parse().ok())
-                .unwrap_or(80);
-            TcpStream::connect((host, port)).await
-        }
-        None => {
-            return Err(Error::Conflict(
-                "This process runs no gateway; call the service's gateway directly.".into(),
-            ));
-        }
-    }
-    .map_err(|e| unreachable(&e))?;
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await
-        .map_err(|e| unreachable(&e))?;
+        .map_err(unreachable)?;
     let connection = tokio::spawn(connection);
-    let reply = sender
-        .send_request(request)
-        .await
-        .map_err(|e| unreachable(&e))?;
+    let reply = sender.send_request(request).await.map_err(unreachable)?;
     let (head, body) = reply.into_parts();
     let content = Limited::new(body, MAX_REPLY_BYTES)
         .collect()
@@ -214,11 +257,38 @@ mod tests {
     #[test]
     fn headers_of_the_connection_are_the_relays() {
         let url = "http://127.1.2.3:8081/echo";
-        for name in ["Host", "transfer-encoding", "bad name"] {
+        for name in [
+            "Host",
+            "transfer-encoding",
+            "X-Forwarded-For",
+            "Forwarded",
+            "bad name",
+        ] {
             assert!(
                 request(&call(url, name), "http://127.1.2.3:8081").is_err(),
                 "{name}"
             );
         }
+    }
+
+    #[test]
+    fn a_call_has_a_largest_size() {
+        let url = "http://127.1.2.3:8081/echo";
+        let gateway = "http://127.1.2.3:8081";
+        let large = Call {
+            body: Some("x".repeat(MAX_BODY_BYTES + 1)),
+            headers: vec![("x-a".into(), "x".into()); MAX_HEADERS + 1],
+            ..call(&format!("{url}?{}", "x".repeat(MAX_URL_BYTES)), "x-a")
+        };
+        let Err(error) = request(&large, gateway) else {
+            panic!("the call is too large");
+        };
+        let targets: Vec<Value> = error.envelope()["error"]["details"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .map(|detail| detail["target"].clone())
+            .collect();
+        assert_eq!(targets, ["url", "headers", "body"]);
     }
 }

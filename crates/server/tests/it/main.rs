@@ -4,6 +4,7 @@ mod activation;
 mod api_revisions;
 mod clients;
 mod crash;
+mod developer;
 mod documents;
 mod errors;
 mod gateway;

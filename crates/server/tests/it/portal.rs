@@ -6,19 +6,19 @@ use reqwest::{Method, StatusCode, header};
 use serde_json::{Value, json};
 use testkit::{ADMINISTRATOR, API_VERSION, PASSWORD, Portico};
 
-const BINARY: &str = env!("CARGO_BIN_EXE_portico");
-const DANA: &str = "dana@example.org";
-const DANAS_PASSWORD: &str = "plum 7 tractor hills";
+pub const BINARY: &str = env!("CARGO_BIN_EXE_portico");
+pub const DANA: &str = "dana@example.org";
+pub const DANAS_PASSWORD: &str = "plum 7 tractor hills";
 
 /// A browser: it keeps one cookie and sends what a portal's script sends.
 #[derive(Default)]
-struct Browser {
-    client: reqwest::Client,
-    cookie: Option<String>,
+pub struct Browser {
+    pub client: reqwest::Client,
+    pub cookie: Option<String>,
 }
 
 impl Browser {
-    async fn send(
+    pub async fn send(
         &mut self,
         method: Method,
         url: &str,
@@ -48,17 +48,17 @@ impl Browser {
         Ok((status, body))
     }
 
-    async fn get(&mut self, url: &str) -> anyhow::Result<(StatusCode, Value)> {
+    pub async fn get(&mut self, url: &str) -> anyhow::Result<(StatusCode, Value)> {
         self.send(Method::GET, url, None).await
     }
 
-    async fn post(&mut self, url: &str, body: Value) -> anyhow::Result<(StatusCode, Value)> {
+    pub async fn post(&mut self, url: &str, body: Value) -> anyhow::Result<(StatusCode, Value)> {
         self.send(Method::POST, url, Some(body)).await
     }
 }
 
 /// A service and the base of its developer API.
-async fn service(portico: &Portico, token: &str) -> anyhow::Result<(String, String)> {
+pub async fn service(portico: &Portico, token: &str) -> anyhow::Result<(String, String)> {
     let path = portico.service(token, "demo").await?;
     let service = portico.send(token, Method::GET, &path, &[], None).await?;
     let portal = service.body["properties"]["developerPortalUrl"]
@@ -68,7 +68,12 @@ async fn service(portico: &Portico, token: &str) -> anyhow::Result<(String, Stri
 }
 
 /// The ticket of the newest mail to an address.
-async fn ticket(portico: &Portico, token: &str, service: &str, to: &str) -> anyhow::Result<String> {
+pub async fn ticket(
+    portico: &Portico,
+    token: &str,
+    service: &str,
+    to: &str,
+) -> anyhow::Result<String> {
     let mails = portico
         .send(token, Method::GET, &format!("{service}/mails"), &[], None)
         .await?;
@@ -87,7 +92,7 @@ async fn ticket(portico: &Portico, token: &str, service: &str, to: &str) -> anyh
 }
 
 /// Signs a developer up and in.
-async fn developer(
+pub async fn developer(
     portico: &Portico,
     token: &str,
     service: &str,
