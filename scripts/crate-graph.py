@@ -34,7 +34,8 @@ ARROWS = {
         "arm-id", "engine", "secret-box", "embedded-postgres", "jobs", "mail", "identity", "kinds", "snapshot", "rollout", "reports",
         "gateway", "policy", "description",
     ],
-    "testkit": ["server", "embedded-postgres"],
+    "witness": [],
+    "testkit": ["server", "embedded-postgres", "witness"],
     "azureml": [],
     "bench-control": [],
 }

@@ -207,6 +207,7 @@ impl Portico {
         } else {
             "?"
         };
+        let verb = method.clone();
         let mut request = self.client.request(
             method,
             format!("{}{path}{joint}{version}", self.management_url),
@@ -222,6 +223,7 @@ impl Portico {
         }
         let reply = request.send().await?;
         let (status, headers) = (reply.status(), reply.headers().clone());
+        witness::note(verb.as_str(), path, status.as_u16());
         let text = reply.text().await?;
         let body = if text.is_empty() {
             Value::Null

@@ -246,7 +246,19 @@ impl World {
             api_version: self.version.into(),
         };
         let named = format!("{} {target}", method.name());
-        match self.engine.handle(&request).await {
+        let answered = self.engine.handle(&request).await;
+        let status = answered
+            .as_ref()
+            .map_or_else(Error::status, |reply| reply.status);
+        witness::note(
+            method.name(),
+            &format!(
+                "{path}?{}",
+                target.split_once('?').map_or("", |(_, query)| query)
+            ),
+            status,
+        );
+        match answered {
             Ok(reply) => Answer {
                 status: reply.status,
                 headers: reply.headers,
