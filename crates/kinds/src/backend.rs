@@ -117,7 +117,13 @@ impl Resource for Backend {
                 let schemed = ["http://", "https://", "ws://", "wss://"]
                     .iter()
                     .any(|s| lower.len() > s.len() && lower.starts_with(s));
-                if !schemed {
+                // A service of a Service Fabric cluster has a name instead of a URL; the cluster resolves it.
+                let cluster = backend
+                    .properties
+                    .as_ref()
+                    .is_some_and(|Json(Any(p))| p["serviceFabricCluster"].is_object());
+                let named = cluster && lower.starts_with("fabric:/");
+                if !schemed && !named {
                     violations.add(
                         "url",
                         "must be an absolute URL such as https://example.org/base",

@@ -204,7 +204,100 @@ fn extra() -> Vec<Extra> {
             ),
         ));
     }
+    let mut quota = place.clone();
+    quota[3] = text(
+        "quotaCounterKey",
+        "The key of quota-by-key, or the name of the subscription that a quota limits.",
+    );
+    let mut period = quota.clone();
+    period.insert(
+        4,
+        text("quotaPeriodKey", "The period, as the list names it."),
+    );
+    let value = || {
+        json_body(
+            json!({"type": "object", "required": ["properties"], "properties": {"properties": {"type": "object", "minProperties": 1,
+            "additionalProperties": false, "properties": {
+                "callsCount": {"type": "integer", "minimum": 0, "maximum": i32::MAX},
+                "kbTransferred": {"type": "number", "minimum": 0, "maximum": 1e12}}}}}),
+        )
+    };
+    let mut region = place.clone();
+    region[3] = text("locationName", "Region.");
+    let mut quotas = Vec::new();
+    for (path, group, read, parameters) in [
+        ("", "QuotaByCounterKeys", "ListByService", quota),
+        (
+            "/periods/{quotaPeriodKey}",
+            "QuotaByPeriodKeys",
+            "Get",
+            period,
+        ),
+    ] {
+        let path = format!("{service}/quotas/{{quotaCounterKey}}{path}");
+        let read = operation(
+            &format!("{group}_{read}"),
+            group,
+            "Gives what quotas have counted.",
+            parameters.clone(),
+            ok("The counters."),
+        );
+        let mut write = operation(
+            &format!("{group}_Update"),
+            group,
+            "Sets what quotas have counted; gateways follow at once. Needs the role contributor.",
+            parameters,
+            ok("The counters."),
+        );
+        write["requestBody"] = value();
+        quotas.push(add(path.clone(), "get", read));
+        quotas.push(add(path, "patch", write));
+    }
     let mut out = vec![
+        add(
+            "/providers/Microsoft.ApiManagement/operations".into(),
+            "get",
+            operation(
+                "ApiManagementOperations_List",
+                "Provider",
+                "Lists the operations for which roles are needed.",
+                vec![version.clone()],
+                ok("The operations."),
+            ),
+        ),
+        add(
+            format!("{provider}/skus"),
+            "get",
+            operation(
+                "ApiManagementSkus_List",
+                "Provider",
+                "Lists the tiers in each region.",
+                vec![subscription.clone(), version.clone()],
+                ok("The tiers."),
+            ),
+        ),
+        add(
+            format!("{provider}/getDomainOwnershipIdentifier"),
+            "post",
+            operation(
+                "ApiManagementService_GetDomainOwnershipIdentifier",
+                "Provider",
+                "Gives the text by which a domain shows that it belongs to the subscription.",
+                vec![subscription.clone(), version.clone()],
+                ok("The text."),
+            ),
+        ),
+        add(
+            format!("{service}/locations/{{locationName}}/networkstatus"),
+            "get",
+            operation(
+                "NetworkStatus_ListByLocation",
+                "NetworkStatus",
+                "Tells whether what the service needs can be reached from a region.",
+                region,
+                ok("The status."),
+            ),
+        ),
         add("/sign-in".into(), "post", sign_in),
         add("/bootstrap".into(), "post", redeem),
         add(format!("/{}/oauth2/v2.0/token", arm::TENANT), "post", token),
@@ -316,6 +409,7 @@ fn extra() -> Vec<Extra> {
             ),
         ),
     ];
+    out.append(&mut quotas);
     out.append(&mut reports);
     out
 }

@@ -5,7 +5,8 @@
 //! error becomes the contract's envelope in one place.
 
 use crate::{
-    State, deleted, documents, idempotency, mails, nodes, operations, test_call, workbench,
+    State, deleted, documents, idempotency, mails, nodes, operations, provider, quotas, test_call,
+    workbench,
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -63,6 +64,12 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = deleted::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = provider::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = quotas::answer(state, request).await? {
         return Ok(reply);
     }
     if let Some(reply) = mails::answer(state, request).await? {

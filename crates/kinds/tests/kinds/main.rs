@@ -23,6 +23,7 @@ mod portal;
 mod product;
 mod revision;
 mod schema;
+mod secrets;
 mod service;
 mod subscription;
 mod tag;

@@ -163,3 +163,23 @@ async fn a_services_issues_are_those_of_its_apis() {
         .await
         .expect(405);
 }
+
+#[tokio::test]
+async fn a_backend_may_be_a_service_of_a_cluster_and_is_reconnected() {
+    let world = World::new().await;
+    let cluster =
+        json!({"serviceFabricCluster": {"managementEndpoints": ["https://cluster.example.org"]}});
+    let named = json!({"url": "fabric:/shop/cart", "protocol": "http", "properties": cluster});
+    world
+        .put("/backends/cart", body(named.clone()))
+        .await
+        .expect(201);
+    world
+        .post("/backends/cart/reconnect", json!({}))
+        .await
+        .expect(202);
+    let mut unnamed = named;
+    unnamed["properties"] = Value::Null;
+    let put = world.put("/backends/other", body(unnamed)).await;
+    assert_eq!(put.targets(), ["url"]);
+}

@@ -160,3 +160,34 @@ async fn one_revision_of_the_portal_is_current() {
         ["20261101"]
     );
 }
+
+#[tokio::test]
+async fn signing_in_and_up_are_switched_apart() {
+    let world = World::new().await;
+    for name in ["signin", "signup"] {
+        let item = format!("/portalsettings/{name}");
+        let first = world.head(&item).await;
+        let etag = first.header("ETag").expect("an ETag").to_owned();
+        first.expect(200);
+        let on = world
+            .put(&item, body(json!({"enabled": true})))
+            .await
+            .expect(200);
+        assert_eq!(on["properties"]["enabled"], true, "{item}");
+        let stale = world
+            .send(
+                Method::Patch,
+                &item,
+                Some(&etag),
+                body(json!({"enabled": false})),
+            )
+            .await;
+        stale.expect(412);
+        world
+            .patch(&item, json!({"enabled": false}))
+            .await
+            .expect(204);
+        let off = world.get(&item).await.expect(200);
+        assert_eq!(off["properties"]["enabled"], false, "{item}");
+    }
+}

@@ -209,6 +209,82 @@ async fn a_quota_is_counted_across_restarts() -> anyhow::Result<()> {
     Ok(())
 }
 
+#[tokio::test]
+async fn a_quota_that_is_set_by_hand_is_honoured() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "limits").await?;
+    let policy = "<policies><inbound><quota-by-key calls=\"2\" renewal-period=\"604800\" counter-key=\"ba\" /><base /></inbound><backend><base /></backend><outbound><base /></outbound></policies>";
+    let body = json!({"properties": {"value": policy, "format": "xml"}});
+    publisher
+        .send(Method::PUT, "/apis/echo-api/policies/policy", Some(body))
+        .await?;
+    let key = publisher.key("ann", "/products/unlimited").await?;
+    let url = format!("{}/echo/resource?param1=x", publisher.gateway_url().await?);
+    let send = async |method: Method, path: &str, body: Option<Value>| {
+        let path = format!("{}{path}", publisher.service);
+        portico
+            .send(&publisher.token, method, &path, &[], body.as_ref())
+            .await
+    };
+    let unknown = send(Method::GET, "/quotas/ba", None).await?;
+    assert_eq!(unknown.body["value"], json!([]), "{unknown:?}");
+    let unknown = send(Method::GET, "/quotas/ba/periods/1", None).await?;
+    assert_eq!(unknown.status, StatusCode::NOT_FOUND, "{unknown:?}");
+    for _ in 0..2 {
+        assert_eq!(call(&url, &key).await?.0, StatusCode::OK);
+    }
+    assert_eq!(call(&url, &key).await?.0, StatusCode::FORBIDDEN);
+    // Counts are written four times a second.
+    let mut counted = json!(null);
+    for _ in 0..100 {
+        let list = send(Method::GET, "/quotas/ba", None).await?;
+        counted = list.body["value"][0].clone();
+        if counted["value"]["callsCount"] == 2 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(
+        (&counted["counterKey"], &counted["value"]["callsCount"]),
+        (&json!("ba"), &json!(2))
+    );
+    let period = format!(
+        "/quotas/ba/periods/{}",
+        counted["periodKey"].as_str().unwrap_or_default()
+    );
+    let one = send(Method::GET, &period, None).await?;
+    assert_eq!(one.body, counted);
+
+    let wrong = json!({"properties": {"callsCount": -1, "kbTransferred": "much"}});
+    let wrong = send(Method::PATCH, &period, Some(wrong)).await?;
+    assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
+    let targets: Vec<&str> = wrong.body["error"]["details"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|detail| detail["target"].as_str())
+        .collect();
+    assert_eq!(targets, ["callsCount", "kbTransferred"]);
+
+    for (path, calls) in [(period.as_str(), 1), ("/quotas/ba", 0)] {
+        let body = json!({"properties": {"callsCount": calls}});
+        let set = send(Method::PATCH, path, Some(body)).await?;
+        assert_eq!(set.status, StatusCode::OK, "{set:?}");
+        // The gateway takes the value over with its next exchange of counts.
+        let mut status = StatusCode::FORBIDDEN;
+        for _ in 0..100 {
+            status = call(&url, &key).await?.0;
+            if status == StatusCode::OK {
+                break;
+            }
+            tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+        }
+        assert_eq!(status, StatusCode::OK, "after {path} was set to {calls}");
+    }
+    Ok(())
+}
+
 fn publisher_path() -> String {
     format!("{}/service/limits", testkit::GROUP)
 }

@@ -13,6 +13,7 @@ mod idempotency;
 mod management;
 mod permissions;
 mod portal;
+mod provider;
 mod replicas;
 mod reports;
 mod revisions;

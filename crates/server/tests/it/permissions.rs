@@ -126,6 +126,10 @@ async fn without_a_token_nothing_but_signing_in_is_answered() -> anyhow::Result<
 /// Statuses as owner of another service, and as developer, reader, contributor and owner of this one.
 /// The bodies are empty and the names unknown, so 400 and 404 after a 403 to the left mean that the role sufficed.
 const BESIDES_KINDS: &str = "\
+ApiManagementOperations_List 200 200 200 200 200
+ApiManagementSkus_List 200 200 200 200 200
+ApiManagementService_GetDomainOwnershipIdentifier 200 200 200 200 200
+NetworkStatus_ListByLocation 404 403 200 200 200
 ApiManagementService_CheckNameAvailability 400 400 400 400 400
 DeletedServices_ListBySubscription 200 200 200 200 200
 DeletedServices_GetByName 404 404 404 404 404
@@ -139,6 +143,10 @@ Mail_Get 404 403 403 404 404
 Mail_Resend 404 403 403 404 404
 OperationStatus_Get 404 403 404 404 404
 OperationResults_Get 404 403 404 404 404
+QuotaByCounterKeys_ListByService 404 403 200 200 200
+QuotaByCounterKeys_Update 404 403 403 400 400
+QuotaByPeriodKeys_Get 404 403 404 404 404
+QuotaByPeriodKeys_Update 404 403 403 400 400
 Reports_ListByApi 404 403 400 400 400
 Reports_ListByUser 404 403 400 400 400
 Reports_ListByOperation 404 403 400 400 400
