@@ -6,7 +6,7 @@
 PROFILE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo portal e2e readme goldens lint fmt bench-gateway bench-control
+.PHONY: help run test demo portal e2e readme coverage replay schemathesis goldens lint fmt bench-gateway bench-control
 
 help: ## List the commands
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -28,6 +28,15 @@ e2e: ## Run the journey through the portals in Chromium; writes docs/screenshots
 
 readme: ## Run the README's journey as printed: curl, Python, az
 	@scripts/readme.sh
+
+coverage: ## Run the tests of the management API and write docs/contract-coverage.md anew
+	@scripts/coverage.py --run
+
+replay: ## Replay the examples of the contract, where a folder of it is given (PORTICO_CONTRACT)
+	@scripts/replay.sh
+
+schemathesis: ## Try every operation with generated requests against its OpenAPI document
+	@scripts/schemathesis.sh
 
 goldens: ## Write every generated file again: openapi/management.json and the tests' snapshots
 	@scripts/goldens.sh
