@@ -140,8 +140,13 @@ impl<T: utoipa::ToSchema + utoipa::__dev::ComposeSchema> utoipa::ToSchema for Js
 }
 
 impl<T: utoipa::__dev::ComposeSchema> utoipa::__dev::ComposeSchema for Json<T> {
+    /// The schema of `T`, which the library gives as the first of our generics where `T` is a list or a map.
     fn compose(generics: Vec<Composed>) -> Composed {
-        T::compose(generics)
+        let composed = std::any::type_name::<T>().contains('<');
+        match generics.first() {
+            Some(inner) if composed => inner.clone(),
+            _ => T::compose(generics),
+        }
     }
 }
 

@@ -345,7 +345,7 @@ impl Document {
         for view in facts.views {
             let operation = self.operation(
                 view.operation.to_owned(), facts.title, view.summary.to_owned(), view.access, parameters.clone(),
-                json!({view.status.to_string(): described("The view.", Some(json!({"type": "object"})), false)}),
+                json!({view.status.to_string(): described("The view.", Some(json!({"type": ["object", "array"]})), false)}),
             );
             self.add(
                 &format!("{}/{}", item_path(kind), view.name),
