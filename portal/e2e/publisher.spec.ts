@@ -219,6 +219,34 @@ test('gateways show which revision each process serves, and a new one gets its t
   await check(page, 'publisher-gateway');
 });
 
+test('a revision is made, becomes current, and stands in the change log; a version stands beside the original', async () => {
+  await section('APIs');
+  await page.getByRole('link', { name: 'Echo API' }).click();
+  await page.getByRole('tab', { name: 'Revisions' }).click();
+  await page.getByRole('button', { name: 'Add a revision' }).click();
+  await page.getByRole('dialog').getByLabel('Description').fill('Louder');
+  await page.getByRole('dialog').getByRole('button', { name: 'Create' }).click();
+  await expect(page).toHaveURL(/rev%3D2|rev=2/);
+  await page.getByRole('tab', { name: 'Revisions' }).click();
+  await expect(page.getByRole('row', { name: /Revision 2 Louder/ })).toBeVisible();
+  await page.getByRole('button', { name: 'Make revision 2 current' }).click();
+  await page.getByLabel('Notes for the change log').fill('Echoes louder.');
+  await page.getByRole('dialog').getByRole('button', { name: 'Make current' }).click();
+  await expect(page.getByRole('row', { name: /Revision 2 current Louder/ })).toBeVisible();
+  await expect(page.getByRole('table', { name: 'Change log' }).getByRole('row', { name: /2 Echoes louder\./ })).toBeVisible();
+  await check(page, 'publisher-revisions');
+  await section('APIs');
+  await page.getByRole('link', { name: 'Echo API' }).click();
+  await page.getByRole('tab', { name: 'Versions' }).click();
+  await page.getByLabel('New version').fill('v2');
+  await page.getByRole('button', { name: 'Add a version' }).click();
+  await expect(page).toHaveURL(/echo-api-v2/);
+  await page.getByRole('tab', { name: 'Versions' }).click();
+  await expect(page.getByRole('row', { name: /v2 Echo API/ })).toBeVisible();
+  await expect(page.getByRole('row', { name: /Original Echo API/ })).toBeVisible();
+  await check(page, 'publisher-versions');
+});
+
 test('the palette goes anywhere by keyboard', async () => {
   await page.keyboard.press('ControlOrMeta+k');
   await page.keyboard.type('orders');
@@ -275,6 +303,21 @@ test('regenerating a key says what breaks; deleting a product counts what goes a
   await dialog.getByRole('button', { name: 'Delete' }).click();
   await expect(page.getByRole('heading', { name: 'Products' })).toBeVisible();
   await expect(page.getByRole('link', { name: 'Starter' })).toBeHidden();
+});
+
+test('every section opens in Czech, too', async () => {
+  await page.getByRole('button', { name: 'Česky' }).click();
+  await expect(page.locator('html')).toHaveAttribute('lang', 'cs');
+  const links = page.getByRole('navigation', { name: 'Oddíly' }).getByRole('link');
+  const names = await links.allInnerTexts();
+  expect(names).toContain('Auditní záznam');
+  for (const name of names.slice(1)) {
+    await links.getByText(name, { exact: true }).click();
+    await expect(page.getByRole('heading', { level: 1, name, exact: true })).toBeVisible();
+  }
+  await check(page, 'publisher-settings-cs');
+  await page.getByRole('button', { name: 'English' }).click();
+  await expect(page.locator('html')).toHaveAttribute('lang', 'en');
 });
 
 test('no page broke the content security policy', () => {

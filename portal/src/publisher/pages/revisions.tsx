@@ -98,7 +98,7 @@ export function Revisions({ api }: { api: string }) {
                       </Group>
                     </Table.Td>
                     <Table.Td>{r.description}</Table.Td>
-                    <Table.Td className="mono">{r.privateUrl}</Table.Td>
+                    <Table.Td className="mono">{r.privateUrl && new URL(r.privateUrl, service.properties.gatewayUrl).href}</Table.Td>
                     <Table.Td>{date.format(new Date(r.createdDateTime))}</Table.Td>
                     <Table.Td>
                       {!r.isCurrent && (
