@@ -40,15 +40,16 @@ sdk.pipeline.addPolicy({
 
 // The SDK's groups of operations for the kinds of the journey.
 const KINDS = `
-  api apiManagementService apiOperation apiOperationPolicy apiPolicy apiProduct deletedServices emailTemplate group groupUser
+  api apiManagementService apiOperation apiOperationPolicy apiPolicy apiProduct apiRelease apiRevision deletedServices
+  emailTemplate group groupUser operationOperations tagResource
   namedValue notification notificationRecipientEmail notificationRecipientUser policy product productApi productGroup
   productPolicy productSubscriptions subscription tenantAccess user userConfirmationPassword userGroup userIdentities
   userSubscription`.trim().split(/\s+/);
-// Operations of these groups that are about something else: backups, networks, custom domains, the old portal, tags.
+// Operations of these groups that are about something else: backups, networks, custom domains, the old portal.
 const ELSEWHERE = `
-  api.listByTags apiManagementService.applyNetworkConfigurationUpdates apiManagementService.backup
+  apiManagementService.applyNetworkConfigurationUpdates apiManagementService.backup
   apiManagementService.getDomainOwnershipIdentifier apiManagementService.getSsoToken apiManagementService.migrateToStv2
-  apiManagementService.restore product.listByTags`.trim().split(/\s+/);
+  apiManagementService.restore`.trim().split(/\s+/);
 // `beginDelete` and `beginDeleteAndWait` are one operation of the contract; the SDK's page readers are private.
 const operationOf = (kind, method) => {
   const plain = method.replace(/^begin(.)/, (_, first) => first.toLowerCase()).replace(/AndWait$/, "");
@@ -296,7 +297,33 @@ await client.group.delete(group, name, "partners", "*");
 await client.product.delete(group, name, "gold", "*");
 await client.namedValue.delete(group, name, "team", "*");
 await client.apiOperation.delete(group, name, "azureml-demo", "rrs-execute", "*");
-await client.api.beginDeleteAndWait(group, name, "azureml-demo", "*", quick);
+
+// --- revisions, releases, tags
+const apiId = (await client.api.get(group, name, "azureml-demo")).id;
+await sdk.tag.createOrUpdate(group, name, "ml", { displayName: "Machine learning" });
+await sdk.tag.assignToApi(group, name, "azureml-demo", "ml");
+await sdk.tag.assignToProduct(group, name, "starter", "ml");
+const copy = { path: "azureml-demo", sourceApiId: apiId, apiRevisionDescription: "Louder" };
+const revision = await client.api.beginCreateOrUpdateAndWait(group, name, "azureml-demo;rev=2", copy, quick);
+check([revision.name, revision.apiRevision], ["azureml-demo;rev=2", "2"]);
+const revisions = await all(client.apiRevision.listByService(group, name, "azureml-demo"));
+check(revisions.map((one) => [one.apiId, one.isCurrent]), [["/apis/azureml-demo;rev=1", true], ["/apis/azureml-demo;rev=2", false]]);
+const released = { apiId: "/apis/azureml-demo;rev=2", notes: "Louder" };
+const release = await client.apiRelease.createOrUpdate(group, name, "azureml-demo", "loud", released);
+check([release.name, release.notes, release.apiId], ["loud", "Louder", `${apiId};rev=2`]);
+check((await client.apiRelease.getEntityTag(group, name, "azureml-demo", "loud")).eTag, release.eTag);
+check((await client.apiRelease.get(group, name, "azureml-demo", "loud")).notes, "Louder");
+check((await client.apiRelease.update(group, name, "azureml-demo", "loud", "*", { notes: "Very loud" })).notes, "Very loud");
+check(await names(client.apiRelease.listByService(group, name, "azureml-demo")), ["loud"]);
+check((await client.api.get(group, name, "azureml-demo")).apiRevision, "2");
+const tagged = async (pages, kind) => (await all(pages)).filter((item) => item[kind]).map((item) => [item.tag.name, item[kind].name]);
+const labelled = [["Machine learning", "AzureML Demo API"]];
+check(await tagged(client.api.listByTags(group, name, { filter: "isCurrent eq true" }), "api"), labelled);
+check(await tagged(client.product.listByTags(group, name), "product"), [["Machine learning", "Starter"]]);
+check(await tagged(client.operationOperations.listByTags(group, name, "azureml-demo"), "operation"), []);
+check(await tagged(client.tagResource.listByService(group, name, { filter: "isCurrent eq true" }), "api"), labelled);
+await client.apiRelease.delete(group, name, "azureml-demo", "loud", "*");
+await client.api.beginDeleteAndWait(group, name, "azureml-demo", "*", { ...quick, deleteRevisions: true });
 check(await names(client.api.listByService(group, name)), ["echo-api"]);
 await services.beginDeleteAndWait(group, name, quick);
 await refused(404, services.get(group, name));

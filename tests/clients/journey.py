@@ -20,12 +20,13 @@ checked = 0
 
 # The SDK's groups of operations for the kinds of the journey.
 KINDS = """
-    api api_management_service api_operation api_operation_policy api_policy api_product deleted_services email_template group
+    api api_management_service api_operation api_operation_policy api_policy api_product api_release api_revision
+    deleted_services email_template group operation tag_resource
     group_user named_value notification notification_recipient_email notification_recipient_user policy product product_api
     product_group product_policy product_subscriptions subscription tenant_access user user_confirmation_password user_group
     user_identities user_subscription
 """.split()
-# Operations of these groups that are about something else: backups, networks, custom domains, the old portal, tags.
+# Operations of these groups that are about something else: backups, networks, custom domains, the old portal.
 ELSEWHERE = {
     ("api_management_service", "begin_apply_network_configuration_updates"),
     ("api_management_service", "begin_backup"),
@@ -33,8 +34,6 @@ ELSEWHERE = {
     ("api_management_service", "begin_restore"),
     ("api_management_service", "get_domain_ownership_identifier"),
     ("api_management_service", "get_sso_token"),
-    ("api", "list_by_tags"),
-    ("product", "list_by_tags"),
 }
 
 
@@ -487,8 +486,58 @@ refused(404, lambda: client.user.get(group, name, "ann"))
 client.group.delete(group, name, "partners", "*")
 client.product.delete(group, name, "gold", "*", delete_subscriptions=True)
 client.api_operation.delete(group, name, "azureml-demo", "bes-delete", "*")
+
+# --- revisions, releases, tags ------------------------------------------------------------------------------------------
+api_id = client.api.get(group, name, "azureml-demo").id
+sdk.tag.create_or_update(group, name, "ml", m.TagCreateUpdateParameters(display_name="Machine learning"))
+sdk.tag.assign_to_api(group, name, "azureml-demo", "ml")
+sdk.tag.assign_to_operation(group, name, "azureml-demo", "bes-status", "ml")
+sdk.tag.assign_to_product(group, name, "starter", "ml")
+copy = m.ApiCreateOrUpdateParameter(path="azureml-demo", source_api_id=api_id, api_revision_description="Louder")
+revision = client.api.begin_create_or_update(group, name, "azureml-demo;rev=2", copy).result()
+check((revision.name, revision.api_revision, bool(revision.is_current)), ("azureml-demo;rev=2", "2", False))
+operations = names(client.api_operation.list_by_api(group, name, "azureml-demo"))
+check(names(client.api_operation.list_by_api(group, name, "azureml-demo;rev=2")), operations)
+revisions = listed(client.api_revision.list_by_service(group, name, "azureml-demo"))
+check(
+    [(one.api_id, one.is_current, one.private_url) for one in revisions],
+    [
+        ("/apis/azureml-demo;rev=1", True, "/azureml-demo;rev=1"),
+        ("/apis/azureml-demo;rev=2", False, "/azureml-demo;rev=2"),
+    ],
+)
+released = m.ApiReleaseContract(api_id="/apis/azureml-demo;rev=2", notes="Louder")
+release = client.api_release.create_or_update(group, name, "azureml-demo", "loud", released)
+check((release.name, release.notes, release.api_id), ("loud", "Louder", api_id + ";rev=2"))
+check(client.api_release.get(group, name, "azureml-demo", "loud").created_date_time is not None, True)
+check(client.api_release.get_entity_tag(group, name, "azureml-demo", "loud"), True)
+etag = etag_of(client.api_release, "azureml-demo", "loud")
+noted = client.api_release.update(group, name, "azureml-demo", "loud", etag, m.ApiReleaseContract(notes="Very loud"))
+check(noted.notes, "Very loud")
+stale(lambda: client.api_release.update(group, name, "azureml-demo", "loud", STALE, m.ApiReleaseContract(notes="x")))
+check(names(client.api_release.list_by_service(group, name, "azureml-demo", filter="contains(notes,'loud')")), ["loud"])
+check(client.api.get(group, name, "azureml-demo").api_revision, "2")
+check(names(client.api.list_by_service(group, name, filter="isCurrent eq true")), ["azureml-demo", "echo-api"])
+
+
+def tagged(items, kind):
+    return [(item.tag.name, getattr(item, kind).name) for item in items if getattr(item, kind) is not None]
+
+
+check(
+    tagged(client.api.list_by_tags(group, name), "api"),
+    [("Machine learning", "AzureML Demo API"), ("Machine learning", "AzureML Demo API")],
+)
+check(tagged(client.api.list_by_tags(group, name, filter="isCurrent eq true"), "api"), [("Machine learning", "AzureML Demo API")])
+check(tagged(client.product.list_by_tags(group, name), "product"), [("Machine learning", "Starter")])
+check(len(listed(client.product.list_by_tags(group, name, include_not_tagged_products=True))), 2)
+check(tagged(client.operation.list_by_tags(group, name, "azureml-demo"), "operation"), [("Machine learning", "BES Status")])
+resources = listed(client.tag_resource.list_by_service(group, name, filter="isCurrent eq true"))
+check((tagged(resources, "api"), tagged(resources, "operation")), ([("Machine learning", "AzureML Demo API")], [("Machine learning", "BES Status")]))
+client.api_release.delete(group, name, "azureml-demo", "loud", "*")
 deleted = client.api.begin_delete if hasattr(client.api, "begin_delete") else client.api.delete
-outcome = deleted(group, name, "azureml-demo", "*")
+check(violations(lambda: getattr(deleted(group, name, "azureml-demo", "*"), "result", lambda: None)()), ["deleteRevisions"])
+outcome = deleted(group, name, "azureml-demo", "*", delete_revisions=True)
 if hasattr(outcome, "result"):
     outcome.result()
 check(names(client.api.list_by_service(group, name)), ["echo-api"])

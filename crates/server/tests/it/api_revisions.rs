@@ -19,7 +19,7 @@ struct Echo<'a> {
 }
 
 impl<'a> Echo<'a> {
-    async fn new(portico: &'a Portico, name: &str) -> anyhow::Result<Self> {
+    async fn new(portico: &'a Portico, name: &str, scope: &str) -> anyhow::Result<Self> {
         let token = portico.token().await?;
         let service = portico.service(&token, name).await?;
         let mut echo = Self {
@@ -35,8 +35,7 @@ impl<'a> Echo<'a> {
             .as_str()
             .unwrap_or_default()
             .clone_into(&mut echo.url);
-        let subscription =
-            json!({"scope": "/apis/echo-api", "displayName": "ann", "state": "active"});
+        let subscription = json!({"scope": scope, "displayName": "ann", "state": "active"});
         echo.put("/subscriptions/ann", subscription).await?;
         let keys = echo
             .send(Method::POST, "/subscriptions/ann/listSecrets", None)
@@ -52,7 +51,13 @@ impl<'a> Echo<'a> {
         let path = format!("{}{path}", self.service);
         let answer = self
             .portico
-            .send(&self.token, method, &path, &[("If-Match", "*")], body.as_ref())
+            .send(
+                &self.token,
+                method,
+                &path,
+                &[("If-Match", "*")],
+                body.as_ref(),
+            )
             .await?;
         anyhow::ensure!(answer.status.is_success(), "{path}: {answer:?}");
         Ok(answer.body)
@@ -65,7 +70,10 @@ impl<'a> Echo<'a> {
 
     /// Makes the API and its operation tell the backend, each by itself, which revision they belong to.
     async fn mark(&self, api: &str, mark: &str) -> anyhow::Result<()> {
-        for (place, header) in [("", "X-Api"), ("/operations/retrieve-resource", "X-Operation")] {
+        for (place, header) in [
+            ("", "X-Api"),
+            ("/operations/retrieve-resource", "X-Operation"),
+        ] {
             let value = format!(
                 "<policies><inbound><base /><set-header name=\"{header}\" exists-action=\"override\"><value>{mark}</value></set-header>\
                  </inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>"
@@ -87,7 +95,11 @@ impl<'a> Echo<'a> {
     }
 
     /// Status, and what the API's and the operation's policies said.
-    async fn call(&self, path: &str, header: Option<&str>) -> anyhow::Result<(u16, String, String)> {
+    async fn call(
+        &self,
+        path: &str,
+        header: Option<&str>,
+    ) -> anyhow::Result<(u16, String, String)> {
         let mut request = self
             .client
             .get(format!("{}/{path}", self.url))
@@ -120,7 +132,7 @@ async fn a_release_moves_every_call_from_one_revision_to_the_other_as_a_whole() 
 {
     let database = TestDatabase::create().await?;
     let portico = Portico::start(BINARY, &database, &[]).await?;
-    let echo = Echo::new(&portico, "revised").await?;
+    let echo = Echo::new(&portico, "revised", "/apis/echo-api").await?;
     echo.mark("echo-api", "1").await?;
     assert_eq!(
         echo.call("echo;rev=2/resource?param1=x", None).await?,
@@ -135,7 +147,9 @@ async fn a_release_moves_every_call_from_one_revision_to_the_other_as_a_whole() 
     );
     echo.mark("echo-api;rev=2", "2").await?;
     for (path, mark) in [("echo", "1"), ("echo;rev=1", "1"), ("echo;rev=2", "2")] {
-        let called = echo.call(&format!("{path}/resource?param1=x"), None).await?;
+        let called = echo
+            .call(&format!("{path}/resource?param1=x"), None)
+            .await?;
         assert_eq!(called, ok(mark), "{path}");
     }
     assert_eq!(
@@ -176,8 +190,12 @@ async fn a_release_moves_every_call_from_one_revision_to_the_other_as_a_whole() 
 
     // What was current is still there by its number, until it is deleted.
     echo.release("last", 2).await?;
-    assert_eq!(echo.call("echo;rev=1/resource?param1=x", None).await?, ok("1"));
-    echo.send(Method::DELETE, "/apis/echo-api;rev=1", None).await?;
+    assert_eq!(
+        echo.call("echo;rev=1/resource?param1=x", None).await?,
+        ok("1")
+    );
+    echo.send(Method::DELETE, "/apis/echo-api;rev=1", None)
+        .await?;
     assert_eq!(
         echo.call("echo;rev=1/resource?param1=x", None).await?,
         not_found()
@@ -191,13 +209,13 @@ async fn a_version_that_began_as_a_copy_is_called_by_its_header_and_has_revision
 -> anyhow::Result<()> {
     let database = TestDatabase::create().await?;
     let portico = Portico::start(BINARY, &database, &[]).await?;
-    let echo = Echo::new(&portico, "versions").await?;
+    let echo = Echo::new(&portico, "versions", "/apis").await?;
     echo.mark("echo-api", "first").await?;
     let set = json!({"displayName": "Echo", "versioningScheme": "Header", "versionHeaderName": "Api-Version"});
     echo.put("/apiVersionSets/echo", set).await?;
     let version = json!({
         "path": "echo", "sourceApiId": "/apis/echo-api", "apiVersion": "v2",
-        "apiVersionSetId": "/apiVersionSets/echo", "subscriptionRequired": false
+        "apiVersionSetId": "/apiVersionSets/echo"
     });
     echo.put("/apis/echo-v2", version).await?;
     let path = "echo/resource?param1=x";
