@@ -337,11 +337,21 @@ fn host_and_port(url: &str) -> Option<(String, u16)> {
     }
 }
 
+/// A row of `portal_settings`: name, `enabled`, terms, URL, and the switches of subscriptions and registration.
+type StoredSetting = (
+    String,
+    Option<bool>,
+    Option<Value>,
+    Option<String>,
+    Option<Value>,
+    Option<Value>,
+);
+
 /// What the developer portal of the tenant does, in the words of the contract.
 async fn tenant_settings(cx: &mut Cx<'_>) -> Result<Value> {
     let mut settings = serde_json::Map::new();
     let spelled = |on: bool| if on { "True" } else { "False" };
-    let rows: Vec<(String, Option<bool>, Option<Value>, Option<String>, Option<Value>, Option<Value>)> = sqlx::query_as(
+    let rows: Vec<StoredSetting> = sqlx::query_as(
         "SELECT name, enabled, terms_of_service, url, subscriptions, user_registration FROM portal_settings \
          WHERE parent_id = $1 ORDER BY name",
     )

@@ -61,13 +61,11 @@ pub fn default(name: &str) -> PortalSettingContract {
     let delegation = name == "delegation";
     PortalSettingContract {
         enabled: (!delegation).then_some(name == "signup"),
-        terms_of_service: (name == "signup").then(|| {
-            Json(TermsOfService {
-                text: None,
-                enabled: false,
-                consent_required: false,
-            })
-        }),
+        terms_of_service: (name == "signup").then_some(Json(TermsOfService {
+            text: None,
+            enabled: false,
+            consent_required: false,
+        })),
         url: None,
         validation_key: None,
         subscriptions: off().filter(|_| delegation),
