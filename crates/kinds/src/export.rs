@@ -68,6 +68,20 @@ pub async fn document(
             "can be wsdl-link only for an API that was imported from WSDL and not changed since",
         ));
     }
+    written(conn, api, format, gateway_url).await
+}
+
+/// As [`document`], but always written from what is stored: what developers may see, because an imported document names
+/// the web service behind the gateway.
+///
+/// # Errors
+/// When the API is gone, or cannot be written in this language.
+pub async fn written(
+    conn: &mut PgConnection,
+    api: Uuid,
+    format: Format,
+    gateway_url: &str,
+) -> Result<Document> {
     let description = describe(conn, api, gateway_url).await?;
     let text =
         description::write(&description, format).map_err(|why| Error::invalid("format", why))?;

@@ -12,6 +12,7 @@ pub mod authorization_server;
 pub mod backend;
 pub mod cache;
 pub mod content;
+pub mod developer_portal;
 pub mod diagnostic;
 pub mod documentation;
 pub mod email_template;
@@ -92,6 +93,7 @@ pub fn registry() -> Registry {
         .with::<issue::Comment>()
         .with::<issue::Attachment>()
         .with::<documentation::Documentation>()
+        .with::<developer_portal::DeveloperPortal>()
         .with::<wiki::ApiWiki>()
         .with::<wiki::ProductWiki>()
         .with::<issue::ServiceIssue>()

@@ -128,6 +128,14 @@ impl Resource for User {
             status: 204,
             run: |cx, user| Box::pin(send_password_mail(cx, user)),
         },
+        Action {
+            name: "confirmations/email/send",
+            operation: "UserConfirmationEmail_Send",
+            summary: "Sends a mail to a new address; its link makes that address the user's.",
+            access: Access::Write,
+            status: 204,
+            run: |cx, user| Box::pin(send_email_mail(cx, user)),
+        },
     ];
 
     const VIEWS: &'static [Action] = &[Action {
@@ -386,7 +394,27 @@ async fn send_password_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply>
     Ok(Reply::empty(204))
 }
 
-/// A ticket for a mailed link: random, so that it cannot be guessed; only its digest is stored.
+#[derive(Deserialize)]
+struct NewAddress {
+    email: String,
+}
+
+async fn send_email_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply> {
+    let user: &UserContract = typed(user)?;
+    let given: NewAddress = serde_json::from_value(Value::Object(std::mem::take(&mut cx.body)))
+        .map_err(|e| Error::invalid("email", format!("is not valid: {e}")))?;
+    if let Err(why) = notify::check_address(&given.email) {
+        return Err(Error::invalid("email", why));
+    }
+    let to = notify::Developer {
+        email: given.email,
+        ..notify::Developer::of(user)
+    };
+    notify::confirm(cx, "emailChangeIdentityDefault", &to).await?;
+    Ok(Reply::empty(204))
+}
+
+/// A ticket of the user that the context is about, for a mailed link: random, so that it cannot be guessed; only its digest is stored.
 ///
 /// # Errors
 /// When the system gives no randomness or the database fails.
@@ -396,13 +424,14 @@ pub async fn ticket(cx: &mut Cx<'_>, purpose: &str, email: &str) -> Result<Strin
         .replace(['+', '/'], "_");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, ticket.as_bytes());
     sqlx::query(
-        "INSERT INTO user_tickets (digest, service_id, email, purpose, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO user_tickets (digest, service_id, email, purpose, expires_at, user_id) VALUES ($1, $2, $3, $4, $5, $6)",
     )
     .bind(digest.as_ref())
     .bind(cx.service.id)
     .bind(email)
     .bind(purpose)
     .bind(cx.now + chrono::Duration::days(2))
+    .bind(cx.id)
     .execute(&mut *cx.conn)
     .await?;
     Ok(ticket)

@@ -5,7 +5,8 @@
 //! a second answer of the name server cannot lead elsewhere. Every redirect is a new link. A general client such as
 //! reqwest resolves by itself and was rejected for that reason.
 
-use http_body_util::{BodyExt as _, Empty, Limited};
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{Request, Response, body::Incoming, header};
 use hyper_rustls::ConfigBuilderExt as _;
 use hyper_util::rt::TokioIo;
@@ -66,6 +67,14 @@ pub enum FetchError {
     Slow,
 }
 
+/// A form to be posted.
+pub struct Form<'a> {
+    /// Its fields, encoded.
+    pub body: String,
+    /// Name and secret for basic authentication.
+    pub credentials: Option<(&'a str, &'a str)>,
+}
+
 /// Follows links.
 #[derive(Clone)]
 pub struct Links {
@@ -90,6 +99,24 @@ impl Links {
         })
     }
 
+    /// Posts a form, and gives what is answered. Redirects are not followed: they would carry credentials elsewhere.
+    ///
+    /// # Errors
+    /// As [`document`](Self::document).
+    pub async fn post(&self, link: &str, form: &Form<'_>) -> Result<String, FetchError> {
+        let url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
+        let work = async {
+            let response = self.ask(&url, Some(form)).await?;
+            if !response.status().is_success() {
+                return Err(FetchError::Status(response.status().as_u16()));
+            }
+            whole(response).await
+        };
+        tokio::time::timeout(TIME_LIMIT, work)
+            .await
+            .map_err(|_| FetchError::Slow)?
+    }
+
     /// The document at the end of a link.
     ///
     /// # Errors
@@ -98,7 +125,7 @@ impl Links {
         let mut url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
         let work = async {
             for _ in 0..=MAX_REDIRECTS {
-                let response = self.ask(&url).await?;
+                let response = self.ask(&url, None).await?;
                 let status = response.status();
                 let next = response
                     .headers()
@@ -112,18 +139,7 @@ impl Links {
                     }
                     url = next;
                 } else if status.is_success() {
-                    let body = Limited::new(response.into_body(), MAX_BYTES)
-                        .collect()
-                        .await
-                        .map_err(|error| {
-                            if error.is::<http_body_util::LengthLimitError>() {
-                                FetchError::TooLarge
-                            } else {
-                                FetchError::Unreachable(error.to_string())
-                            }
-                        })?;
-                    return String::from_utf8(body.to_bytes().into())
-                        .map_err(|_| FetchError::NotText);
+                    return whole(response).await;
                 } else {
                     return Err(FetchError::Status(status.as_u16()));
                 }
@@ -135,7 +151,11 @@ impl Links {
             .map_err(|_| FetchError::Slow)?
     }
 
-    async fn ask(&self, url: &Url) -> Result<Response<Incoming>, FetchError> {
+    async fn ask(
+        &self,
+        url: &Url,
+        form: Option<&Form<'_>>,
+    ) -> Result<Response<Incoming>, FetchError> {
         let secure = match url.scheme() {
             "https" => true,
             "http" => false,
@@ -155,14 +175,29 @@ impl Links {
             Some(query) => format!("{}?{query}", url.path()),
             None => url.path().to_owned(),
         };
-        let request = Request::get(target)
+        let mut request = match form {
+            None => Request::get(target),
+            Some(_) => Request::post(target)
+                .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded"),
+        };
+        if let Some((id, secret)) = form.and_then(|form| form.credentials) {
+            // RFC 6749, 2.3.1: both are encoded as a form first.
+            let encode = |text: &str| -> String {
+                url::form_urlencoded::byte_serialize(text.as_bytes()).collect()
+            };
+            let both = format!("{}:{}", encode(id), encode(secret));
+            let value = format!("Basic {}", BASE64_STANDARD.encode(both));
+            request = request.header(header::AUTHORIZATION, value);
+        }
+        let body = form.map(|form| form.body.clone()).unwrap_or_default();
+        let request = request
             .header(header::HOST, authority)
             .header(
                 header::USER_AGENT,
                 concat!("portico/", env!("CARGO_PKG_VERSION")),
             )
             .header(header::ACCEPT, "*/*")
-            .body(Empty::<bytes::Bytes>::new())
+            .body(Full::new(bytes::Bytes::from(body)))
             .map_err(|_| FetchError::Url)?;
         if secure {
             let name = match host {
@@ -203,13 +238,28 @@ impl Links {
     }
 }
 
+/// The text of a response.
+async fn whole(response: Response<Incoming>) -> Result<String, FetchError> {
+    let body = Limited::new(response.into_body(), MAX_BYTES)
+        .collect()
+        .await
+        .map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                FetchError::TooLarge
+            } else {
+                FetchError::Unreachable(error.to_string())
+            }
+        })?;
+    String::from_utf8(body.to_bytes().into()).map_err(|_| FetchError::NotText)
+}
+
 fn unreachable(error: impl std::fmt::Display) -> FetchError {
     FetchError::Unreachable(error.to_string())
 }
 
 async fn send(
     stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    request: Request<Empty<bytes::Bytes>>,
+    request: Request<Full<bytes::Bytes>>,
 ) -> Result<Response<Incoming>, FetchError> {
     let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream))
         .await

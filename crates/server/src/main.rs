@@ -45,7 +45,11 @@ enum Command {
     /// Brings the database to this version
     Migrate(StateSettings),
     /// Prints the OpenAPI document of the management API
-    Openapi,
+    Openapi {
+        /// That of the developer API instead, which the developer portals ask
+        #[arg(long)]
+        developer: bool,
+    },
     /// Prints a bearer token for scripts
     Token {
         /// E-mail address or client id of the principal
@@ -137,8 +141,13 @@ fn main() -> anyhow::Result<()> {
         log.with_ansi(std::io::stderr().is_terminal()).init();
     }
     match cli.command {
-        Command::Openapi => {
-            let text = serde_json::to_string_pretty(&server::docs::document(&kinds::registry()))?;
+        Command::Openapi { developer } => {
+            let document = if developer {
+                server::developer::operations::document()
+            } else {
+                server::docs::document(&kinds::registry())
+            };
+            let text = serde_json::to_string_pretty(&document)?;
             writeln!(std::io::stdout(), "{text}").context("printing")
         }
         Command::Serve(settings) => {

@@ -38,7 +38,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
     let call: relay::Call = serde_json::from_value(Value::Object(request.json()?))
         .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?;
     let client = request.origin.address.parse().map_err(Error::internal)?;
-    relay::relayed(state, client, gateway.as_deref(), call)
-        .await
-        .map(|reply| Some(Reply::ok(reply)))
+    let reply = relay::relayed(state, client, gateway.as_deref(), call).await?;
+    let reply = serde_json::to_value(reply).map_err(Error::internal)?;
+    Ok(Some(Reply::ok(reply)))
 }

@@ -6,10 +6,16 @@
 
 mod account;
 mod catalogue;
+mod content;
+mod issues;
 mod limits;
+mod markdown;
+pub mod operations;
+mod provider;
 pub(crate) mod relay;
 mod session;
 mod subscriptions;
+mod usage;
 
 use crate::{
     State, client_address,
@@ -21,6 +27,7 @@ use arm_id::ResourcePath;
 pub use limits::Limits;
 
 use engine::{Caller, Error, IfMatch, Method, Origin, Query, Reply, Request, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 use session::Developer;
 use uuid::Uuid;
@@ -30,43 +37,13 @@ const API_VERSION: &str = "2024-05-01";
 
 /// Registers the paths of this module.
 pub fn routes(config: &mut web::ServiceConfig) {
-    config.service(
-        web::scope("/{service}/api")
-            .wrap(middleware::from_fn(limits::wrap))
-            .route("/service", web::get().to(catalogue::service))
-            .route("/products", web::get().to(catalogue::products))
-            .route("/products/{product}", web::get().to(catalogue::product))
-            .route("/apis", web::get().to(catalogue::apis))
-            .route("/apis/{api}", web::get().to(catalogue::api))
-            .route("/session", web::post().to(account::sign_in))
-            .route("/session", web::get().to(account::me))
-            .route("/session", web::delete().to(account::sign_out))
-            .route("/sign-up", web::post().to(account::sign_up))
-            .route("/reset", web::post().to(account::reset))
-            .route("/ticket", web::post().to(account::ticket))
-            .route("/confirm", web::post().to(account::confirm))
-            .route("/profile", web::patch().to(account::profile))
-            .route("/subscriptions", web::get().to(subscriptions::list))
-            .route("/subscriptions", web::post().to(subscriptions::subscribe))
-            .route(
-                "/subscriptions/{sid}/keys",
-                web::post().to(subscriptions::keys),
-            )
-            .route(
-                "/subscriptions/{sid}/regenerate",
-                web::post().to(subscriptions::regenerate),
-            )
-            .route(
-                "/subscriptions/{sid}/cancel",
-                web::post().to(subscriptions::cancel),
-            )
-            .route(
-                "/subscriptions/{sid}",
-                web::patch().to(subscriptions::rename),
-            )
-            .route("/relay", web::post().to(relay::send))
-            .default_service(web::to(nothing)),
+    let api = operations::OPERATIONS.iter().fold(
+        web::scope("/{service}/api").wrap(middleware::from_fn(limits::wrap)),
+        |api, operation| api.route(operation.path, (operation.route)()),
     );
+    config
+        .service(api.default_service(web::to(nothing)))
+        .route("/{service}/llms.txt", web::get().to(content::llms));
 }
 
 async fn nothing(http: HttpRequest) -> HttpResponse {
@@ -108,6 +85,19 @@ impl Portal {
         below: &str,
         body: Option<Value>,
     ) -> Result<Reply> {
+        self.ask_with(state, http, method, below, &[], body).await
+    }
+
+    /// As [`ask`](Self::ask), with more of a query.
+    async fn ask_with(
+        &self,
+        state: &State,
+        http: &HttpRequest,
+        method: Method,
+        below: &str,
+        more: &[(&str, &str)],
+        body: Option<Value>,
+    ) -> Result<Reply> {
         let path = format!(
             "/subscriptions/{}/resourceGroups/{}/providers/{}/service/{}{below}",
             self.subscription_id,
@@ -118,9 +108,14 @@ impl Portal {
         let request = Request {
             method,
             path: ResourcePath::parse(&path).map_err(|_| Error::not_found("Resource"))?,
-            query: Query(vec![("api-version".into(), API_VERSION.into())]),
+            query: Query(
+                std::iter::once(&("api-version", API_VERSION))
+                    .chain(more)
+                    .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect(),
+            ),
             if_match: match method {
-                Method::Patch => IfMatch::parse(Some("*")),
+                Method::Patch | Method::Delete => IfMatch::parse(Some("*")),
                 _ => IfMatch::parse(None),
             },
             body: body.map_or_else(web::Bytes::new, |body| body.to_string().into()),
@@ -168,7 +163,7 @@ async fn answered_to_developer(
 }
 
 /// A reply that no cache keeps.
-fn fresh(body: &Value) -> HttpResponse {
+fn fresh(body: &impl Serialize) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "no-store"))
         .json(body)

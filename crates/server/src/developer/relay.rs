@@ -15,8 +15,7 @@ use gateway::Gateway;
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::{HeaderMap, Request, Uri, body::Bytes, header};
 use hyper_util::rt::TokioIo;
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
 use std::{
     net::{IpAddr, SocketAddr},
     time::{Duration, Instant},
@@ -25,6 +24,7 @@ use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
+use utoipa::ToSchema;
 
 /// Longest that a call may take.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
@@ -57,22 +57,49 @@ const OF_THE_CONNECTION: [&str; 14] = [
     "x-real-ip",
 ];
 
-#[derive(Deserialize)]
+/// A call to be made.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Call {
+pub struct Call {
     method: String,
+    /// Begins with the URL of the service's gateway.
     url: String,
+    /// Names and values.
     #[serde(default)]
+    #[schema(value_type = Vec<Vec<String>>)]
     headers: Vec<(String, String)>,
     body: Option<String>,
+}
+
+/// What came of a call.
+#[derive(Serialize, ToSchema)]
+pub struct Reply {
+    url: String,
+    method: String,
+    status: u16,
+    reason: String,
+    /// Names and values.
+    #[schema(value_type = Vec<Vec<String>>)]
+    headers: Vec<(String, String)>,
+    /// The content, where it is text.
+    text: Option<String>,
+    /// The content, where it is not.
+    base64: Option<String>,
+    /// Until the last byte of the reply.
+    milliseconds: u64,
 }
 
 pub(super) async fn send(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let client = client_address::of(&http);
-        relayed(&state, client, portal.gateway_url.as_deref(), parsed(&body)?)
-            .await
-            .map(|reply| fresh(&reply))
+        relayed(
+            &state,
+            client,
+            portal.gateway_url.as_deref(),
+            parsed(&body)?,
+        )
+        .await
+        .map(|reply| fresh(&reply))
     })
     .await
 }
@@ -86,7 +113,7 @@ pub(crate) async fn relayed(
     client: IpAddr,
     gateway: Option<&str>,
     call: Call,
-) -> Result<Value> {
+) -> Result<Reply> {
     let gateway =
         gateway.ok_or_else(|| Error::Conflict("The service is still being activated.".into()))?;
     let request = request(&call, gateway)?;
@@ -95,24 +122,27 @@ pub(crate) async fn relayed(
     let (status, reason, headers, content) = tokio::time::timeout(TIME_LIMIT, exchange)
         .await
         .map_err(|_| Error::Conflict("The gateway did not answer in time.".into()))??;
-    let headers: Vec<Value> = headers
+    let headers = headers
         .iter()
-        .map(|(name, value)| json!([name.as_str(), String::from_utf8_lossy(value.as_bytes())]))
+        .map(|(name, value)| {
+            let value = String::from_utf8_lossy(value.as_bytes()).into_owned();
+            (name.as_str().to_owned(), value)
+        })
         .collect();
     let (text, base64) = match String::from_utf8(content.to_vec()) {
         Ok(text) => (Some(text), None),
         Err(_) => (None, Some(BASE64_STANDARD.encode(&content))),
     };
-    Ok(json!({
-        "url": call.url,
-        "method": call.method,
-        "status": status,
-        "reason": reason,
-        "headers": headers,
-        "text": text,
-        "base64": base64,
-        "milliseconds": u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
-    }))
+    Ok(Reply {
+        url: call.url,
+        method: call.method,
+        status,
+        reason: reason.to_owned(),
+        headers,
+        text,
+        base64,
+        milliseconds: u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX),
+    })
 }
 
 /// The call as the gateway gets it.
@@ -273,6 +303,7 @@ mod tests {
 
     #[test]
     fn a_call_has_a_largest_size() {
+        use serde_json::Value;
         let url = "http://127.1.2.3:8081/echo";
         let gateway = "http://127.1.2.3:8081";
         let large = Call {

@@ -8,10 +8,13 @@ use aws_lc_rs::digest;
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::Duration;
 use engine::{Error, Result};
+use serde::Serialize;
 use sqlx::PgConnection;
+use utoipa::ToSchema;
 use uuid::Uuid;
 
-const COOKIE: &str = "portico_developer";
+/// Cookie of a session.
+pub(super) const COOKIE: &str = "portico_developer";
 /// How long a session lasts.
 const HOURS: i64 = 12;
 /// `user_tickets.purpose` of a session.
@@ -25,6 +28,38 @@ pub(super) struct Developer {
     pub(super) first_name: String,
     pub(super) last_name: String,
     pub(super) email: String,
+    pub(super) has_password: bool,
+    /// Digest of the session's cookie.
+    pub(super) session: Vec<u8>,
+}
+
+/// Who is signed in; all absent for a visitor.
+#[derive(Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Me {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    email: Option<String>,
+    /// Whether the account has a password; others sign in with an identity provider only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    has_password: Option<bool>,
+}
+
+impl From<Developer> for Me {
+    fn from(developer: Developer) -> Self {
+        Self {
+            user_id: Some(developer.name),
+            first_name: Some(developer.first_name),
+            last_name: Some(developer.last_name),
+            email: Some(developer.email),
+            has_password: Some(developer.has_password),
+        }
+    }
 }
 
 pub(super) fn digest_of(text: &str) -> Vec<u8> {
@@ -44,8 +79,8 @@ impl Developer {
             return Ok(None);
         };
         Ok(sqlx::query_as(
-            "SELECT u.id, u.name, u.first_name, u.last_name, u.email FROM user_tickets t \
-             JOIN users u ON u.parent_id = t.service_id AND lower(u.email) = lower(t.email) \
+            "SELECT u.id, u.name, u.first_name, u.last_name, u.email, u.password_hash IS NOT NULL AS has_password, t.digest AS session \
+             FROM user_tickets t JOIN users u ON u.id = t.user_id \
              WHERE t.digest = $1 AND t.service_id = $2 AND t.purpose = $3 AND t.expires_at > $4 AND u.state = 'active'",
         )
         .bind(digest_of(cookie.value()))
@@ -56,20 +91,21 @@ impl Developer {
         .await?)
     }
 
-    /// Begins a session.
+    /// Begins a session of an account.
     pub(super) async fn begin(
         state: &State,
         http: &HttpRequest,
         portal: &Portal,
-        email: &str,
+        user: Uuid,
     ) -> Result<Cookie<'static>> {
         let secret = BASE64_URL_SAFE_NO_PAD.encode(state.engine.random::<32>()?);
         sqlx::query(
-            "INSERT INTO user_tickets (digest, service_id, email, purpose, expires_at) VALUES ($1, $2, $3, $4, $5)",
+            "INSERT INTO user_tickets (digest, service_id, user_id, email, purpose, expires_at) \
+             SELECT $1, $2, id, email, $4, $5 FROM users WHERE id = $3",
         )
         .bind(digest_of(&secret))
         .bind(portal.id)
-        .bind(email)
+        .bind(user)
         .bind(PURPOSE)
         .bind(state.engine.now() + Duration::hours(HOURS))
         .execute(&state.engine.pool)
@@ -94,12 +130,11 @@ impl Developer {
     }
 }
 
-/// Ends every session of an account.
-pub(super) async fn end_all(conn: &mut PgConnection, portal: &Portal, email: &str) -> Result<()> {
-    sqlx::query("DELETE FROM user_tickets WHERE service_id = $1 AND lower(email) = lower($2) AND purpose = $3")
-        .bind(portal.id)
-        .bind(email)
-        .bind(PURPOSE)
+/// Ends every session of an account but one, and every mailed link that is still open.
+pub(super) async fn end_all(conn: &mut PgConnection, user: Uuid, but: &[u8]) -> Result<()> {
+    sqlx::query("DELETE FROM user_tickets WHERE user_id = $1 AND digest <> $2")
+        .bind(user)
+        .bind(but)
         .execute(conn)
         .await?;
     Ok(())

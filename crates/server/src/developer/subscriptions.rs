@@ -5,29 +5,55 @@ use crate::{State, sign_in::parsed};
 use actix_web::{HttpRequest, HttpResponse, web};
 use chrono::{DateTime, Utc};
 use engine::{Error, Method, Result};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::json;
 use sqlx::FromRow;
 use tokio::sync::Semaphore;
+use utoipa::ToSchema;
 
 /// Subscribing holds a lock on one connection while the engine writes on another: without a bound, as many
 /// at once as there are connections would wait for each other.
 static SUBSCRIBING: Semaphore = Semaphore::const_new(2);
 
-#[derive(FromRow)]
-struct Subscription {
+/// A subscription.
+#[derive(FromRow, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
     name: String,
     display_name: Option<String>,
     scope: String,
     state: String,
     created_date: DateTime<Utc>,
     state_comment: Option<String>,
+    /// Name that people see of its product.
     product: Option<String>,
+}
+
+/// Subscriptions.
+#[derive(Serialize, ToSchema)]
+pub struct SubscriptionList {
+    value: Vec<Subscription>,
+}
+
+/// What became of a request to subscribe.
+#[derive(Serialize, ToSchema)]
+pub struct Subscribed {
+    name: String,
+    /// `active` or `submitted`.
+    state: String,
+}
+
+/// The keys of a subscription; either works.
+#[derive(Deserialize, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Keys {
+    primary_key: String,
+    secondary_key: String,
 }
 
 pub(super) async fn list(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
     answered_to_developer(&state, &http, async |portal, developer| {
-        let rows: Vec<Subscription> = sqlx::query_as(
+        let value: Vec<Subscription> = sqlx::query_as(
             "SELECT s.name, s.display_name, s.scope, s.state, s.created_date, s.state_comment, p.display_name AS product \
              FROM subscriptions s LEFT JOIN products p ON p.id = s.scope_product_id \
              WHERE s.parent_id = $1 AND s.owner_id = $2 ORDER BY s.created_date DESC, s.name",
@@ -36,23 +62,15 @@ pub(super) async fn list(state: web::Data<State>, http: HttpRequest) -> HttpResp
         .bind(developer.id)
         .fetch_all(&state.engine.pool)
         .await?;
-        let value: Vec<Value> = rows
-            .into_iter()
-            .map(|s| {
-                json!({
-                    "name": s.name, "displayName": s.display_name, "scope": s.scope, "state": s.state,
-                    "createdDate": s.created_date, "stateComment": s.state_comment, "product": s.product,
-                })
-            })
-            .collect();
-        Ok(fresh(&json!({"value": value})))
+        Ok(fresh(&SubscriptionList { value }))
     })
     .await
 }
 
-#[derive(Deserialize)]
+/// A request to subscribe.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Subscribe {
+pub struct Subscribe {
     product: String,
     display_name: String,
 }
@@ -94,7 +112,7 @@ pub(super) async fn subscribe(
                 ));
             }
         }
-        let first = if product.approval_required.unwrap_or_default() {
+        let first = if product.approval_required {
             "submitted"
         } else {
             "active"
@@ -109,7 +127,10 @@ pub(super) async fn subscribe(
         let below = format!("/subscriptions/{sid}");
         accepted(portal.ask(&state, &http, Method::Put, &below, Some(properties)).await?)?;
         tx.commit().await?;
-        Ok(HttpResponse::Created().json(json!({"name": sid, "state": first})))
+        Ok(HttpResponse::Created().json(Subscribed {
+            name: sid,
+            state: first.to_owned(),
+        }))
     })
     .await
 }
@@ -137,25 +158,31 @@ pub(super) async fn keys(state: web::Data<State>, http: HttpRequest) -> HttpResp
     answered_to_developer(&state, &http, async |portal, developer| {
         let below = own(&state, &http, &portal, &developer).await?;
         let below = format!("{below}/listSecrets");
-        Ok(fresh(&accepted(
+        let keys = accepted(
             portal
                 .ask(&state, &http, Method::Post, &below, None)
                 .await?,
-        )?))
+        )?;
+        let keys: Keys = serde_json::from_value(keys).map_err(Error::internal)?;
+        Ok(fresh(&keys))
     })
     .await
 }
 
-#[derive(Deserialize)]
+/// Which key is replaced.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Regenerate {
+pub struct Regenerate {
     key: Key,
 }
 
-#[derive(Clone, Copy, Deserialize)]
+/// One of the two keys.
+#[derive(Clone, Copy, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
-enum Key {
+pub enum Key {
+    /// The first.
     Primary,
+    /// The other.
     Secondary,
 }
 
@@ -195,9 +222,10 @@ pub(super) async fn cancel(state: web::Data<State>, http: HttpRequest) -> HttpRe
     .await
 }
 
-#[derive(Deserialize)]
+/// A new name.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
-struct Rename {
+pub struct Rename {
     display_name: String,
 }
 

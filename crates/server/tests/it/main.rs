@@ -10,6 +10,7 @@ mod errors;
 mod gateway;
 mod gateway_process;
 mod idempotency;
+mod identity_provider;
 mod management;
 mod permissions;
 mod portal;
