@@ -1,6 +1,6 @@
 import { defineConfig } from '@playwright/test';
 
-// The system's Chromium where CHROMIUM names it, Playwright's own otherwise (`npx playwright install chromium`).
+// Which Chromium: scripts/e2e.sh says.
 const executablePath = process.env.CHROMIUM || undefined;
 
 export default defineConfig({
@@ -9,6 +9,9 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   timeout: 90_000,
+  globalTimeout: 480_000,
+  // After the first failure of a journey the rest of it says nothing new; other journeys still do.
+  maxFailures: 10,
   expect: { timeout: 10_000 },
   reporter: [['list']],
   use: {

@@ -4,7 +4,8 @@
 #
 #   scripts/e2e.sh [arguments of playwright test]
 #
-# Chromium is the one that CHROMIUM names, the system's, or else Playwright's own, which is downloaded.
+# Chromium is the one that CHROMIUM names, or the system's (scripts/prepare.sh installs Debian's): the one that Playwright
+# would download is on no package mirror. What a failed test saw is in portal/test-results, with the logs of both programs.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
@@ -12,7 +13,7 @@ cd "$repository"
 # shellcheck source=scripts/lib.sh
 . scripts/lib.sh
 
-scripts/prepare.sh run
+scripts/prepare.sh e2e
 scripts/portal.sh
 build "${PROFILE:-dev}"
 PATH=$(scripts/node.sh):$PATH
@@ -69,7 +70,13 @@ if [ -z "${CHROMIUM:-}" ]; then
 fi
 export CHROMIUM
 cd portal
-if [ -z "$CHROMIUM" ]; then
-    npx playwright install --with-deps chromium
+rm -rf test-results
+# Everything of all tests has its own limits; this one is for a browser that hangs.
+status=0
+timeout --kill-after=10 600 npx --no-install playwright test "$@" || status=$?
+if [ "$status" -ne 0 ]; then
+    mkdir -p test-results
+    cp "$work"/*.log "$work"/*.out test-results/
+    echo "e2e.sh: what the tests saw is in portal/test-results" >&2
 fi
-npx playwright test "$@"
+exit "$status"

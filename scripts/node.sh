@@ -6,7 +6,8 @@
 # nor the JavaScript client supports any more.
 set -euo pipefail
 
-oldest=20
+# What the portals' build tool asks for (portal/package.json).
+oldest=20.19
 version=24.19.0
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 tools=${PORTICO_TOOLS_DIR:-$repository/.portico/tools}
@@ -15,7 +16,7 @@ folder=$tools/node
 if command -v npm >/dev/null && node=$(command -v node); then
     found=$("$node" --version)
     found=${found#v}
-    if [ "${found%%.*}" -ge "$oldest" ]; then
+    if [ "$(printf '%s\n%s\n' "$oldest" "$found" | sort -V | head -n 1)" = "$oldest" ]; then
         dirname "$node"
         exit 0
     fi

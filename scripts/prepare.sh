@@ -3,6 +3,7 @@
 #
 #   scripts/prepare.sh run     what `make run` needs: a C compiler, Postgres' server programs, openssl
 #   scripts/prepare.sh test    that, and what `make test` and `make demo` need: Python with venv, Node.js
+#   scripts/prepare.sh e2e     what `run` needs, and Chromium
 #   scripts/prepare.sh bench   what `make bench-gateway` and `make bench-control` need: nginx, HAProxy, not started
 #
 # Debian and its relatives only: elsewhere it says what is missing. Uses apt-get as root or through sudo. Rust is the one
@@ -38,6 +39,10 @@ command -v make >/dev/null || packages+=(make)
 command -v openssl >/dev/null || packages+=(openssl)
 command -v setpriv >/dev/null && command -v flock >/dev/null || packages+=(util-linux)
 has_postgres || packages+=(postgresql)
+if [ "$purpose" = e2e ] && [ -z "${CHROMIUM:-}" ]; then
+    command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null ||
+        packages+=(chromium)
+fi
 if [ "$purpose" = test ]; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
     command -v curl >/dev/null || packages+=(curl)

@@ -1,38 +1,47 @@
-import { AppShell, Box, Button, Group, Text } from '@mantine/core';
+import { AppShell, Box, Button, Group, Text, useComputedColorScheme } from '@mantine/core';
 import { createRootRoute, createRoute, createRouter, Link, Outlet, useNavigate } from '@tanstack/react-router';
-import { lazy, Suspense } from 'react';
+import { lazy, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Loaded, Loading, Preferences } from '../shared/ui';
-import { ask, SERVICE, useAsk, useMe, useRefresh, type ServiceInfo } from './api';
-import { Confirm, Profile, Reset, SignIn, SignUp } from './account';
+import { showAccent } from './accent';
+import { ask, SERVICE, useAsk, useMe, useRefresh } from './api';
 import { Catalogue, ProductPage, Products } from './catalogue';
+import { ContentPage } from './content';
 import { Subscriptions } from './subscriptions';
 
+const UsagePage = lazy(() => import('./usage').then((m) => ({ default: m.UsagePage })));
+const Issues = lazy(() => import('./issues').then((m) => ({ default: m.Issues })));
+const account = (name: 'SignIn' | 'SignOn' | 'SignUp' | 'Reset' | 'Confirm' | 'Profile' | 'Terms') => lazy(() => import('./account').then((m) => ({ default: m[name] })));
 const ApiPage = lazy(() => import('./tryit').then((m) => ({ default: m.ApiPage })));
 
 function Shell() {
   const { t } = useTranslation();
-  const service = useAsk<ServiceInfo>('/service');
+  const service = useAsk('/service');
   const me = useMe();
   const refresh = useRefresh();
   const navigate = useNavigate();
+  const scheme = useComputedColorScheme('light');
+  const shown = service.data;
+  useEffect(() => showAccent(shown?.accentColor, scheme), [shown?.accentColor, scheme]);
   return (
     <AppShell header={{ height: 56 }} padding="md">
       <a className="skip" href="#main">{t('Skip to the content')}</a>
       <AppShell.Header>
         <Group h="100%" px="md" justify="space-between" wrap="nowrap">
           <Group gap={4} wrap="nowrap" component="nav" aria-label={t('Sections')}>
-            <Link to="/" className="nav" activeProps={{}}><Text fw={700} component="span">{service.data?.publisherName ?? SERVICE}</Text></Link>
+            <Link to="/" className="nav" activeProps={{}}>{shown?.logo && <img src={shown.logo} alt="" className="logo" />}<Text fw={700} component="span">{shown?.title ?? SERVICE}</Text></Link>
             <Link to="/" className="nav" activeOptions={{ exact: true }} activeProps={{ className: 'active' }}>{t('APIs')}</Link>
             <Link to="/products" className="nav" activeProps={{ className: 'active' }}>{t('Products')}</Link>
             {me?.email && <Link to="/subscriptions" className="nav" activeProps={{ className: 'active' }}>{t('Subscriptions')}</Link>}
+            {me?.email && <Link to="/usage" className="nav" activeProps={{ className: 'active' }}>{t('Usage')}</Link>}
+            {shown?.pages.map((p) => <Link key={p.name} to="/pages/$page" params={{ page: p.name }} className="nav" activeProps={{ className: 'active' }}>{p.title}</Link>)}
           </Group>
           <Group gap="xs" wrap="nowrap">
             <Preferences />
             {me?.email ? (
               <>
                 <Link to="/profile" className="nav">{me.firstName} {me.lastName}</Link>
-                <Button size="compact-sm" variant="default" onClick={() => void ask('DELETE', '/session').then(refresh).then(() => navigate({ to: '/' }))}>{t('Sign out')}</Button>
+                <Button size="compact-sm" variant="default" onClick={() => void ask('delete', '/session').then(refresh).then(() => navigate({ to: '/' }))}>{t('Sign out')}</Button>
               </>
             ) : (
               <>
@@ -45,36 +54,47 @@ function Shell() {
       </AppShell.Header>
       <AppShell.Main id="main" tabIndex={-1}>
         <Box maw={1200} mx="auto"><Loaded query={service}>{() => <Suspense fallback={<Loading />}><Outlet /></Suspense>}</Loaded></Box>
+        {shown && (
+          <Group component="footer" gap="md" mt="xl" maw={1200} mx="auto">
+            <Text size="sm">{shown.publisherName}</Text>
+            {shown.terms && <Link to="/terms">{t('Terms of use')}</Link>}
+            <a href={`/${encodeURIComponent(SERVICE)}/llms.txt`}>llms.txt</a>
+          </Group>
+        )}
       </AppShell.Main>
     </AppShell>
   );
 }
 
 const root = createRootRoute({ component: Shell });
+const SEARCH = ['q', 'tag', 'page', 'ticket', 'token', 'operation', 'days', 'problem'] as const;
+type Search = Partial<Record<(typeof SEARCH)[number], string>>;
 const at = <P extends string>(path: P, component: React.ComponentType) =>
   createRoute({
     getParentRoute: () => root,
     path,
     component: component as () => React.ReactNode,
-    validateSearch: (raw: Record<string, unknown>): { q?: string; ticket?: string; operation?: string } => ({
-      ...(raw.q !== undefined ? { q: String(raw.q) } : {}),
-      ...(raw.ticket !== undefined ? { ticket: String(raw.ticket) } : {}),
-      ...(raw.operation !== undefined ? { operation: String(raw.operation) } : {}),
-    }),
+    // Every part of a query is a text.
+    validateSearch: (raw: Record<string, unknown>): Search => Object.fromEntries(SEARCH.filter((name) => raw[name] !== undefined).map((name) => [name, String(raw[name])])),
   });
 
 export const router = createRouter({
   routeTree: root.addChildren([
     at('/', Catalogue),
     at('/apis/$api', ApiPage),
+    at('/apis/$api/issues', Issues),
+    at('/pages/$page', ContentPage),
+    at('/usage', UsagePage),
     at('/products', Products),
     at('/products/$product', ProductPage),
     at('/subscriptions', Subscriptions),
-    at('/signin', SignIn),
-    at('/signup', SignUp),
-    at('/reset', Reset),
-    at('/confirm', Confirm),
-    at('/profile', Profile),
+    at('/signin', account('SignIn')),
+    at('/signup', account('SignUp')),
+    at('/reset', account('Reset')),
+    at('/confirm', account('Confirm')),
+    at('/profile', account('Profile')),
+    at('/signin-sso', account('SignOn')),
+    at('/terms', account('Terms')),
   ]),
   basepath: `/${SERVICE}`,
   // Tickets are random texts; as JSON some of them would read as numbers.

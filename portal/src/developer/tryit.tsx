@@ -3,26 +3,31 @@ import { Link, useParams, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Copy, Loaded, Page, Problem } from '../shared/ui';
-import { ask, useAsk, useMe, type Api, type Operation, type Parameter, type Representation, type Subscription } from './api';
+import { address, ask, BASE, useAsk, useMe, type ApiPage as Api, type Operation, type Parameter, type Reply, type Representation } from './api';
+import { Html } from './content';
 import { SAMPLES, type Sent } from './samples';
 
 export function ApiPage() {
   const { t } = useTranslation();
   const { api = '' } = useParams({ strict: false });
   const { operation } = useSearch({ strict: false }) as { operation?: string };
-  const query = useAsk<Api>(`/apis/${encodeURIComponent(api)}`);
+  const query = useAsk('/apis/{api}', { path: { api } });
   return (
     <Loaded query={query}>
       {(a) => {
-        const chosen = a.operations?.find((o) => o.name === operation) ?? a.operations?.[0];
+        const chosen = a.operations.find((o) => o.name === operation) ?? a.operations[0];
         return (
           <Page title={a.displayName}>
-            <Text>{a.description}</Text>
+            {a.descriptionHtml && <Html html={a.descriptionHtml} />}
             <Text size="sm">{t('Base URL')}: <Code>{a.baseUrl}</Code></Text>
-            {a.products && a.products.length > 0 && <Text size="sm">{t('Products')}: {a.products.map((p, i) => <span key={p.name}>{i > 0 && ', '}<Link to="/products/$product" params={{ product: p.name }}>{p.displayName}</Link></span>)}</Text>}
+            {a.products.length > 0 && <Text size="sm">{t('Products')}: {a.products.map((p, i) => <span key={p.name}>{i > 0 && ', '}<Link to="/products/$product" params={{ product: p.name }}>{p.displayName}</Link></span>)}</Text>}
+            <Group gap="md">
+              <Text size="sm">{t('OpenAPI document')}: <a href={BASE + address('/apis/{api}/openapi', { path: { api: a.name } })}>JSON</a>, <a href={BASE + address('/apis/{api}/openapi', { path: { api: a.name }, query: { format: 'openapi' } })}>YAML</a></Text>
+              <Link to="/apis/$api/issues" params={{ api: a.name }}>{t('Issues')}</Link>
+            </Group>
             <Grid>
               <Grid.Col span={{ base: 12, sm: 3 }} component="nav" aria-label={t('Operations')}>
-                {a.operations?.map((o) => (
+                {a.operations.map((o) => (
                   <Link key={o.name} to="/apis/$api" params={{ api: a.name }} search={{ operation: o.name }} className={`nav${o === chosen ? ' active' : ''}`} aria-current={o === chosen ? 'true' : undefined}>
                     <Code>{o.method}</Code> {o.displayName}
                   </Link>
@@ -34,6 +39,33 @@ export function ApiPage() {
         );
       }}
     </Loaded>
+  );
+}
+
+/** The schema of a body, with the types that it names. */
+function Types({ title, api, representation }: { title: string; api: Api; representation: Representation }) {
+  const { t } = useTranslation();
+  const document = api.schemas[representation.schemaId ?? ''] as Record<string, unknown> | string | null | undefined;
+  const name = representation.typeName ?? '';
+  const shown = typeof document === 'string' ? document : document?.[name];
+  if (shown === undefined || shown === null) return null;
+  // Types that the type names, directly or through others.
+  const named = new Map<string, unknown>();
+  const open: unknown[] = [shown];
+  while (open.length > 0 && typeof document === 'object' && document) {
+    for (const match of JSON.stringify(open.pop()).matchAll(/"\$ref":"[^"]*\/([^"/]+)"/g)) {
+      if (named.has(match[1]) || match[1] === name || !(match[1] in document)) continue;
+      named.set(match[1], document[match[1]]);
+      open.push(document[match[1]]);
+    }
+  }
+  const text = (value: unknown) => (typeof value === 'string' ? value : JSON.stringify(value, null, 2));
+  return (
+    <details>
+      <summary>{t('Schema')}: {title} <Code>{representation.contentType}</Code> <Code>{name}</Code></summary>
+      <pre className="reply" tabIndex={0}>{text(shown)}</pre>
+      {[...named].map(([other, value]) => <div key={other}><Text size="sm" fw={600}>{other}</Text><pre className="reply" tabIndex={0}>{text(value)}</pre></div>)}
+    </details>
   );
 }
 
@@ -49,30 +81,19 @@ export function filled(template: string, path: Record<string, string>, query: Re
   return more ? `${url}${url.includes('?') ? '&' : '?'}${more}` : url;
 }
 
-interface Reply {
-  url: string;
-  method: string;
-  status: number;
-  reason: string;
-  headers: [string, string][];
-  text: string | null;
-  base64: string | null;
-  milliseconds: number;
-}
-
-const defaults = (parameters: Parameter[] | undefined) => Object.fromEntries((parameters ?? []).map((p) => [p.name, p.defaultValue ?? '']));
+const defaults = (parameters: Parameter[] | undefined) => Object.fromEntries((parameters ?? []).map((p) => [p.name, p.defaultValue ?? ''])) as Record<string, string>;
 
 function OperationView({ api, operation }: { api: Api; operation: Operation }) {
   const { t } = useTranslation();
   const me = useMe();
-  const request = operation.request ?? {};
-  const representation = request.representations?.[0];
+  const request = operation.request;
+  const representation = request?.representations?.[0];
   const hasBody = !['GET', 'HEAD', 'DELETE', 'OPTIONS'].includes(operation.method) || representation !== undefined;
   const [path, setPath] = useState(() => defaults(operation.templateParameters));
-  const [query, setQuery] = useState(() => defaults(request.queryParameters));
+  const [query, setQuery] = useState(() => defaults(request?.queryParameters));
   const [headers, setHeaders] = useState<[string, string][]>(() => [
     ...(hasBody ? [['Content-Type', representation?.contentType ?? 'application/json'] as [string, string]] : []),
-    ...(request.headers ?? []).map((h) => [h.name, h.defaultValue ?? ''] as [string, string]),
+    ...(request?.headers ?? []).map((h) => [h.name, h.defaultValue ?? ''] as [string, string]),
   ]);
   const [body, setBody] = useState(sampleOf(representation));
   const [key, setKey] = useState('');
@@ -80,7 +101,7 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
   const [language, setLanguage] = useState('curl');
-  const subscriptions = useAsk<{ value: Subscription[] }>('/subscriptions', Boolean(me?.email));
+  const subscriptions = useAsk('/subscriptions', {}, Boolean(me?.email));
   const usable = subscriptions.data?.value.filter((s) => s.state === 'active') ?? [];
   const keyHeader = api.keyNames.header ?? 'Ocp-Apim-Subscription-Key';
   const template = operation.urlTemplate.startsWith('/') || operation.urlTemplate === '' ? operation.urlTemplate : `/${operation.urlTemplate}`;
@@ -95,7 +116,7 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
     setError(undefined);
     if (!name) return setKey('');
     try {
-      setKey((await ask<{ primaryKey: string }>('POST', `/subscriptions/${encodeURIComponent(name)}/keys`)).primaryKey);
+      setKey((await ask('post', '/subscriptions/{sid}/keys', { path: { sid: name } })).primaryKey);
     } catch (e) {
       setError(e);
     }
@@ -105,7 +126,7 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
     setError(undefined);
     try {
       const call = sent(key);
-      setReply({ reply: await ask<Reply>('POST', '/relay', { ...call, body: call.body || null }), sent: sent(key ? '<key>' : '') });
+      setReply({ reply: await ask('post', '/relay', { body: { ...call, body: call.body || null } }), sent: sent(key ? '<key>' : '') });
     } catch (e) {
       setReply(undefined);
       setError(e);
@@ -119,9 +140,9 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
         <Text component="legend" size="sm" fw={600}>{label}</Text>
         {parameters.map((p) =>
           p.values && p.values.length > 0 ? (
-            <NativeSelect key={p.name} label={p.name} description={p.description} data={['', ...p.values]} value={values[p.name]} onChange={(e) => set({ ...values, [p.name]: e.currentTarget.value })} />
+            <NativeSelect key={p.name} label={p.name} description={p.description ?? undefined} data={['', ...p.values]} value={values[p.name]} onChange={(e) => set({ ...values, [p.name]: e.currentTarget.value })} />
           ) : (
-            <TextInput key={p.name} label={p.name} description={p.description} required={p.required} value={values[p.name]} onChange={(e) => set({ ...values, [p.name]: e.currentTarget.value })} />
+            <TextInput key={p.name} label={p.name} description={p.description ?? undefined} required={p.required ?? false} value={values[p.name]} onChange={(e) => set({ ...values, [p.name]: e.currentTarget.value })} />
           ),
         )}
       </Stack>
@@ -137,6 +158,8 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
           <Table.Tbody>{operation.responses.map((r) => <Table.Tr key={r.statusCode}><Table.Td>{r.statusCode}</Table.Td><Table.Td>{r.description}</Table.Td></Table.Tr>)}</Table.Tbody>
         </Table>
       )}
+      {representation && <Types title={t('Request body')} api={api} representation={representation} />}
+      {operation.responses.map((r) => r.representations?.[0]?.typeName && <Types key={r.statusCode} title={t('Response {{status}}', { status: r.statusCode })} api={api} representation={r.representations[0]} />)}
       <Card withBorder component="section" aria-label={t('Try it')}>
         <form onSubmit={(e) => { e.preventDefault(); void send(); }}>
           <Stack>
@@ -148,7 +171,7 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
               </Group>
             )}
             {group(t('URL parameters'), operation.templateParameters, path, setPath)}
-            {group(t('Query parameters'), request.queryParameters ?? [], query, setQuery)}
+            {group(t('Query parameters'), request?.queryParameters ?? [], query, setQuery)}
             <Stack gap="xs">
               <Text size="sm" fw={600}>{t('Request headers')}</Text>
               {headers.map(([name, value], i) => {
