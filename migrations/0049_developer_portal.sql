@@ -12,8 +12,6 @@ CREATE TABLE developer_portals (
     accent_color      text,
     welcome           text,
     pages             text[],
-    terms             text,
-    consent_required  boolean,
     sign_in_providers text[]
 );
 CREATE UNIQUE INDEX developer_portals_name ON developer_portals (parent_id, lower(name));

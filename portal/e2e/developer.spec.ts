@@ -59,8 +59,9 @@ test.beforeAll(async ({ browser, playwright }) => {
 
   await manage('PUT', `${ROOT}/documentations/start`, { properties: { title: 'Getting started', content: '# First steps\n\n1. Sign up.\n2. Ask for a **key**.\n\n<script>alert(1)</script>\n\n[Contoso](https://contoso.example)' } });
   await manage('PUT', `${ROOT}/developerPortals/default`, {
-    properties: { title: 'Contoso for developers', logo: LOGO, accentColor: '#c2185b', welcome: 'Everything that **Contoso** computes.', pages: ['start'], terms: '## Fair use\n\nBe *nice*.', consentRequired: true },
+    properties: { title: 'Contoso for developers', logo: LOGO, accentColor: '#c2185b', welcome: 'Everything that **Contoso** computes.', pages: ['start'] },
   });
+  await manage('PUT', `${ROOT}/portalsettings/signup`, { properties: { enabled: true, termsOfService: { text: '## Fair use\n\nBe *nice*.', enabled: true, consentRequired: true } } });
   await manage('PUT', `${ROOT}/tags/echo`, { properties: { displayName: 'Echoes' } });
   await manage('PUT', `${ROOT}/apis/echo-api/tags/echo`);
   await manage('PUT', `${ROOT}/apis/things?import=true`, {

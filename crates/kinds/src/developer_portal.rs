@@ -1,5 +1,6 @@
-//! The developer portal of a service, as its publisher presents it: name, logo, colour, pages, terms, and who vouches for
-//! developers. Portico's own addition to the contract; without it a portal shows the organization's name.
+//! The developer portal of a service, as its publisher presents it: name, logo, colour, pages, and who vouches for
+//! developers. Portico's own addition to the contract; without it a portal shows the organization's name. Whether one may
+//! sign up, and under which terms, is in the contract's own settings ([`crate::portal_setting`]).
 
 use crate::service::Service;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -27,12 +28,6 @@ pub struct DeveloperPortalContract {
     pub welcome: Option<String>,
     /// Ids of the service's documentations that the portal shows as pages, in this order.
     pub pages: Option<Vec<String>>,
-    /// Terms of use in Markdown.
-    #[contract(length(0..=100000))]
-    pub terms: Option<String>,
-    /// Whether who signs up must accept the terms.
-    #[contract(default = Some(false))]
-    pub consent_required: Option<bool>,
     /// Ids of OpenID Connect providers with which developers may sign in, besides the identity providers. Whoever such a
     /// provider vouches for gets an account.
     pub sign_in_providers: Option<Vec<String>>,
@@ -52,7 +47,7 @@ impl Resource for DeveloperPortal {
 
     fn example() -> Value {
         json!({"title": "Contoso for developers", "accentColor": "#0b5cad", "welcome": "# Welcome\n\nAsk for a key.",
-               "pages": [], "terms": "Be **nice**.", "consentRequired": true, "signInProviders": []})
+               "pages": [], "signInProviders": []})
     }
 
     fn validate(portal: &DeveloperPortalContract, violations: &mut Violations) {
@@ -81,17 +76,6 @@ impl Resource for DeveloperPortal {
             if list.as_ref().is_some_and(|list| list.len() > MOST) {
                 violations.add(field, format!("must be {MOST} at most"));
             }
-        }
-        if portal.consent_required == Some(true)
-            && portal
-                .terms
-                .as_deref()
-                .is_none_or(|terms| terms.trim().is_empty())
-        {
-            violations.add(
-                "terms",
-                "must not be empty where consent to them is required",
-            );
         }
     }
 }

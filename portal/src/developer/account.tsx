@@ -54,6 +54,7 @@ function useProblem(): string | undefined {
     consent: t('An account needs your consent to the terms of use. Accept them below, then sign in with the provider again.'),
     blocked: t('The account is blocked.'),
     email: t('The provider did not tell an e-mail address.'),
+    closed: t('Signing up is not possible here.'),
     exists: t('There is an account with this address already. Sign in with its password.'),
   };
   return problem === undefined ? undefined : (texts[problem] ?? texts.provider);
@@ -95,6 +96,7 @@ function Providers({ isNew }: { isNew: boolean }) {
 
 export function SignIn() {
   const { t } = useTranslation();
+  const service = useService();
   const [email, setEmail] = useState('');
   const [password, setPassword] = useState('');
   const refresh = useRefresh();
@@ -110,7 +112,7 @@ export function SignIn() {
           </>
         )}
       </Ask>
-      <Group><Link to="/reset">{t('I forgot the password')}</Link><Link to="/signup">{t('Sign up')}</Link></Group>
+      <Group><Link to="/reset">{t('I forgot the password')}</Link>{service?.signUpEnabled && <Link to="/signup">{t('Sign up')}</Link>}</Group>
     </Page>
   );
 }
@@ -132,12 +134,15 @@ export function SignOn() {
 
 export function SignUp() {
   const { t } = useTranslation();
+  const service = useService();
   const [values, setValues] = useState({ firstName: '', lastName: '', email: '', password: '', consent: false });
   const [done, setDone] = useState(false);
   const set = (more: Partial<typeof values>) => setValues({ ...values, ...more });
   return (
     <Page title={t('Sign up')}>
-      {done ? (
+      {service && !service.signUpEnabled ? (
+        <Text>{t('Signing up is not possible here.')}</Text>
+      ) : done ? (
         <Text role="status">{t('Open the link in the mail that was sent to {{email}}.', { email: values.email })}</Text>
       ) : (
         <>

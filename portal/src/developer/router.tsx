@@ -1,8 +1,8 @@
 import { AppShell, Box, Button, Group, Text, useComputedColorScheme } from '@mantine/core';
-import { createRootRoute, createRoute, createRouter, Link, Outlet, useNavigate } from '@tanstack/react-router';
+import { createRootRoute, createRoute, createRouter, Link, Outlet, useLocation, useNavigate } from '@tanstack/react-router';
 import { lazy, Suspense, useEffect } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Loaded, Loading, Preferences } from '../shared/ui';
+import { Loaded, Loading, Page, Preferences } from '../shared/ui';
 import { showAccent } from './accent';
 import { ask, SERVICE, useAsk, useMe, useRefresh } from './api';
 import { Catalogue, ProductPage, Products } from './catalogue';
@@ -22,6 +22,9 @@ function Shell() {
   const navigate = useNavigate();
   const scheme = useComputedColorScheme('light');
   const shown = service.data;
+  const { pathname } = useLocation();
+  // The server answers nothing else to visitors either.
+  const closed = shown?.signInRequired && me && !me.email && !/^\/(signin|signup|signin-sso|reset|confirm|terms|pages\/.*)\/?$/.test(pathname);
   useEffect(() => showAccent(shown?.accentColor, scheme), [shown?.accentColor, scheme]);
   return (
     <AppShell header={{ height: 56 }} padding="md">
@@ -46,14 +49,14 @@ function Shell() {
             ) : (
               <>
                 <Link to="/signin" className="nav">{t('Sign in')}</Link>
-                <Link to="/signup" className="nav">{t('Sign up')}</Link>
+                {shown?.signUpEnabled && <Link to="/signup" className="nav">{t('Sign up')}</Link>}
               </>
             )}
           </Group>
         </Group>
       </AppShell.Header>
       <AppShell.Main id="main" tabIndex={-1}>
-        <Box maw={1200} mx="auto"><Loaded query={service}>{() => <Suspense fallback={<Loading />}><Outlet /></Suspense>}</Loaded></Box>
+        <Box maw={1200} mx="auto"><Loaded query={service}>{() => <Suspense fallback={<Loading />}>{closed ? <Page title={t('Sign in')}><Text>{t('Sign in first.')} <Link to="/signin">{t('Sign in')}</Link></Text></Page> : <Outlet />}</Suspense>}</Loaded></Box>
         {shown && (
           <Group component="footer" gap="md" mt="xl" maw={1200} mx="auto">
             <Text size="sm">{shown.publisherName}</Text>

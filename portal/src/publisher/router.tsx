@@ -12,6 +12,8 @@ import { Calls } from './pages/calls';
 import { CertificatePage, Certificates } from './pages/certificates';
 import { GatewayPage, Gateways } from './pages/gateways';
 import { IdentityProviderPage, IdentityProviders } from './pages/identity';
+import { AddApi, ApiPage, Apis, ImportApi, OperationPage } from './pages/apis';
+import { DeveloperPortal } from './pages/portal';
 import { Mails, Notifications, TemplatePage, Templates } from './pages/mail';
 import { OperationPage, SchemaPage } from './pages/operation';
 import { AddGroup, AddUser, GroupPage, Groups, UserPage, Users } from './pages/people';
@@ -51,6 +53,7 @@ function Shell() {
     ['/$service/identity-providers', t('Identity providers')],
     ['/$service/gateways', t('Gateways')],
     ['/$service/notifications', t('Notifications')],
+    ['/$service/portal', t('Developer portal')],
     ['/$service/templates', t('E-mail templates')],
     ['/$service/mails', t('Outbox')],
     ['/$service/audit', t('Audit log')],
@@ -158,6 +161,7 @@ const tree = root.addChildren([
     at('/named-values/new', AddNamedValue),
     at('/named-values/$value', NamedValuePage),
     at('/notifications', Notifications),
+    at('/portal', DeveloperPortal),
     at('/templates', Templates),
     at('/templates/$template', TemplatePage),
     at('/mails', Mails),

@@ -190,6 +190,9 @@ pub(super) async fn sign_up(
     answered(&state, &http, async |portal| {
         let given: SignUp = parsed(&body)?;
         let shown = Presentation::of(&state, &portal).await?;
+        if !shown.sign_up_enabled {
+            return Err(Error::Conflict("Signing up is not possible here.".into()));
+        }
         if shown.requires_consent() && !given.consent {
             return Err(Error::invalid("consent", "to the terms is required"));
         }

@@ -1,6 +1,6 @@
 //! What a developer may see: published products of his groups, their APIs, the operations of those.
 
-use super::{Portal, answered, fresh, markdown, session::Developer};
+use super::{Portal, answered, content::Presentation, fresh, markdown, session::Developer};
 use crate::State;
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
 use description::Format;
@@ -194,7 +194,11 @@ fn number(http: &HttpRequest, name: &str, otherwise: i64, most: i64) -> Result<i
 }
 
 async fn user(state: &State, http: &HttpRequest, portal: &Portal) -> Result<Option<Uuid>> {
-    Ok(Developer::of(state, http, portal).await?.map(|d| d.id))
+    let user = Developer::of(state, http, portal).await?.map(|d| d.id);
+    if user.is_none() && Presentation::of(state, portal).await?.sign_in_required {
+        return Err(Error::Unauthenticated("Sign in first.".into()));
+    }
+    Ok(user)
 }
 
 /// A product that the developer may see.

@@ -9,33 +9,41 @@ use sqlx::FromRow;
 use std::fmt::Write as _;
 use utoipa::ToSchema;
 
-/// What is stored about a portal (`kinds::developer_portal`); all empty for one that nobody changed.
-#[derive(Default, FromRow)]
+/// What is stored about a portal (`kinds::developer_portal`, `kinds::portal_setting`); empty where nobody changed it.
+#[derive(FromRow)]
 pub(super) struct Presentation {
     title: Option<String>,
     logo: Option<String>,
     accent_color: Option<String>,
     welcome: Option<String>,
     pages: Option<Vec<String>>,
-    pub(super) terms: Option<String>,
-    consent_required: Option<bool>,
     pub(super) sign_in_providers: Option<Vec<String>>,
+    /// The terms of use, where they are shown.
+    pub(super) terms: Option<String>,
+    consent_required: bool,
+    pub(super) sign_up_enabled: bool,
+    /// Whether only who is signed in sees the catalogue.
+    pub(super) sign_in_required: bool,
 }
 
 impl Presentation {
     pub(super) async fn of(state: &State, portal: &Portal) -> Result<Self> {
         Ok(sqlx::query_as(
-            "SELECT title, logo, accent_color, welcome, pages, terms, consent_required, sign_in_providers \
-             FROM developer_portals WHERE parent_id = $1",
+            "SELECT p.title, p.logo, p.accent_color, p.welcome, p.pages, p.sign_in_providers, \
+             CASE WHEN (up.terms_of_service->>'enabled')::bool THEN up.terms_of_service->>'text' END AS terms, \
+             coalesce((up.terms_of_service->>'enabled')::bool AND (up.terms_of_service->>'consentRequired')::bool, false) AS consent_required, \
+             coalesce(up.enabled, true) AS sign_up_enabled, coalesce(si.enabled, false) AS sign_in_required \
+             FROM services s LEFT JOIN developer_portals p ON p.parent_id = s.id \
+             LEFT JOIN portal_settings up ON up.parent_id = s.id AND up.name = 'signup' \
+             LEFT JOIN portal_settings si ON si.parent_id = s.id AND si.name = 'signin' WHERE s.id = $1",
         )
         .bind(portal.id)
-        .fetch_optional(&state.engine.pool)
-        .await?
-        .unwrap_or_default())
+        .fetch_one(&state.engine.pool)
+        .await?)
     }
 
     pub(super) fn requires_consent(&self) -> bool {
-        self.consent_required.unwrap_or_default()
+        self.consent_required
     }
 }
 
@@ -57,6 +65,10 @@ pub struct Service {
     welcome: Option<String>,
     pages: Vec<PageLink>,
     terms: Option<Terms>,
+    /// Whether visitors may sign up.
+    sign_up_enabled: bool,
+    /// Whether only who is signed in sees the catalogue.
+    sign_in_required: bool,
     /// With whom developers may sign in besides their password.
     providers: Vec<Provider>,
 }
@@ -110,6 +122,8 @@ pub(super) async fn service(state: web::Data<State>, http: HttpRequest) -> HttpR
                     display_name: p.display_name,
                 })
                 .collect(),
+            sign_up_enabled: shown.sign_up_enabled,
+            sign_in_required: shown.sign_in_required,
             logo: shown.logo,
             accent_color: shown.accent_color,
             welcome: shown.welcome.as_deref().map(markdown::html),
@@ -202,7 +216,12 @@ pub(super) async fn llms(state: web::Data<State>, http: HttpRequest) -> HttpResp
             portal.gateway_url.as_deref().unwrap_or("the gateway"),
         );
         out.push_str("\n## APIs\n\n");
-        for api in catalogue::public_apis(&state, &portal).await? {
+        let apis = if shown.sign_in_required {
+            Vec::new()
+        } else {
+            catalogue::public_apis(&state, &portal).await?
+        };
+        for api in apis {
             // Writing to a string cannot fail.
             let _ = writeln!(
                 out,

@@ -581,6 +581,9 @@ async fn account_of(
         )?;
         return Ok(id);
     }
+    if !shown.sign_up_enabled {
+        return refused("closed");
+    }
     if shown.requires_consent() && !flow.consents {
         return refused("consent");
     }

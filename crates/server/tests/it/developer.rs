@@ -400,7 +400,8 @@ async fn a_publisher_gives_the_portal_its_look_pages_and_terms() -> anyhow::Resu
             .await?;
     }
     let path = format!("{service}/developerPortals/default");
-    let wrong = json!({"properties": {"accentColor": "red;}", "logo": "https://evil.example/x.png", "consentRequired": true}});
+    let wrong =
+        json!({"properties": {"accentColor": "red;}", "logo": "https://evil.example/x.png"}});
     let refused = portico
         .send(&token, Method::PUT, &path, &[], Some(&wrong))
         .await?;
@@ -410,13 +411,19 @@ async fn a_publisher_gives_the_portal_its_look_pages_and_terms() -> anyhow::Resu
         .flatten()
         .filter_map(|d| d["target"].as_str())
         .collect();
-    assert_eq!(targets, ["accentColor", "logo", "terms"], "{refused:?}");
+    assert_eq!(targets, ["accentColor", "logo"], "{refused:?}");
     let look = json!({"properties": {"title": "Contoso APIs", "accentColor": "#0b5cad", "logo": "data:image/png;base64,iVBORw0KGgo=",
-        "welcome": "Welcome!", "pages": ["start", "gone"], "terms": "Be *nice*.", "consentRequired": true}});
+        "welcome": "Welcome!", "pages": ["start", "gone"]}});
     let put = portico
         .send(&token, Method::PUT, &path, &[], Some(&look))
         .await?;
     assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    let terms = terms_of_use(true, "Be *nice*.");
+    let path = format!("{service}/portalsettings/signup");
+    let put = portico
+        .send(&token, Method::PUT, &path, &[], Some(&terms))
+        .await?;
+    assert!(put.status.is_success(), "{put:?}");
 
     let (_, shown) = visitor.get(&format!("{api}/service")).await?;
     assert_eq!(shown["title"], "Contoso APIs");
@@ -657,5 +664,56 @@ async fn a_developer_sees_the_own_calls_and_nobody_elses() -> anyhow::Result<()>
         dana.get(&format!("{api}/usage?days=91")).await?.0,
         StatusCode::BAD_REQUEST
     );
+    Ok(())
+}
+
+/// The contract's setting of signing up.
+pub fn terms_of_use(sign_up: bool, text: &str) -> Value {
+    json!({"properties": {"enabled": sign_up, "termsOfService": {"text": text, "enabled": true, "consentRequired": true}}})
+}
+
+#[tokio::test]
+async fn a_closed_portal_shows_nothing_and_takes_nobody() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let token = portico.token().await?;
+    let (service, api) = service(&portico, &token).await?;
+    let mut dana = developer(&portico, &token, &service, &api, DANA).await?;
+    let settings = [
+        ("signin", json!({"properties": {"enabled": true}})),
+        ("signup", terms_of_use(false, "Be nice.")),
+    ];
+    for (name, body) in settings {
+        let path = format!("{service}/portalsettings/{name}");
+        let put = portico
+            .send(&token, Method::PUT, &path, &[], Some(&body))
+            .await?;
+        assert!(put.status.is_success(), "{put:?}");
+    }
+    let mut visitor = Browser::default();
+    let (_, shown) = visitor.get(&format!("{api}/service")).await?;
+    assert_eq!(
+        (&shown["signInRequired"], &shown["signUpEnabled"]),
+        (&json!(true), &json!(false))
+    );
+    for path in [
+        "apis",
+        "products",
+        "tags",
+        "apis/echo-api",
+        "products/starter",
+        "apis/echo-api/openapi",
+    ] {
+        let url = format!("{api}/{path}");
+        assert_eq!(
+            visitor.get(&url).await?.0,
+            StatusCode::UNAUTHORIZED,
+            "{path}"
+        );
+        assert_eq!(dana.get(&url).await?.0, StatusCode::OK, "{path}");
+    }
+    let person = json!({"firstName": "Eve", "lastName": "Developer", "email": "eve@example.org", "password": DANAS_PASSWORD, "consent": true});
+    let (status, _) = visitor.post(&format!("{api}/sign-up"), person).await?;
+    assert_eq!(status, StatusCode::CONFLICT);
     Ok(())
 }
