@@ -847,6 +847,10 @@ export interface components {
             welcome?: string | null;
             pages: components["schemas"]["PageLink"][];
             terms?: components["schemas"]["Terms"] | null;
+            /** @description Whether visitors may sign up. */
+            signUpEnabled: boolean;
+            /** @description Whether only who is signed in sees the catalogue. */
+            signInRequired: boolean;
             /** @description With whom developers may sign in besides their password. */
             providers: components["schemas"]["Provider"][];
         };

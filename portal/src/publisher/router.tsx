@@ -12,7 +12,6 @@ import { Calls } from './pages/calls';
 import { CertificatePage, Certificates } from './pages/certificates';
 import { GatewayPage, Gateways } from './pages/gateways';
 import { IdentityProviderPage, IdentityProviders } from './pages/identity';
-import { AddApi, ApiPage, Apis, ImportApi, OperationPage } from './pages/apis';
 import { DeveloperPortal } from './pages/portal';
 import { Mails, Notifications, TemplatePage, Templates } from './pages/mail';
 import { OperationPage, SchemaPage } from './pages/operation';
