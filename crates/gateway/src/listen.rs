@@ -147,7 +147,14 @@ impl Gateway {
     {
         // Lives as long as the connection: dropped, it would end it.
         let graceful = GracefulShutdown::new();
-        connection(Arc::clone(&self.inner), stream, peer, tls, graceful.watcher()).await;
+        connection(
+            Arc::clone(&self.inner),
+            stream,
+            peer,
+            tls,
+            graceful.watcher(),
+        )
+        .await;
     }
 
     /// TLS for [`Gateway::serve`] with the certificates of the services' hosts, chosen by the name that the client asks for (SNI), also
