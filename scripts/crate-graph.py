@@ -39,6 +39,7 @@ ARROWS = {
     "testkit": ["server", "embedded-postgres", "witness"],
     "azureml": [],
     "bench-control": [],
+    "fuzz": ["gateway", "policy", "snapshot"],
 }
 
 # What a crate must not reach, directly or through others, and why.

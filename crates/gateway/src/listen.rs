@@ -148,7 +148,12 @@ impl Gateway {
     {
         // Lives as long as the connection: dropped, it would end it.
         let graceful = GracefulShutdown::new();
-        connection(Arc::clone(&self.inner), stream, peer, tls, graceful.watcher()).await;
+        let client = Client {
+            peer,
+            tls,
+            caller: None,
+        };
+        connection(Arc::clone(&self.inner), stream, client, graceful.watcher()).await;
     }
 
     /// TLS for [`Gateway::serve`] with the certificates of the services' hosts, chosen by the name that the client asks for (SNI), also
