@@ -6,18 +6,45 @@ use std::path::Path;
 
 /// What a reader who knows Azure API Management would otherwise find out by trying.
 const DIFFERENCES: [(&str, &str); 12] = [
-    ("authentication-managed-identity", "The gateway has no identity of Azure: it needs a source of tokens, and without one the call fails unless `ignore-error` is `true`."),
-    ("cache-lookup", "The cache is in the gateway's memory whatever `caching-type` says; each gateway has its own."),
+    (
+        "authentication-managed-identity",
+        "The gateway has no identity of Azure: it needs a source of tokens, and without one the call fails unless `ignore-error` is `true`.",
+    ),
+    (
+        "cache-lookup",
+        "The cache is in the gateway's memory whatever `caching-type` says; each gateway has its own.",
+    ),
     ("cache-lookup-value", "As `cache-lookup`."),
     ("cache-store", "As `cache-lookup`."),
     ("cache-store-value", "As `cache-lookup`."),
-    ("emit-metric", "Metrics go to the gateway's telemetry; `namespace` is a label."),
-    ("log-to-eventhub", "A message goes to its logger's URL by POST, or to the gateway's log; partitions are told in headers."),
-    ("redirect-content-urls", "Also changes `Location` and `Content-Location`."),
-    ("validate-client-certificate", "Revocation lists are not read: `validate-revocation=\"false\"` must be written. Trusted authorities are the service's certificates. An issuer counts by its signature, not by being sent along."),
-    ("validate-content", "JSON schemas only: `xml` and `soap` are checked for well-formedness, and `schema-id` beside them is refused."),
-    ("validate-jwt", "Encrypted tokens are not supported: `decryption-keys` is refused. Keys are HMAC secrets, RSA and EC keys."),
-    ("validate-status-code", "A documented `default` response does not count."),
+    (
+        "emit-metric",
+        "Metrics go to the gateway's telemetry; `namespace` is a label.",
+    ),
+    (
+        "log-to-eventhub",
+        "A message goes to its logger's URL by POST, or to the gateway's log; partitions are told in headers.",
+    ),
+    (
+        "redirect-content-urls",
+        "Also changes `Location` and `Content-Location`.",
+    ),
+    (
+        "validate-client-certificate",
+        "Revocation lists are not read: `validate-revocation=\"false\"` must be written. Trusted authorities are the service's certificates. An issuer counts by its signature, not by being sent along.",
+    ),
+    (
+        "validate-content",
+        "JSON schemas only: `xml` and `soap` are checked for well-formedness, and `schema-id` beside them is refused.",
+    ),
+    (
+        "validate-jwt",
+        "Encrypted tokens are not supported: `decryption-keys` is refused. Keys are HMAC secrets, RSA and EC keys.",
+    ),
+    (
+        "validate-status-code",
+        "A documented `default` response does not count.",
+    ),
 ];
 
 /// Policies that Portico does not have. A document with one of them is refused when it is stored.
@@ -38,7 +65,10 @@ const MISSING: [&str; 10] = [
 fn attributes(element: &str) -> Vec<String> {
     let file = format!("src/elements/{}.rs", element.replace('-', "_"));
     let source = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
-    let lists = regex::Regex::new(r"(?s)(?:\.attributes\(\s*\w+,\s*&|const [A-Z]+: \[&str; \d+\] = )\[(.*?)\]").unwrap();
+    let lists = regex::Regex::new(
+        r"(?s)(?:\.attributes\(\s*\w+,\s*&|const [A-Z]+: \[&str; \d+\] = )\[(.*?)\]",
+    )
+    .unwrap();
     let words = regex::Regex::new("\"([^\"]+)\"").unwrap();
     let mut known = Vec::new();
     for list in lists.captures_iter(&source) {
@@ -101,7 +131,10 @@ fn the_documentation_lists_every_policy_as_it_is() {
 
 #[test]
 fn differences_are_of_policies_that_there_are() {
-    let known: Vec<&str> = policy::catalogue().iter().map(|policy| policy.element).collect();
+    let known: Vec<&str> = policy::catalogue()
+        .iter()
+        .map(|policy| policy.element)
+        .collect();
     for (element, _) in DIFFERENCES {
         assert!(known.contains(&element), "{element}");
     }
