@@ -6,7 +6,7 @@
 PROFILE ?= dev
 
 .DEFAULT_GOAL := help
-.PHONY: help run test demo portal e2e readme coverage replay schemathesis goldens lint fmt bench-gateway bench-control
+.PHONY: help run test demo portal e2e readme fuzz soak coverage replay schemathesis goldens lint fmt bench-gateway bench-control
 
 help: ## List the commands
 	@sed -nE 's/^([a-z0-9-]+):.*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
@@ -37,6 +37,12 @@ replay: ## Replay the examples of the contract, where a folder of it is given (P
 
 schemathesis: ## Try every operation with generated requests against its OpenAPI document
 	@scripts/schemathesis.sh
+
+fuzz: ## Feed made-up input to what reads input, SECONDS for each of the four targets (default 60)
+	@cargo run --locked --quiet -p fuzz -- --seconds $(or $(SECONDS),60)
+
+soak: ## Load a real Portico while its configuration changes, MINUTES long (default 5)
+	@MINUTES=$(or $(MINUTES),5) PROFILE=$(PROFILE) scripts/soak.sh
 
 goldens: ## Write every generated file again: openapi/management.json and the tests' snapshots
 	@scripts/goldens.sh

@@ -1,17 +1,20 @@
-//! Certificates of the services' hosts.
+//! TLS towards clients: which certificate a host shows, and who is asked for one.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use aws_lc_rs::digest::{Context, SHA256};
 use rustls::ServerConfig;
+use rustls::client::danger::HandshakeSignatureValid;
 use rustls::client::verify_server_name;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
-use snapshot::entity::Certificate;
-use uuid::Uuid;
+use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
 
 use crate::listen::Inner;
 
@@ -30,65 +33,159 @@ fn certified(
         .map_err(|error| format!("the certificate cannot be used: {error}"))
 }
 
-/// Chooses by the name that the client asks for: the first certificate of the name's service that is valid for it.
-struct BySni {
+/// TLS of a listener.
+#[derive(Clone)]
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    hosts: Option<Hosts>,
+}
+
+#[derive(Clone)]
+struct Hosts {
+    /// As `config`, and asks for a certificate.
+    asking: Arc<ServerConfig>,
+    chooser: Arc<Chooser>,
+}
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tls").finish_non_exhaustive()
+    }
+}
+
+impl From<Arc<ServerConfig>> for Tls {
+    /// The same for every host. It should offer `h2` and `http/1.1` by ALPN.
+    fn from(config: Arc<ServerConfig>) -> Self {
+        Self {
+            config,
+            hosts: None,
+        }
+    }
+}
+
+impl Tls {
+    /// The configuration for a client that asks for `name` at the address `local`.
+    pub(crate) fn for_client(
+        &self,
+        name: Option<&str>,
+        local: Option<IpAddr>,
+    ) -> Arc<ServerConfig> {
+        let Some(hosts) = &self.hosts else {
+            return Arc::clone(&self.config);
+        };
+        let chooser = &hosts.chooser;
+        let pick = |asks: bool| Arc::clone(if asks { &hosts.asking } else { &self.config });
+        if let Some(name) = name {
+            return pick(chooser.asks(name));
+        }
+        let Some((key, asks)) = local.and_then(|local| chooser.default_of(local)) else {
+            return pick(false);
+        };
+        let mut config = ServerConfig::clone(&pick(asks));
+        config.cert_resolver = Arc::new(Always(key));
+        Arc::new(config)
+    }
+}
+
+#[derive(Debug)]
+struct Always(Arc<CertifiedKey>);
+
+impl ResolvesServerCert for Always {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.0))
+    }
+}
+
+/// Chooses by the name that the client asks for: the certificate that the service gives this host, else the first one of the
+/// service that is valid for it.
+struct Chooser {
     inner: Arc<Inner>,
     provider: Arc<CryptoProvider>,
     otherwise: Option<Arc<CertifiedKey>>,
-    /// Keys that were read, by certificate: a changed one is another value.
-    read: Mutex<HashMap<Uuid, Read>>,
+    /// Keys that were read, by digest of chain and key.
+    read: Mutex<HashMap<[u8; 32], Option<Arc<CertifiedKey>>>>,
 }
-
-type Read = (Arc<Certificate>, Option<Arc<CertifiedKey>>);
 
 /// Above this many the cache begins anew: certificates come and go.
 const READ: usize = 10_000;
 
-impl std::fmt::Debug for BySni {
+impl std::fmt::Debug for Chooser {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("BySni").finish_non_exhaustive()
+        f.debug_struct("Chooser").finish_non_exhaustive()
     }
 }
 
-impl BySni {
+impl Chooser {
     fn find(&self, name: &str) -> Option<Arc<CertifiedKey>> {
-        let server_name = ServerName::try_from(name).ok()?;
+        let name = name.to_ascii_lowercase();
+        let server_name = ServerName::try_from(name.as_str()).ok()?;
         let snapshot = self.inner.snapshot.load();
-        let service = snapshot.service(name)?;
-        service.certificates().find_map(|certificate| {
-            let key = self.key(certificate)?;
-            let leaf = ParsedCertificate::try_from(key.end_entity_cert().ok()?).ok()?;
-            verify_server_name(&leaf, &server_name).ok().map(|()| key)
+        let service = snapshot.service(&name)?;
+        let own = service.service().and_then(|service| {
+            let host = service
+                .tls_hosts
+                .iter()
+                .find(|host| host.host == name && !host.chain_pem.is_empty())?;
+            self.key(&host.host, &host.chain_pem, &host.key_pem)
+        });
+        own.or_else(|| {
+            service.certificates().find_map(|certificate| {
+                let key = certificate.key_pem.as_ref()?;
+                let key = self.key(&certificate.name, &certificate.chain_pem, key)?;
+                let leaf = ParsedCertificate::try_from(key.end_entity_cert().ok()?).ok()?;
+                verify_server_name(&leaf, &server_name).ok().map(|()| key)
+            })
         })
     }
 
-    fn key(&self, certificate: &Arc<Certificate>) -> Option<Arc<CertifiedKey>> {
+    fn asks(&self, name: &str) -> bool {
+        let name = name.to_ascii_lowercase();
+        let snapshot = self.inner.snapshot.load();
+        let service = snapshot.service(&name).and_then(|state| state.service());
+        service.is_some_and(|service| {
+            service
+                .tls_hosts
+                .iter()
+                .any(|host| host.host == name && host.negotiate_client_certificate)
+        })
+    }
+
+    /// The certificate of the service at this address, for clients that name no host, and whether they are asked for theirs.
+    fn default_of(&self, local: IpAddr) -> Option<(Arc<CertifiedKey>, bool)> {
+        let snapshot = self.inner.snapshot.load();
+        let service = snapshot.service(&local.to_canonical().to_string())?;
+        let host = service
+            .service()?
+            .tls_hosts
+            .iter()
+            .find(|host| host.is_default && !host.chain_pem.is_empty())?;
+        let key = self.key(&host.host, &host.chain_pem, &host.key_pem)?;
+        Some((key, host.negotiate_client_certificate))
+    }
+
+    fn key(&self, name: &str, chain: &str, key: &str) -> Option<Arc<CertifiedKey>> {
+        let mut digest = Context::new(&SHA256);
+        digest.update(chain.as_bytes());
+        digest.update(key.as_bytes());
+        let digest: [u8; 32] = digest.finish().as_ref().try_into().ok()?;
         let mut read = self.read.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, key)) = read.get(&certificate.id)
-            && Arc::ptr_eq(known, certificate)
-        {
-            return key.clone();
+        if let Some(known) = read.get(&digest) {
+            return known.clone();
         }
-        let key = certificate.key_pem.as_ref().and_then(|key| {
-            certified(&certificate.chain_pem, key, &self.provider)
-                .inspect_err(|error| {
-                    tracing::warn!(
-                        certificate = certificate.name,
-                        error,
-                        "certificate not used"
-                    )
-                })
-                .ok()
-        });
+        let key = certified(chain, key, &self.provider)
+            .inspect_err(|error| {
+                tracing::warn!(certificate = name, error, "certificate not used");
+            })
+            .ok();
         if read.len() >= READ {
             read.clear();
         }
-        read.insert(certificate.id, (Arc::clone(certificate), key.clone()));
+        read.insert(digest, key.clone());
         key
     }
 }
 
-impl ResolvesServerCert for BySni {
+impl ResolvesServerCert for Chooser {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         hello
             .server_name()
@@ -97,25 +194,83 @@ impl ResolvesServerCert for BySni {
     }
 }
 
-pub(crate) fn server(
-    inner: Arc<Inner>,
-    otherwise: Option<(&str, &str)>,
-) -> Result<Arc<ServerConfig>, String> {
+/// Asks for a certificate and takes any whose key the client has: policies decide which ones open something.
+#[derive(Debug)]
+struct AnyClient(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyClient {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, cert, dss, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        dss: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, cert, dss, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+pub(crate) fn server(inner: Arc<Inner>, otherwise: Option<(&str, &str)>) -> Result<Tls, String> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let otherwise = otherwise
         .map(|(chain, key)| certified(chain, key, &provider))
         .transpose()?;
-    let resolver = BySni {
+    let chooser = Arc::new(Chooser {
         inner,
         provider: Arc::clone(&provider),
         otherwise,
         read: Mutex::default(),
+    });
+    let builder = || {
+        ServerConfig::builder_with_provider(Arc::clone(&provider))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| error.to_string())
     };
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?
+    let mut config = builder()?
         .with_no_client_auth()
-        .with_cert_resolver(Arc::new(resolver));
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    Ok(Arc::new(config))
+        .with_cert_resolver(Arc::<Chooser>::clone(&chooser));
+    let mut asking = builder()?
+        .with_client_cert_verifier(Arc::new(AnyClient(Arc::clone(&provider))))
+        .with_cert_resolver(Arc::<Chooser>::clone(&chooser));
+    for config in [&mut config, &mut asking] {
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    }
+    Ok(Tls {
+        config: Arc::new(config),
+        hosts: Some(Hosts {
+            asking: Arc::new(asking),
+            chooser,
+        }),
+    })
 }

@@ -102,7 +102,7 @@ impl Context for View<'_> {
             Part::Product => x.access.product.is_some(),
             Part::Subscription => x.access.subscription.is_some(),
             Part::User => x.access.user.is_some(),
-            Part::Certificate => false,
+            Part::Certificate => x.caller.is_some(),
             Part::Response => x.has_response,
             Part::LastError => x.last_error.is_some(),
         }
@@ -120,6 +120,7 @@ impl Context for View<'_> {
         let subscription = x.access.subscription.as_deref();
         let user = x.access.user.as_deref();
         let error = x.last_error.as_ref();
+        let caller = x.caller.as_ref().map(|caller| &caller.facts);
         let (scheme, authority, base_path) = base_parts(&x.request.base);
         let key_of = |digest: fn(&snapshot::entity::Subscription) -> &[u8; 32]| {
             let (Some(subscription), Some(key)) = (subscription, &x.key) else {
@@ -225,13 +226,16 @@ impl Context for View<'_> {
             Field::OriginalUrlScheme => text(x.original.scheme),
             Field::OriginalUrlPath => text(&x.original.path),
             Field::OriginalUrlQueryString => question(&x.original.query),
-            Field::CertificateThumbprint
-            | Field::CertificateSubject
-            | Field::CertificateIssuer
-            | Field::CertificateSerialNumber
-            | Field::CertificateNotBefore
-            | Field::CertificateNotAfter
-            | Field::CertificateVerified => Data::Null,
+            Field::CertificateThumbprint => optional(caller.map(|facts| &*facts.thumbprint)),
+            Field::CertificateSubject => optional(caller.map(|facts| &*facts.subject)),
+            Field::CertificateIssuer => optional(caller.map(|facts| &*facts.issuer)),
+            Field::CertificateSerialNumber => optional(caller.map(|facts| &*facts.serial_number)),
+            Field::CertificateNotBefore => date(caller.map(|facts| facts.not_before)),
+            Field::CertificateNotAfter => date(caller.map(|facts| facts.not_after)),
+            Field::CertificateVerified => x.caller.as_ref().map_or(Data::Null, |caller| {
+                let now = x.gateway.options.clock.now();
+                (caller.is_valid_at(now) && caller.is_trusted(&x.service, now)).into()
+            }),
             Field::ResponseStatusCode => i64::from(x.response.status.as_u16()).into(),
             Field::ResponseStatusReason => match &x.response.reason {
                 Some(reason) => text(reason),

@@ -17,6 +17,7 @@ use snapshot::{Access, ApiState, Effective, OperationState, Position, ServiceSta
 use uuid::Uuid;
 
 use crate::body::{Payload, TooLong, read_whole};
+use crate::caller::Caller;
 use crate::context::View;
 use crate::counter::{CounterKey, Period};
 use crate::fault::Fault;
@@ -162,6 +163,8 @@ pub(crate) struct Exchange {
     pub(crate) after: Vec<After>,
     /// Backend resource that this call uses instead of the API's own URL.
     pub(crate) chosen: Option<Arc<Backend>>,
+    /// The certificate that the client presented.
+    pub(crate) caller: Option<Arc<Caller>>,
     /// Chain and key to present to the backend.
     pub(crate) client_certificate: Option<(String, String)>,
     pub(crate) proxy: Option<Proxy>,

@@ -15,6 +15,7 @@
 
 mod body;
 mod cache;
+mod caller;
 mod certificates;
 mod circuit;
 mod clock;
@@ -33,6 +34,7 @@ mod telemetry;
 mod upstream;
 mod uri;
 
+pub use certificates::Tls;
 pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use counter::{CounterDelta, CounterKey, CounterTotal, Counters};
 pub use fault::Fault;

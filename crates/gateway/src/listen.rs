@@ -13,14 +13,15 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::{GracefulShutdown, Watcher};
-use rustls::ServerConfig;
 use snapshot::Snapshot;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
-use tokio_rustls::TlsAcceptor;
+use tokio::net::TcpStream;
+use tokio_rustls::LazyConfigAcceptor;
 
 use crate::cache::Cache;
-use crate::certificates;
+use crate::caller::Caller;
+use crate::certificates::{self, Tls};
 use crate::circuit::Circuits;
 use crate::options::Options;
 use crate::pipeline;
@@ -147,14 +148,12 @@ impl Gateway {
     {
         // Lives as long as the connection: dropped, it would end it.
         let graceful = GracefulShutdown::new();
-        connection(
-            Arc::clone(&self.inner),
-            stream,
+        let client = Client {
             peer,
             tls,
-            graceful.watcher(),
-        )
-        .await;
+            caller: None,
+        };
+        connection(Arc::clone(&self.inner), stream, client, graceful.watcher()).await;
     }
 
     /// TLS for [`Gateway::serve`] with the certificates of the services' hosts, chosen by the name that the client asks for (SNI), also
@@ -162,23 +161,22 @@ impl Gateway {
     ///
     /// # Errors
     /// When `otherwise` cannot be used.
-    pub fn tls(&self, otherwise: Option<(&str, &str)>) -> Result<Arc<ServerConfig>, ServeError> {
+    pub fn tls(&self, otherwise: Option<(&str, &str)>) -> Result<Tls, ServeError> {
         certificates::server(Arc::clone(&self.inner), otherwise).map_err(ServeError::Setup)
     }
 
     /// Accepts connections until `shutdown` is ready, then ends idle ones and waits for calls in progress, as long as
-    /// [`Timeouts::shutdown`](crate::Timeouts::shutdown) says. `tls` should offer `h2` and `http/1.1` by ALPN.
+    /// [`Timeouts::shutdown`](crate::Timeouts::shutdown) says.
     ///
     /// # Errors
     /// When the listener has no address any more.
     pub async fn serve(
         &self,
         listener: TcpListener,
-        tls: Option<Arc<ServerConfig>>,
+        tls: Option<Tls>,
         shutdown: impl Future<Output = ()>,
     ) -> Result<(), ServeError> {
         listener.local_addr()?;
-        let acceptor = tls.map(TlsAcceptor::from);
         let graceful = GracefulShutdown::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
@@ -200,15 +198,27 @@ impl Gateway {
             }
             let inner = Arc::clone(&self.inner);
             let watcher = graceful.watcher();
-            match acceptor.clone() {
+            match tls.clone() {
                 None => {
-                    tokio::spawn(connection(inner, stream, peer, false, watcher));
+                    let client = Client {
+                        peer,
+                        tls: false,
+                        caller: None,
+                    };
+                    tokio::spawn(connection(inner, stream, client, watcher));
                 }
-                Some(acceptor) => {
+                Some(tls) => {
                     tokio::spawn(async move {
                         let limit = inner.options.timeouts.head;
-                        match tokio::time::timeout(limit, acceptor.accept(stream)).await {
-                            Ok(Ok(stream)) => connection(inner, stream, peer, true, watcher).await,
+                        match tokio::time::timeout(limit, handshake(&tls, stream)).await {
+                            Ok(Ok(stream)) => {
+                                let client = Client {
+                                    peer,
+                                    tls: true,
+                                    caller: Caller::new(stream.get_ref().1.peer_certificates()),
+                                };
+                                connection(inner, stream, client, watcher).await;
+                            }
                             Ok(Err(error)) => {
                                 tracing::debug!(%error, %peer, "TLS handshake failed")
                             }
@@ -230,7 +240,26 @@ impl Gateway {
     }
 }
 
-async fn connection<I>(inner: Arc<Inner>, stream: I, peer: SocketAddr, tls: bool, watcher: Watcher)
+async fn handshake(
+    tls: &Tls,
+    stream: TcpStream,
+) -> std::io::Result<tokio_rustls::server::TlsStream<TcpStream>> {
+    let local = stream.local_addr().ok().map(|address| address.ip());
+    let started = LazyConfigAcceptor::new(rustls::server::Acceptor::default(), stream).await?;
+    let config = tls.for_client(started.client_hello().server_name(), local);
+    started.into_stream(config).await
+}
+
+/// Who is at the other end of a connection.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) peer: SocketAddr,
+    pub(crate) tls: bool,
+    /// The certificate that the client presented.
+    pub(crate) caller: Option<Arc<Caller>>,
+}
+
+async fn connection<I>(inner: Arc<Inner>, stream: I, client: Client, watcher: Watcher)
 where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -251,9 +280,10 @@ where
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(inner.options.timeouts.head);
+    let peer = client.peer;
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let inner = Arc::clone(&inner);
-        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, peer, tls).await) }
+        let (inner, client) = (Arc::clone(&inner), client.clone());
+        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, client).await) }
     });
     let served = builder
         .serve_connection_with_upgrades(TokioIo::new(stream), service)

@@ -18,7 +18,7 @@ use uuid::Uuid;
 use crate::body::{Body, Payload};
 use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Response};
 use crate::fault::{Fault, error_body};
-use crate::listen::Inner;
+use crate::listen::{Client, Inner};
 use crate::policies;
 use crate::telemetry::{CacheOutcome, CallTrace, Record};
 use crate::uri;
@@ -56,8 +56,7 @@ fn plain(status: StatusCode, message: &str) -> http::Response<Body> {
 pub(crate) async fn handle(
     inner: Arc<Inner>,
     request: http::Request<Incoming>,
-    peer: SocketAddr,
-    tls: bool,
+    client: Client,
 ) -> http::Response<Body> {
     let running = inner.calls.fetch_add(1, Ordering::Relaxed);
     let call = Call(Arc::clone(&inner));
@@ -96,8 +95,7 @@ pub(crate) async fn handle(
             Payload::Stream(incoming.into())
         },
         upgrade,
-        peer,
-        tls,
+        client,
         authority,
     };
     let revision = snapshot.revision();
@@ -221,8 +219,7 @@ pub(crate) struct Arrival {
     pub(crate) parts: http::request::Parts,
     pub(crate) body: Payload,
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
-    pub(crate) peer: SocketAddr,
-    pub(crate) tls: bool,
+    pub(crate) client: Client,
     pub(crate) authority: String,
 }
 
@@ -238,8 +235,7 @@ pub(crate) fn exchange(
         parts,
         body,
         upgrade,
-        peer,
-        tls,
+        client: Client { peer, tls, caller },
         authority,
     } = arrival;
     let mut headers = parts.headers;
@@ -315,6 +311,7 @@ pub(crate) fn exchange(
         limit_headers: Vec::new(),
         after: Vec::new(),
         chosen: None,
+        caller,
         client_certificate: None,
         proxy: None,
         upgrade,

@@ -9,7 +9,7 @@ use snapshot::Snapshot;
 
 use crate::body::Payload;
 use crate::exchange::Rehearsal;
-use crate::listen::Inner;
+use crate::listen::{Client, Inner};
 use crate::pipeline::{self, Arrival};
 use crate::telemetry::StepTrace;
 
@@ -66,8 +66,11 @@ pub(crate) async fn run(
             Payload::Bytes(body)
         },
         upgrade: None,
-        peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-        tls,
+        client: Client {
+            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+            tls,
+            caller: None,
+        },
         authority,
     };
     let mut x = pipeline::exchange(

@@ -11,6 +11,7 @@ pub mod authorization;
 pub mod authorization_server;
 pub mod backend;
 pub mod cache;
+pub mod certificate;
 pub mod content;
 pub mod developer_portal;
 pub mod diagnostic;
@@ -86,6 +87,7 @@ pub fn registry() -> Registry {
         .with::<schema::GlobalSchema>()
         .with::<schema::ApiSchema>()
         .with::<cache::Cache>()
+        .with::<certificate::Certificate>()
         .with::<openid_connect_provider::OpenidConnectProvider>()
         .with::<authorization_server::AuthorizationServer>()
         .with::<identity_provider::IdentityProvider>()

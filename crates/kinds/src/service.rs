@@ -7,9 +7,10 @@ use crate::{
 use chrono::{DateTime, Utc};
 use engine::{
     Any, BoxFuture, Contract, Cx, Delete, Error, Filter, Json, NameRule, Resource, Result, Root,
-    TextColumn, Value, Violations, json, sqlx,
+    Secret, TextColumn, Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use utoipa::ToSchema;
 
 /// A service instance.
@@ -69,6 +70,9 @@ pub struct ServiceContract {
     pub scm_url: Option<String>,
     /// Custom host names.
     pub hostname_configurations: Option<Json<Vec<HostnameConfiguration>>>,
+    /// Certificates and keys of the custom host names: [`HostCertificates`] in JSON.
+    #[contract(internal)]
+    pub hostname_certificates: Option<Secret>,
     /// Public addresses; none of its own.
     #[contract(read_only, wire = "publicIPAddresses")]
     pub public_ip_addresses: Option<Vec<String>>,
@@ -296,6 +300,7 @@ impl Resource for Service {
                 }]));
             }
             own_hosts(cx, new).await?;
+            take_certificates(new)?;
             new.developer_portal_url = Some(settings.portal_url(&cx.name));
             new.portal_url = Some(format!("{}/publisher", settings.management_url));
             new.management_api_url = Some(settings.management_url.clone());
@@ -346,6 +351,108 @@ impl Resource for Service {
             Ok(())
         })
     }
+}
+
+/// Certificate and key of a host, both in PEM.
+#[derive(Clone, Default, Serialize, Deserialize)]
+pub struct HostCertificate {
+    /// Chain, leaf first.
+    pub chain_pem: String,
+    /// Private key.
+    pub key_pem: String,
+}
+
+impl std::fmt::Debug for HostCertificate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("HostCertificate(redacted)")
+    }
+}
+
+/// Certificates by host name in lower case.
+pub type HostCertificates = BTreeMap<String, HostCertificate>;
+
+/// Reads what `hostname_certificates` holds.
+///
+/// # Errors
+/// With a sentence when it is something else.
+pub fn host_certificates(text: &str) -> std::result::Result<HostCertificates, String> {
+    serde_json::from_str(text).map_err(|error| format!("hostname_certificates: {error}"))
+}
+
+/// Takes the files of certificates out of the host names, which are shown, into their sealed place. A host that comes without a file
+/// keeps the certificate that it has.
+fn take_certificates(new: &mut ServiceContract) -> Result<()> {
+    let mut known = match &new.hostname_certificates {
+        Some(secret) => host_certificates(secret.expose()).map_err(Error::internal)?,
+        None => HostCertificates::default(),
+    };
+    let mut kept = HostCertificates::default();
+    let mut violations = Violations::default();
+    let hosts = new
+        .hostname_configurations
+        .iter_mut()
+        .flat_map(|Json(hosts)| hosts);
+    for (at, host) in hosts.enumerate() {
+        let name = host.host_name.to_lowercase();
+        let password = host.rest.remove("certificatePassword");
+        let password = password
+            .as_ref()
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let file = host
+            .rest
+            .remove("encodedCertificate")
+            .filter(|file| !file.is_null());
+        if host.rest.get("keyVaultId").is_some_and(|id| !id.is_null()) {
+            violations.add(
+                format!("hostnameConfigurations[{at}].keyVaultId"),
+                "is not supported by this version of Portico: give the file as encodedCertificate",
+            );
+            continue;
+        }
+        let Some(file) = file else {
+            match known.remove(&name) {
+                Some(certificate) if host.r#type == "Proxy" => {
+                    kept.insert(name, certificate);
+                }
+                _ => {
+                    host.rest.remove("certificate");
+                }
+            }
+            continue;
+        };
+        let read = crate::certificate::decode(file.as_str().unwrap_or_default(), password)
+            .and_then(|bundle| {
+                let facts = bundle.facts().map_err(|error| error.to_string())?;
+                let key_pem = bundle.key_pem().ok_or("holds no private key")?;
+                Ok((facts, bundle.chain_pem(), key_pem))
+            });
+        match read {
+            Ok((facts, chain_pem, key_pem)) => {
+                host.rest
+                    .insert("certificateSource".to_owned(), json!("Custom"));
+                host.rest.insert(
+                    "certificate".to_owned(),
+                    json!({"expiry": facts.not_after, "thumbprint": facts.thumbprint, "subject": facts.subject}),
+                );
+                if host.r#type == "Proxy" {
+                    kept.insert(name, HostCertificate { chain_pem, key_pem });
+                }
+            }
+            Err(why) => violations.add(
+                format!("hostnameConfigurations[{at}].encodedCertificate"),
+                why,
+            ),
+        }
+    }
+    violations.into_result()?;
+    new.hostname_certificates = if kept.is_empty() {
+        None
+    } else {
+        let text = serde_json::to_string(&kept).map_err(Error::internal)?;
+        Some(Secret::new(text))
+    };
+    Ok(())
 }
 
 /// Whether a deleted service of this name was brought back; without `restore` its name is refused.

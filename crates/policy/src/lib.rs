@@ -25,5 +25,5 @@ pub use document::{
 pub use elements::{Description, StepKind, catalogue};
 pub use named_value::{named_values_in, substitute_named_values};
 pub use problem::Problem;
-pub use value::{Literal, StatusCode, Value};
+pub use value::{Bytes, Literal, StatusCode, Value};
 pub use xml::Format;

@@ -137,6 +137,40 @@ impl Literal for u16 {
     }
 }
 
+/// Bytes: `byte[]` of an expression, or text in base64.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Bytes(pub Vec<u8>);
+
+impl std::fmt::Debug for Bytes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Bytes({})", self.0.len())
+    }
+}
+
+impl Literal for Bytes {
+    const EXPECTED: &'static str = "bytes in base64";
+
+    fn from_text(text: &str) -> Option<Self> {
+        use base64::Engine as _;
+        let text: String = text.split_ascii_whitespace().collect();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(text);
+        bytes.ok().map(Self)
+    }
+
+    fn expected_type() -> Type {
+        Type::Object
+    }
+
+    fn from_data(data: Data) -> Result<Self, String> {
+        match data {
+            Data::Bytes(bytes) => Ok(Self(bytes.to_vec())),
+            // The value may be a key: it is not repeated.
+            other => Self::from_text(&other.to_text())
+                .ok_or_else(|| format!("The value is not {}.", Self::EXPECTED)),
+        }
+    }
+}
+
 /// Durations are whole or fractional seconds in every attribute that has one.
 impl Literal for Duration {
     const EXPECTED: &'static str = "a number of seconds";

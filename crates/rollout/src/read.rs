@@ -5,9 +5,10 @@ use engine::{Codec, PgConnection, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
-    Api, Backend, CircuitBreaker, Credentials, Entity, Fragment, Gateway, Group, KeyNames, Kind,
-    Logger, NamedValue, Operation, Policy, PolicyScope, PoolMember, Product, Representation,
-    Response, Schema, Service, Subscription, SubscriptionScope, User, Version, VersionScheme,
+    Api, Backend, Certificate, CircuitBreaker, Credentials, Entity, Fragment, Gateway, Group,
+    KeyNames, Kind, Logger, NamedValue, Operation, Policy, PolicyScope, PoolMember, Product,
+    Representation, Response, Schema, Service, Subscription, SubscriptionScope, TlsHost, User,
+    Version, VersionScheme,
 };
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -31,6 +32,7 @@ pub(crate) const TABLES: &[&str] = &[
     "api_schemas",
     "loggers",
     "gateways",
+    "certificates",
 ];
 
 /// Which entity the rows of a table become.
@@ -48,6 +50,7 @@ pub(crate) fn kind(table: &str) -> Kind {
         "schemas" | "api_schemas" => Kind::Schema,
         "loggers" => Kind::Logger,
         "gateways" => Kind::Gateway,
+        "certificates" => Kind::Certificate,
         _ => Kind::Policy,
     }
 }
@@ -85,7 +88,7 @@ impl Reader {
         let select = match table {
             "services" => {
                 "SELECT x.id, x.name, x.location, x.gateway_hostname, x.gateway_url, x.hostname_configurations, \
-                 x.developer_portal_url, x.disable_gateway FROM services x WHERE x.deleted_at IS NULL"
+                 x.hostname_certificates, x.developer_portal_url, x.disable_gateway FROM services x WHERE x.deleted_at IS NULL"
             }
             "apis" => {
                 "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \
@@ -151,6 +154,9 @@ impl Reader {
                  ARRAY(SELECT h.hostname FROM gateway_hostname_configurations h WHERE h.parent_id = x.id AND h.hostname IS NOT NULL ORDER BY 1) \
                  AS hostnames FROM gateways x WHERE true"
             }
+            "certificates" => {
+                "SELECT x.id, x.parent_id, x.name, x.thumbprint, x.chain_pem, x.key_pem FROM certificates x WHERE true"
+            }
             other => {
                 return Err(Error::Row {
                     what: other.to_owned(),
@@ -209,15 +215,7 @@ impl Reader {
                 let secret: bool = row.try_get("secret")?;
                 let sealed: Option<Vec<u8>> = row.try_get("secret_value")?;
                 let value = match sealed {
-                    Some(sealed) if secret => self
-                        .codec
-                        .open(&sealed)
-                        .map_err(|e| Error::Row {
-                            what: what.clone(),
-                            problem: format!("{e:?}"),
-                        })?
-                        .expose()
-                        .to_owned(),
+                    Some(sealed) if secret => self.open(&what, &sealed)?,
                     _ => row
                         .try_get::<Option<String>, _>("value")?
                         .unwrap_or_default(),
@@ -284,6 +282,17 @@ impl Reader {
                     })?,
                 })
             }
+            "certificates" => Entity::Certificate(Certificate {
+                id,
+                service_id: row.try_get("parent_id")?,
+                name: row.try_get("name")?,
+                thumbprint: row.try_get("thumbprint")?,
+                chain_pem: row.try_get("chain_pem")?,
+                key_pem: row
+                    .try_get::<Option<Vec<u8>>, _>("key_pem")?
+                    .map(|sealed| self.open(&what, &sealed))
+                    .transpose()?,
+            }),
             _ => Entity::Policy(policy(table, row, &what)?),
         })
     }
@@ -315,6 +324,46 @@ impl Reader {
             .map(str::to_owned))
     }
 
+    fn open(&self, what: &str, sealed: &[u8]) -> Result<String, Error> {
+        self.codec
+            .open(sealed)
+            .map(|secret| secret.expose().to_owned())
+            .map_err(|e| Error::Row {
+                what: what.to_owned(),
+                problem: format!("{e:?}"),
+            })
+    }
+
+    /// TLS of a service's custom hosts.
+    fn tls_hosts(&self, what: &str, row: &PgRow, hosts: &Value) -> Result<Vec<TlsHost>, Error> {
+        let certificates = match row.try_get::<Option<Vec<u8>>, _>("hostname_certificates")? {
+            Some(sealed) => kinds::service::host_certificates(&self.open(what, &sealed)?).map_err(
+                |problem| Error::Row {
+                    what: what.to_owned(),
+                    problem,
+                },
+            )?,
+            None => Default::default(),
+        };
+        Ok(hosts
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter(|host| host["type"] == "Proxy")
+            .filter_map(|host| {
+                let name = host["hostName"].as_str()?.to_lowercase();
+                let certificate = certificates.get(&name).cloned().unwrap_or_default();
+                Some(TlsHost {
+                    host: name,
+                    chain_pem: certificate.chain_pem,
+                    key_pem: certificate.key_pem,
+                    negotiate_client_certificate: host["negotiateClientCertificate"] == true,
+                    is_default: host["defaultSslBinding"] == true,
+                })
+            })
+            .collect())
+    }
+
     fn service(&self, row: &PgRow, what: &str) -> Result<Service, Error> {
         let name: String = row.try_get("name")?;
         let lower = name.to_lowercase();
@@ -342,12 +391,14 @@ impl Reader {
             Some(format!("{scheme}://{}", rest.split('/').next()?))
         };
         tracing::debug!(what, ?hostnames, "service read");
+        let tls_hosts = self.tls_hosts(what, row, &custom.unwrap_or_default())?;
         Ok(Service {
             id: row.try_get("id")?,
             name,
             hostnames,
             portal_origins: portal.and_then(origin).into_iter().collect(),
             region: row.try_get("location")?,
+            tls_hosts,
         })
     }
 }
@@ -471,7 +522,11 @@ fn backend(row: &PgRow) -> Result<Backend, Error> {
                             .to_owned(),
                     )
                 }),
-            certificate: credentials["certificate"][0].as_str().map(str::to_owned),
+            certificate: credentials["certificateIds"][0]
+                .as_str()
+                .and_then(|id| id.rsplit('/').next())
+                .or_else(|| credentials["certificate"][0].as_str())
+                .map(str::to_owned),
         },
         accept_any_chain: tls["validateCertificateChain"] == Value::Bool(false),
         accept_any_name: tls["validateCertificateName"] == Value::Bool(false),

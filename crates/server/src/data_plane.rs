@@ -3,12 +3,12 @@
 //! What it counts and tells goes to a [`Backing`]: the database of this process, or the control plane of a gateway apart
 //! ([`independent`](crate::independent)).
 
-use crate::quota_counters;
+use crate::{quota_counters, settings::ServeSettings};
 use anyhow::Context as _;
 use engine::BoxFuture;
-use gateway::{CacheOutcome, CounterTotal, Counters, Gateway, Options, Record, Telemetry};
+use gateway::{CacheOutcome, CounterTotal, Counters, Gateway, Options, Record, Telemetry, Tls};
 use sqlx::PgPool;
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
 
 /// How often counts are written. What `kill -9` loses is what was counted since; what several gateways
@@ -105,14 +105,47 @@ impl Backing for Database {
     }
 }
 
+/// A listener: dropping `stop` ends it.
+struct Listener {
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+/// Accepts calls on the gateway's threads.
+fn listen(
+    runtime: &Runtime,
+    gateway: &Gateway,
+    listener: std::net::TcpListener,
+    tls: Option<Tls>,
+) -> anyhow::Result<Listener> {
+    listener.set_nonblocking(true)?;
+    let (stop, stopped) = oneshot::channel::<()>();
+    let gateway = gateway.clone();
+    let serving = runtime.spawn(async move {
+        let served = async {
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            gateway
+                .serve(listener, tls, async {
+                    // Dropping the sender stops as well.
+                    let _ = stopped.await;
+                })
+                .await
+                .map_err(anyhow::Error::from)
+        };
+        if let Err(error) = served.await {
+            tracing::error!(error = format!("{error:#}"), "the gateway stopped");
+        }
+    });
+    Ok(Listener { stop, serving })
+}
+
 /// The gateway and what serves it.
 pub struct DataPlane {
     gateway: Gateway,
     /// Threads of its own: a flood of calls must not starve the management API, nor the other way round.
     /// Always there until the end: a runtime must not be dropped where futures run.
     runtime: Option<Runtime>,
-    stop: Option<oneshot::Sender<()>>,
-    serving: JoinHandle<()>,
+    listeners: Vec<Listener>,
     flushing: JoinHandle<()>,
     backing: Arc<dyn Backing>,
     counters: Arc<Counters>,
@@ -140,36 +173,38 @@ impl DataPlane {
             .thread_name("gateway")
             .enable_all()
             .build()?;
-        listener.set_nonblocking(true)?;
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = runtime.spawn({
-            let gateway = gateway.clone();
-            async move {
-                let served = async {
-                    let listener = tokio::net::TcpListener::from_std(listener)?;
-                    gateway
-                        .serve(listener, None, async {
-                            // Dropping the sender stops as well.
-                            let _ = stopped.await;
-                        })
-                        .await
-                        .map_err(anyhow::Error::from)
-                };
-                if let Err(error) = served.await {
-                    tracing::error!(error = format!("{error:#}"), "the gateway stopped");
-                }
-            }
-        });
+        let listeners = vec![listen(&runtime, &gateway, listener, None)?];
         let flushing = tokio::spawn(flush_regularly(counters.clone(), backing.clone()));
         Ok(Self {
             gateway,
             runtime: Some(runtime),
-            stop: Some(stop),
-            serving,
+            listeners,
             flushing,
             backing,
             counters,
         })
+    }
+
+    /// Listens over TLS, too, if the settings say so; returns where.
+    ///
+    /// # Errors
+    /// When the address or the certificate cannot be used.
+    pub fn listen_by(&mut self, settings: &ServeSettings) -> anyhow::Result<Option<SocketAddr>> {
+        let (Some(address), Some(runtime)) = (settings.edge.gateway_tls_listen, &self.runtime)
+        else {
+            return Ok(None);
+        };
+        let (chain, key) = settings.edge.certificate(
+            &settings.state.data_dir,
+            settings.address.gateway_domain.as_deref(),
+        )?;
+        let tls = self.gateway.tls(Some((&chain, &key)))?;
+        let listener = std::net::TcpListener::bind(address)
+            .with_context(|| format!("listening on {address} (PORTICO_GATEWAY_TLS_LISTEN)"))?;
+        let bound = listener.local_addr()?;
+        self.listeners
+            .push(listen(runtime, &self.gateway, listener, Some(tls))?);
+        Ok(Some(bound))
     }
 
     /// The gateway itself.
@@ -193,12 +228,13 @@ impl DataPlane {
 
     /// Ends running calls, writes the last counts.
     pub async fn stop(mut self) {
-        // Dropping the sender ends the serving; nothing is left to answer.
-        drop(self.stop.take());
-        if tokio::time::timeout(DRAIN, &mut self.serving)
-            .await
-            .is_err()
-        {
+        // Dropping the senders ends the serving; nothing is left to answer.
+        let ended = self.listeners.drain(..).map(|listener| {
+            drop(listener.stop);
+            listener.serving
+        });
+        let ended = futures_util::future::join_all(ended);
+        if tokio::time::timeout(DRAIN, ended).await.is_err() {
             tracing::warn!("calls were cut off, because they did not end in time");
         }
         self.flushing.abort();

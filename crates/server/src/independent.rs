@@ -729,9 +729,10 @@ pub async fn start(
     let health = health_listener.local_addr()?;
     let options = Options {
         gateway_id: token.gateway.simple().to_string(),
-        ..Options::default()
+        ..settings.serve.edge.options()
     };
-    let data_plane = DataPlane::start(listener, link.clone(), options).await?;
+    let mut data_plane = DataPlane::start(listener, link.clone(), options).await?;
+    data_plane.listen_by(&settings.serve)?;
     let gateway = data_plane.gateway();
 
     let mut receiver = Receiver::new(PublicKey(token.public_key), token.gateway);

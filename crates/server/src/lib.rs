@@ -13,6 +13,7 @@ pub mod developer;
 pub mod docs;
 pub mod documents;
 pub mod echo;
+pub mod edge;
 pub mod feed;
 pub mod fetch;
 pub mod health;

@@ -378,6 +378,9 @@ async fn run(settings: ServeSettings, part: Part) -> anyhow::Result<()> {
     if let Some(address) = running.portal {
         writeln!(out, "  Developer portals http://{address}/{{service}}/")?;
     }
+    if let Some(address) = running.gateway_tls_address {
+        writeln!(out, "  Gateway TLS       port {}", address.port())?;
+    }
     if let Some(address) = running.gateway_address {
         writeln!(
             out,

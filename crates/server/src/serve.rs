@@ -95,6 +95,8 @@ pub struct Running {
     pub portal: Option<SocketAddr>,
     /// Where the gateway answers.
     pub gateway_address: Option<SocketAddr>,
+    /// Where it answers over TLS.
+    pub gateway_tls_address: Option<SocketAddr>,
     /// How the first administrator gets in, where the management API runs.
     pub first: Option<identity::FirstStart>,
 }
@@ -179,11 +181,15 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         secrets: state.secrets.clone(),
     };
     let audited = codec.clone();
+    let mut gateway_tls_address = None;
     let gateway = match gateway_listener {
         None => None,
         Some(listener) => {
             let backing = Arc::new(data_plane::Database::start(state.pool.clone()));
-            Some(DataPlane::start(listener, backing, gateway::Options::default()).await?)
+            let options = settings.edge.options();
+            let mut data_plane = DataPlane::start(listener, backing, options).await?;
+            gateway_tls_address = data_plane.listen_by(&settings)?;
+            Some(data_plane)
         }
     };
     let publish: rollout::Publish = match &gateway {
@@ -341,6 +347,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         management_tls,
         portal: portal_address,
         gateway_address,
+        gateway_tls_address,
         first,
     })
 }
@@ -478,8 +485,41 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .bind(now - chrono::Duration::days(7))
         .execute(pool)
         .await?;
+    certificates(pool, now).await?;
     let days = reports::drop_old_calls(pool, (now - CALLS_KEPT).date_naive()).await?;
     tracing::debug!(days, services, changes, nodes, mails, "housekeeping done");
+    Ok(())
+}
+
+/// How long before its end a certificate is called to mind.
+const EXPIRING: chrono::Duration = chrono::Duration::days(30);
+
+/// Tells which certificates end soon or have ended.
+async fn certificates(
+    pool: &sqlx::PgPool,
+    now: chrono::DateTime<chrono::Utc>,
+) -> anyhow::Result<()> {
+    let expiring: Vec<String> = sqlx::query_scalar(
+        "SELECT place || ' (' || to_char(ends AT TIME ZONE 'UTC', 'YYYY-MM-DD') || ')' FROM ( \
+           SELECT s.name || '/certificates/' || c.name AS place, c.expiration_date AS ends \
+           FROM certificates c JOIN services s ON s.id = c.parent_id WHERE s.deleted_at IS NULL \
+           UNION ALL SELECT s.name || '/hostnameConfigurations/' || (h->>'hostName'), (h->'certificate'->>'expiry')::timestamptz \
+           FROM services s, jsonb_array_elements(CASE jsonb_typeof(s.hostname_configurations) WHEN 'array' THEN s.hostname_configurations \
+             ELSE '[]' END) h WHERE s.deleted_at IS NULL AND h->>'certificateSource' = 'Custom' \
+         ) all_of_them WHERE ends < $1 ORDER BY ends, place",
+    )
+    .bind(now + EXPIRING)
+    .fetch_all(pool)
+    .await?;
+    // A count of certificates is far below what a float can hold exactly.
+    metrics::gauge!("portico_certificates_expiring")
+        .set(f64::from(u32::try_from(expiring.len()).unwrap_or(u32::MAX)));
+    if !expiring.is_empty() {
+        tracing::warn!(
+            certificates = expiring.join(", "),
+            "certificates end within 30 days or have ended"
+        );
+    }
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! Settings of a process: flags, each with an environment variable. Only `main` reads the environment.
 
-use crate::client_address;
+use crate::{client_address, edge::EdgeSettings};
 use clap::Args;
 use ipnet::IpNet;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
@@ -71,6 +71,9 @@ pub struct ServeSettings {
     /// Addresses.
     #[command(flatten)]
     pub address: AddressSettings,
+    /// The gateway's edge.
+    #[command(flatten)]
+    pub edge: EdgeSettings,
     /// Address of the management API
     #[arg(long, env = "PORTICO_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

@@ -1,5 +1,7 @@
 //! What the gateway knows of each resource.
 
+use std::fmt;
+
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
@@ -69,6 +71,41 @@ pub struct Service {
     /// `context.Deployment.Region`.
     #[serde(default)]
     pub region: String,
+    /// How TLS answers for single hosts.
+    #[serde(default)]
+    pub tls_hosts: Vec<TlsHost>,
+}
+
+/// TLS of one host.
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TlsHost {
+    /// The host, in lower case.
+    pub host: String,
+    /// Certificate chain, leaf first, in PEM; empty means the gateway's own certificate.
+    #[serde(default)]
+    pub chain_pem: String,
+    /// Private key in PEM.
+    #[serde(default)]
+    pub key_pem: String,
+    /// Whether callers are asked for a certificate of theirs.
+    #[serde(default)]
+    pub negotiate_client_certificate: bool,
+    /// Whether it answers callers that name no host.
+    #[serde(default)]
+    pub is_default: bool,
+}
+
+impl fmt::Debug for TlsHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TlsHost")
+            .field("host", &self.host)
+            .field(
+                "negotiate_client_certificate",
+                &self.negotiate_client_certificate,
+            )
+            .field("is_default", &self.is_default)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A scheme of the gateway.
@@ -515,7 +552,7 @@ pub struct Backend {
 }
 
 /// A certificate with its private key.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Certificate {
     /// Id.
     pub id: Uuid,
@@ -530,6 +567,18 @@ pub struct Certificate {
     /// Private key in PEM; absent for certificates that only verify.
     #[serde(default)]
     pub key_pem: Option<String>,
+}
+
+impl fmt::Debug for Certificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Certificate")
+            .field("id", &self.id)
+            .field("service_id", &self.service_id)
+            .field("name", &self.name)
+            .field("thumbprint", &self.thumbprint)
+            .field("has_key", &self.key_pem.is_some())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A sink of `log-to-eventhub`.

@@ -41,6 +41,8 @@ pub struct Portico {
     pub management_tls_url: Option<String>,
     /// Port of the gateway.
     pub gateway_port: u16,
+    /// Port of the gateway over TLS, if it listens there.
+    pub gateway_tls_port: Option<u16>,
     client: reqwest::Client,
 }
 
@@ -101,17 +103,19 @@ impl Portico {
         let stdout = child.stdout.take().context("no stdout")?;
         let mut lines = BufReader::new(stdout).lines();
         let read = async {
-            let (mut management, mut tls) = (None, None);
+            let (mut management, mut tls, mut gateway_tls) = (None, None, None);
             while let Some(line) = lines.next_line().await? {
                 let words: Vec<&str> = line.split_whitespace().collect();
                 match words.as_slice() {
                     ["Management", "API", url] => management = Some((*url).to_owned()),
                     ["over", "TLS", url] => tls = Some((*url).to_owned()),
+                    ["Gateway", "TLS", "port", port] => gateway_tls = Some(port.parse()?),
                     ["Gateway", "port", port, ..] => {
                         let port: u16 = port.trim_end_matches(';').parse()?;
                         return Ok((
                             management.context("no management URL was printed")?,
                             tls,
+                            gateway_tls,
                             port,
                         ));
                     }
@@ -120,9 +124,10 @@ impl Portico {
             }
             bail!("portico ended before it was ready");
         };
-        let (management_url, management_tls_url, gateway_port) = tokio::time::timeout(START, read)
-            .await
-            .context("portico was not ready in time")??;
+        let (management_url, management_tls_url, gateway_tls_port, gateway_port) =
+            tokio::time::timeout(START, read)
+                .await
+                .context("portico was not ready in time")??;
         // Keeps the pipe open and empty until the process ends.
         tokio::spawn(async move { while let Ok(Some(_)) = lines.next_line().await {} });
         Ok(Self {
@@ -130,6 +135,7 @@ impl Portico {
             management_url,
             management_tls_url,
             gateway_port,
+            gateway_tls_port,
             client: reqwest::Client::new(),
         })
     }

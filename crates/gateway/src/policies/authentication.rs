@@ -46,12 +46,20 @@ pub(super) async fn client_certificate(
             let id = x.value(id, SOURCE).await?;
             (x.service.certificate(&id), id.into_owned())
         }
-        CertificateSource::Body(..) => {
-            return Err(Fault::internal(
-                SOURCE,
-                "PolicyNotAvailable",
-                "Policy 'authentication-certificate' with 'body' is not available in this gateway; use a certificate resource.",
-            ));
+        CertificateSource::Body(body, password) => {
+            let body = x.value(body, SOURCE).await?;
+            let password = x.optional(password.as_ref(), SOURCE).await?;
+            let password = password.as_deref().map_or("", String::as_str);
+            let refuse = |why: &str| {
+                let message = format!("The certificate of 'body' {why}.");
+                Fault::internal(SOURCE, "CertificateNotFound", message)
+            };
+            let bundle = certificate::Bundle::read(&body.0, password)
+                .map_err(|error| refuse(&error.to_string()))?;
+            let key = bundle
+                .key_pem()
+                .ok_or_else(|| refuse("holds no private key"))?;
+            return Ok((bundle.chain_pem(), key));
         }
     };
     certificate

@@ -16,6 +16,7 @@ pub(crate) mod log_to_eventhub;
 pub(crate) mod mock_response;
 pub(crate) mod quota;
 pub(crate) mod rate_limit;
+pub(crate) mod redirect_content_urls;
 pub(crate) mod retry;
 pub(crate) mod return_response;
 pub(crate) mod rewrite_uri;
@@ -28,8 +29,10 @@ pub(crate) mod set_query_parameter;
 pub(crate) mod set_status;
 pub(crate) mod set_variable;
 pub(crate) mod trace;
+pub(crate) mod validate_client_certificate;
 pub(crate) mod validate_content;
 pub(crate) mod validate_jwt;
+pub(crate) mod validate_status_code;
 pub(crate) mod wait;
 
 use futures_util::future::BoxFuture;
@@ -118,6 +121,7 @@ async fn apply(x: &mut Exchange, step: &Step) -> Result<Flow, Fault> {
         StepKind::QuotaByKey(policy) => Box::pin(quota::by_key(x, policy)).await,
         StepKind::RateLimit(policy) => rate_limit::apply(x, step, policy),
         StepKind::RateLimitByKey(policy) => Box::pin(rate_limit::by_key(x, policy)).await,
+        StepKind::RedirectContentUrls(_) => Box::pin(redirect_content_urls::apply(x)).await,
         StepKind::Retry(policy) => Box::pin(retry::apply(x, policy)).await,
         StepKind::ReturnResponse(policy) => Box::pin(return_response::apply(x, policy)).await,
         StepKind::RewriteUri(policy) => Box::pin(rewrite_uri::apply(x, policy)).await,
@@ -135,8 +139,14 @@ async fn apply(x: &mut Exchange, step: &Step) -> Result<Flow, Fault> {
         StepKind::SetStatus(policy) => Box::pin(set_status::apply(x, policy)).await,
         StepKind::SetVariable(policy) => Box::pin(set_variable::apply(x, policy)).await,
         StepKind::Trace(policy) => Box::pin(trace::apply(x, policy)).await,
+        StepKind::ValidateClientCertificate(policy) => {
+            Box::pin(validate_client_certificate::apply(x, policy)).await
+        }
         StepKind::ValidateContent(policy) => Box::pin(validate_content::apply(x, policy)).await,
         StepKind::ValidateJwt(policy) => Box::pin(validate_jwt::apply(x, policy)).await,
+        StepKind::ValidateStatusCode(policy) => {
+            Box::pin(validate_status_code::apply(x, policy)).await
+        }
         StepKind::Wait(policy) => Box::pin(wait::apply(x, policy)).await,
         StepKind::XmlToJson(policy) => Box::pin(convert::xml_to_json(x, policy)).await,
     }

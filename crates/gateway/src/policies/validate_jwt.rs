@@ -211,11 +211,6 @@ async fn find_token(x: &mut Exchange, policy: &ValidateJwt) -> Result<Option<Str
 }
 
 async fn validate(x: &mut Exchange, policy: &ValidateJwt) -> Result<Jwt, Failure> {
-    if !policy.decryption_keys.is_empty() {
-        let message =
-            "Policy 'validate-jwt' with 'decryption-keys' is not available in this gateway.";
-        return Err(Fault::internal(SOURCE, "PolicyNotAvailable", message).into());
-    }
     let text = find_token(x, policy).await?;
     let Some(text) = text
         .map(|text| text.trim().to_owned())

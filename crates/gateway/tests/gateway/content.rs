@@ -446,3 +446,76 @@ async fn a_certificates_key_verifies_its_own_algorithm_and_is_never_a_secret() {
             .unwrap();
     assert_eq!(call(jsonwebtoken::Algorithm::ES256, &stranger).await, 401);
 }
+
+#[tokio::test]
+async fn addresses_of_the_backend_become_those_of_the_gateway_and_back() {
+    let backend = Backend::answering(|seen| {
+        let host = seen.header("host").unwrap();
+        let body = format!(
+            "{{\"self\": \"http://{host}/a\", \"escaped\": \"http:\\/\\/{host}\\/b\", \"other\": \"http://{host}1/c\", \"got\": \"{}\"}}",
+            seen.body
+        );
+        Response::builder()
+            .header("location", format!("http://{host}/next"))
+            .body(body.into())
+            .unwrap()
+    })
+    .await;
+    let world = World::with_policy(
+        &backend,
+        "<policies><inbound><redirect-content-urls /></inbound><backend><forward-request /></backend><outbound><redirect-content-urls /></outbound></policies>",
+    )
+    .await;
+    let answer = world
+        .post("/echo/x", &format!("http://{HOST}/echo/callback"))
+        .send()
+        .await;
+    let own = backend.address;
+    assert_eq!(backend.last().body, format!("http://{own}/callback"));
+    assert_eq!(
+        answer.header("location"),
+        Some(format!("http://{HOST}/echo/next").as_str())
+    );
+    assert_eq!(
+        answer.body,
+        format!(
+            "{{\"self\": \"http://{HOST}/echo/a\", \"escaped\": \"http:\\/\\/{HOST}\\/echo\\/b\", \"other\": \"http://{own}1/c\", \"got\": \"http://{HOST}/echo/callback\"}}"
+        )
+    );
+}
+
+#[tokio::test]
+async fn a_status_that_is_not_documented_is_refused_noted_or_ignored() {
+    let backend = Backend::answering(|seen| {
+        let status: u16 = seen.uri.trim_start_matches('/').parse().unwrap();
+        Response::builder()
+            .status(status)
+            .body("it".into())
+            .unwrap()
+    })
+    .await;
+    let world = World::open(&backend).await;
+    let mut documented = operation(100, API, "*", "/*");
+    documented.responses = vec![snapshot::entity::Response {
+        status_code: 200,
+        ..snapshot::entity::Response::default()
+    }];
+    world.put([documented.into()]);
+    world.policy(
+        PolicyScope::Api(API),
+        "<policies><backend><forward-request /></backend><outbound><validate-status-code unspecified-status-code-action=\"prevent\" errors-variable-name=\"errors\"><status-code code=\"404\" action=\"detect\" /><status-code code=\"500\" action=\"ignore\" /></validate-status-code><set-header name=\"X-Errors\" exists-action=\"override\"><value>@(((IEnumerable<object>)context.Variables[\"errors\"]).Count().ToString())</value></set-header></outbound></policies>",
+    );
+    for (status, told, errors) in [
+        (200, 200, Some("0")),
+        (404, 404, Some("1")),
+        (500, 500, Some("0")),
+        (418, 502, None),
+    ] {
+        let answer = world.get(&format!("/echo/{status}")).send().await;
+        assert_eq!(
+            (answer.status, answer.header("x-errors")),
+            (told, errors),
+            "{status}"
+        );
+    }
+}

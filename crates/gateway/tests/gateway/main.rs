@@ -1,6 +1,7 @@
 //! A gateway on a loopback port, with real backends and real clients.
 #![expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 
+mod callers;
 mod content;
 mod harness;
 mod journey;

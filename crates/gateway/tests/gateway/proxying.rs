@@ -675,7 +675,7 @@ async fn http_2_over_tls_comes_in_and_https_goes_out() {
     let gateway = world.gateway.clone();
     tokio::spawn(async move {
         gateway
-            .serve(own, Some(authority.server), std::future::pending())
+            .serve(own, Some(authority.server.into()), std::future::pending())
             .await
     });
 
@@ -768,13 +768,28 @@ async fn a_client_certificate_is_presented_to_the_backend() {
             service_id: SERVICE,
             name: "mine".to_owned(),
             thumbprint: "AB12".to_owned(),
-            chain_pem: client.chain_pem,
-            key_pem: Some(client.key_pem),
+            chain_pem: client.chain_pem.clone(),
+            key_pem: Some(client.key_pem.clone()),
         }
         .into(),
     ]);
     assert_eq!(world.get("/echo").send().await.status, 500);
-    for which in ["thumbprint=\"ab12\"", "certificate-id=\"mine\""] {
+    let file = {
+        use base64::Engine as _;
+        let der = CertificateDer::from_pem_slice(client.chain_pem.as_bytes()).unwrap();
+        let key = PrivateKeyDer::from_pem_slice(client.key_pem.as_bytes()).unwrap();
+        let chain = p12_keystore::PrivateKeyChain::new(
+            b"1".as_slice(),
+            p12_keystore::PrivateKey::from_der(key.secret_der()).unwrap(),
+            [p12_keystore::Certificate::from_der(&der).unwrap()],
+        );
+        let mut store = p12_keystore::KeyStore::new();
+        store.add_entry("it", p12_keystore::KeyStoreEntry::PrivateKeyChain(chain));
+        base64::engine::general_purpose::STANDARD
+            .encode(store.writer("open sesame").write().unwrap())
+    };
+    let body = format!("body=\"@(Convert.FromBase64String(\"{file}\"))\" password=\"open sesame\"");
+    for which in ["thumbprint=\"ab12\"", "certificate-id=\"mine\"", &body] {
         world.policy(
             PolicyScope::Api(API),
             &format!("<policies><inbound><authentication-certificate {which} /></inbound><backend><forward-request /></backend></policies>"),

@@ -6,6 +6,7 @@ mod api_version_set;
 mod audit_entry;
 mod authorisation;
 mod authorization;
+mod certificate;
 mod conformance;
 mod content;
 mod diagnostic;

@@ -2,7 +2,7 @@
 
 use crate::parser::Parser;
 use crate::xml::Element;
-use crate::value::Value;
+use crate::value::{Bytes, Value};
 
 /// Which certificate to present.
 #[derive(Clone, Debug, PartialEq)]
@@ -12,7 +12,7 @@ pub enum CertificateSource {
     /// The certificate resource with this id.
     Id(Value<String>),
     /// PKCS#12 bytes, and the password for them.
-    Body(Value<String>, Option<Value<String>>),
+    Body(Value<Bytes>, Option<Value<String>>),
 }
 
 /// Presents a client certificate to the backend.

@@ -164,6 +164,7 @@ elements! {
     quota_by_key QuotaByKey "quota-by-key", I, ANY, false, "Limits calls and bandwidth of a key.";
     rate_limit RateLimit "rate-limit", I, PRODUCT | API | OPERATION | FRAGMENT, true, "Limits the call rate of a subscription.";
     rate_limit_by_key RateLimitByKey "rate-limit-by-key", I, ANY, false, "Limits the call rate of a key.";
+    redirect_content_urls RedirectContentUrls "redirect-content-urls", I | O, ANY, false, "Turns addresses of the backend in the body into those of the gateway, and back.";
     retry Retry "retry", ALL, ANY, false, "Repeats the policies inside while a condition holds.";
     return_response ReturnResponse "return-response", ALL, ANY, false, "Ends the request with a response of its own.";
     rewrite_uri RewriteUri "rewrite-uri", I, ANY, false, "Changes the path and query that the backend sees.";
@@ -177,8 +178,10 @@ elements! {
     set_status SetStatus "set-status", ALL, ANY, false, "Sets the status of the response.";
     set_variable SetVariable "set-variable", ALL, ANY, false, "Sets a context variable.";
     trace Trace "trace", ALL, ANY, false, "Writes to the request trace.";
+    validate_client_certificate ValidateClientCertificate "validate-client-certificate", I, ANY, false, "Demands a client certificate.";
     validate_content ValidateContent "validate-content", I | O | E, ANY, false, "Checks size and schema of the body.";
     validate_jwt ValidateJwt "validate-jwt", I, ANY, false, "Demands a valid JSON web token.";
+    validate_status_code ValidateStatusCode "validate-status-code", O | E, ANY, false, "Checks the status of the response against the documented ones.";
     wait Wait "wait", I | B | O, ANY, false, "Runs the policies inside at the same time.";
     xml_to_json XmlToJson "xml-to-json", I | O | E, ANY, false, "Converts the body from XML to JSON.";
 }

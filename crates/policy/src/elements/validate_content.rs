@@ -133,6 +133,13 @@ pub(crate) fn parse(parser: &mut Parser<'_>, element: &Element) -> Option<Valida
         let schema_ref = parser.optional_literal(child, "schema-ref");
         let allow_additional_properties = parser.optional_value(child, "allow-additional-properties");
         let case_insensitive_property_names = parser.value_or(child, "case-insensitive-property-names", false);
+        if let (Some(ValidateAs::Xml | ValidateAs::Soap), Some(_)) = (validate_as, &schema_id) {
+            parser.problem(
+                child.at,
+                child,
+                "XML schemas are not supported: without 'schema-id' the content must be well-formed.",
+            );
+        }
         if let Some((validate_as, action)) = validate_as.zip(action) {
             rules.push(ContentRule {
                 content_type,

@@ -17,7 +17,7 @@ pub enum TokenSource {
     Token(Value<String>),
 }
 
-/// A key that signs or encrypts tokens.
+/// A key that signs tokens.
 #[derive(Clone, Debug, PartialEq)]
 pub enum KeySource {
     /// Base64 of a symmetric key.
@@ -88,8 +88,6 @@ pub struct ValidateJwt {
     pub openid_configs: Vec<Value<String>>,
     /// Keys that sign.
     pub issuer_signing_keys: Vec<Key>,
-    /// Keys that decrypt.
-    pub decryption_keys: Vec<Key>,
     /// Permitted `aud`; any when empty.
     pub audiences: Vec<Value<String>>,
     /// Permitted `iss`; those of the configuration documents when empty.
@@ -159,7 +157,9 @@ pub(crate) fn parse(parser: &mut Parser<'_>, element: &Element) -> Option<Valida
         openid_configs.extend(parser.value(child, "url"));
     }
     let issuer_signing_keys = keys(parser, element, "issuer-signing-keys");
-    let decryption_keys = keys(parser, element, "decryption-keys");
+    if let Some(child) = parser.child(element, "decryption-keys") {
+        parser.problem(child.at, child, "Encrypted tokens are not supported: 'decryption-keys' must be left out.");
+    }
     let audiences = list(parser, element, "audiences", "audience");
     let issuers = list(parser, element, "issuers", "issuer");
     if require_signed_tokens == Value::Literal(true)
@@ -179,7 +179,6 @@ pub(crate) fn parse(parser: &mut Parser<'_>, element: &Element) -> Option<Valida
         output_token_variable_name,
         openid_configs,
         issuer_signing_keys,
-        decryption_keys,
         audiences,
         issuers,
         required_claims: required_claims.unwrap_or_default(),

@@ -6,6 +6,7 @@ mod clients;
 mod crash;
 mod developer;
 mod documents;
+mod edge;
 mod errors;
 mod gateway;
 mod gateway_process;
