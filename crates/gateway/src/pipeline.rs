@@ -21,6 +21,7 @@ use crate::fault::{Fault, error_body};
 use crate::listen::Inner;
 use crate::policies;
 use crate::telemetry::{CacheOutcome, CallTrace, Record};
+use crate::trace_context::{self, TraceContext};
 use crate::uri;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -62,7 +63,7 @@ pub(crate) async fn handle(
     let running = inner.calls.fetch_add(1, Ordering::Relaxed);
     let call = Call(Arc::clone(&inner));
     if running >= inner.options.limits.calls {
-        metrics::counter!("gateway_overload_total").increment(1);
+        metrics::counter!("portico_gateway_overload_total").increment(1);
         return plain(StatusCode::SERVICE_UNAVAILABLE, "The gateway is busy.");
     }
     if let Err(refusal) = check_head(&inner, &request) {
@@ -262,6 +263,9 @@ pub(crate) fn exchange(
     let random = (u128::from(options.random.bits()) << 64) | u128::from(options.random.bits());
     let path = uri::without_dot_segments(parts.uri.path()).into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let trace_context = options.spans.as_deref().map(|spans| {
+        TraceContext::of(&headers, spans, options.random.as_ref())
+    });
     Exchange {
         gateway: Arc::clone(inner),
         service,
@@ -320,6 +324,7 @@ pub(crate) fn exchange(
         upgrade,
         upgraded: None,
         rehearsal: None,
+        trace_context,
         trace: None,
     }
 }
@@ -617,8 +622,7 @@ async fn settle_after(x: &mut Exchange) {
                     period_ms,
                     ..
                 } => {
-                    let now_ms = x.gateway.options.clock.monotonic_ms();
-                    x.gateway.rates.count(key, now_ms, limit, period_ms, count);
+                    policies::rate_limit::count(&x.gateway, key, limit, period_ms, count).await;
                 }
                 After::Quota { key, period, .. } => {
                     x.gateway.options.counters.add(&key, period, count, 0)
@@ -798,11 +802,18 @@ impl Drop for Exchange {
             )),
             None => None,
         };
+        if let (Some(spans), Some(context)) = (&options.spans, &self.trace_context)
+            && context.is_sampled
+        {
+            trace_context::tell_call(self, spans.as_ref(), context);
+        }
         let subscription = self.access.subscription.as_ref();
         options.telemetry.record(Record {
             request_id: self.request_id,
             service_id: self.service_id,
+            service: Arc::clone(&self.service),
             api_id: self.api.as_ref().map(|api| api.id),
+            api: self.api.take(),
             operation_id: self.operation.as_ref().map(|state| state.operation.id),
             product_id: self.access.product.as_ref().map(|product| product.id),
             subscription_id: subscription.map(|subscription| subscription.id),

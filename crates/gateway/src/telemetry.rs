@@ -1,10 +1,13 @@
 //! What is told about calls.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::Method;
+use snapshot::ServiceState;
+use snapshot::entity::Api;
 use uuid::Uuid;
 
 /// What the response cache did for a call.
@@ -26,6 +29,10 @@ pub struct Record {
     pub request_id: Uuid,
     /// Service.
     pub service_id: Uuid,
+    /// The service, for its name.
+    pub service: Arc<ServiceState>,
+    /// The API, for its name.
+    pub api: Option<Arc<Api>>,
     /// API, if one was found.
     pub api_id: Option<Uuid>,
     /// Operation, if one was found.

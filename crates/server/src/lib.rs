@@ -23,6 +23,7 @@ pub mod mails;
 pub mod management;
 pub mod nodes;
 pub mod operations;
+pub mod otlp;
 pub mod portal;
 pub mod provider;
 pub mod quota_counters;
@@ -31,8 +32,10 @@ pub mod request_id;
 pub mod secret_key;
 pub mod serve;
 pub mod settings;
+pub mod shared_rates;
 pub mod sign_in;
 pub mod state;
+pub mod telemetry;
 pub mod test_call;
 pub mod workbench;
 
@@ -60,6 +63,8 @@ pub struct State {
     pub trusted_proxies: client_address::TrustedProxies,
     /// How often one address may ask the developer API.
     pub portal_limits: developer::Limits,
+    /// Where spans of management requests go, if they go anywhere.
+    pub spans: Option<Arc<otlp::Queue>>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

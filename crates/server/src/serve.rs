@@ -9,15 +9,16 @@ use crate::{
     nodes::{self, LocalNode, Mode},
     portal, request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
-    sign_in,
+    shared_rates, sign_in,
     state::OpenState,
+    telemetry,
 };
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
 use anyhow::Context as _;
 use engine::{Codec, Engine, Settings};
 use identity::{Identity, Options};
 use kinds::activation::ActivateService;
-use metrics_exporter_prometheus::PrometheusBuilder;
+use crate::otlp::Exporter;
 use rollout::Rollout;
 use std::{fs::File, io::BufReader, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
@@ -85,6 +86,7 @@ pub struct Running {
     worker: Option<jobs::Worker>,
     gateway: Option<DataPlane>,
     node: Option<LocalNode>,
+    exporter: Option<Exporter>,
     feed: Option<Arc<Feed>>,
     state: OpenState,
     /// Where the management API answers.
@@ -115,9 +117,7 @@ pub enum Part {
 /// # Errors
 /// When a part cannot start; parts that had started end with the process.
 pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Running> {
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .context("installing the metrics recorder")?;
+    let metrics = telemetry::install()?;
     let state = OpenState::open(&settings.state).await?;
     let clock = clock();
     let identity = Arc::new(Identity::new(
@@ -179,11 +179,17 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         secrets: state.secrets.clone(),
     };
     let audited = codec.clone();
+    let exporter = Exporter::start(&settings.otel, metrics.clone(), clock.clone())?;
     let gateway = match gateway_listener {
         None => None,
         Some(listener) => {
             let backing = Arc::new(data_plane::Database::start(state.pool.clone()));
-            Some(DataPlane::start(listener, backing, gateway::Options::default()).await?)
+            let options = gateway::Options {
+                spans: exporter.as_ref().and_then(Exporter::gateway_spans),
+                shared_rates: shared_rates::start(settings.redis.redis_url.as_deref()).await?,
+                ..gateway::Options::default()
+            };
+            Some(DataPlane::start(listener, backing, options).await?)
         }
     };
     let publish: rollout::Publish = match &gateway {
@@ -235,6 +241,15 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         Part::Gateway | Part::Worker => None,
     };
     let mut tasks = JoinSet::new();
+    let kept_up = telemetry::upkeep(
+        metrics.clone(),
+        gateway.as_ref().map(DataPlane::gateway),
+        Some(state.pool.clone()),
+    );
+    tasks.spawn(async move {
+        kept_up.await;
+        Ok(())
+    });
     if works {
         tasks.spawn(housekeeping(state.pool.clone(), clock));
         tasks.spawn(chain_audit(state.pool.clone(), audited));
@@ -252,7 +267,8 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
             settings.portal_tries,
         ),
         links: fetch::Links::new(settings.import_private_links)?,
-        metrics,
+        spans: exporter.as_ref().and_then(Exporter::spans),
+        metrics: metrics.clone(),
     });
     let portals = shared.clone();
     let app = move || {
@@ -336,6 +352,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         gateway,
         node,
         feed,
+        exporter,
         state,
         management,
         management_tls,
@@ -390,6 +407,9 @@ impl Running {
         }
         if let Some(worker) = self.worker {
             worker.stop().await;
+        }
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
         }
         self.tasks.shutdown().await;
         self.state.close().await;

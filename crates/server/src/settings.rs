@@ -1,6 +1,7 @@
 //! Settings of a process: flags, each with an environment variable. Only `main` reads the environment.
 
 use crate::client_address;
+use crate::otlp::OtelSettings;
 use clap::Args;
 use ipnet::IpNet;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
@@ -59,6 +60,14 @@ pub struct AddressSettings {
     pub portal_url: Option<String>,
 }
 
+/// Counters that several gateways share.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RedisSettings {
+    /// Redis or Valkey that counts rates for all gateways, `redis://…` or `rediss://…`; each gateway counts for itself without
+    #[arg(long, env = "PORTICO_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+}
+
 /// `portico serve`
 #[derive(Args, Clone, Debug)]
 pub struct ServeSettings {
@@ -71,6 +80,12 @@ pub struct ServeSettings {
     /// Addresses.
     #[command(flatten)]
     pub address: AddressSettings,
+    /// Shared counters.
+    #[command(flatten)]
+    pub redis: RedisSettings,
+    /// OpenTelemetry.
+    #[command(flatten)]
+    pub otel: OtelSettings,
     /// Address of the management API
     #[arg(long, env = "PORTICO_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -163,6 +178,7 @@ impl ServeSettings {
         self.state = self.state.cleaned();
         for text in [
             &mut self.mail.smtp_url,
+            &mut self.redis.redis_url,
             &mut self.admin_password,
             &mut self.address.gateway_domain,
             &mut self.address.gateway_seen_as,
