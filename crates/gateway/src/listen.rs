@@ -102,10 +102,7 @@ impl Gateway {
 
     /// Serves another configuration from the next call on. Calls in progress keep theirs.
     pub fn publish(&self, snapshot: Snapshot) {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "revisions are far below 2^53"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "revisions are far below 2^53")]
         let revision = snapshot.revision() as f64;
         self.inner.snapshot.store(Arc::new(snapshot));
         metrics::gauge!("portico_gateway_configuration_revision").set(revision);

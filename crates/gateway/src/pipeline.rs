@@ -263,9 +263,10 @@ pub(crate) fn exchange(
     let random = (u128::from(options.random.bits()) << 64) | u128::from(options.random.bits());
     let path = uri::without_dot_segments(parts.uri.path()).into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
-    let trace_context = options.spans.as_deref().map(|spans| {
-        TraceContext::of(&headers, spans, options.random.as_ref())
-    });
+    let trace_context = options
+        .spans
+        .as_deref()
+        .map(|spans| TraceContext::of(&headers, spans, options.random.as_ref()));
     Exchange {
         gateway: Arc::clone(inner),
         service,

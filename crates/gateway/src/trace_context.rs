@@ -42,7 +42,10 @@ impl TraceParent {
         };
         let version = u8::from_str_radix(hex(0, 2)?, 16).ok()?;
         let dashes = [2, 35, 52];
-        if dashes.iter().any(|at| text.as_bytes().get(*at) != Some(&b'-')) {
+        if dashes
+            .iter()
+            .any(|at| text.as_bytes().get(*at) != Some(&b'-'))
+        {
             return None;
         }
         // Later versions may have more after another dash.
@@ -65,7 +68,10 @@ impl TraceParent {
     #[must_use]
     pub fn header(&self) -> Option<HeaderValue> {
         let flags = u8::from(self.is_sampled);
-        let text = format!("00-{:032x}-{:016x}-{flags:02x}", self.trace_id, self.span_id);
+        let text = format!(
+            "00-{:032x}-{:016x}-{flags:02x}",
+            self.trace_id, self.span_id
+        );
         HeaderValue::try_from(text).ok()
     }
 }
@@ -327,7 +333,10 @@ pub(crate) fn tell_call(x: &Exchange, spans: &dyn Spans, context: &TraceContext)
         if let Some(state) = &x.operation {
             attributes.push(("portico.operation", state.operation.name.as_str().into()));
             let template = state.operation.url_template.split('?').next();
-            let path = [api.path.trim_matches('/'), template.unwrap_or_default().trim_matches('/')];
+            let path = [
+                api.path.trim_matches('/'),
+                template.unwrap_or_default().trim_matches('/'),
+            ];
             let route = format!("/{}", path.join("/").trim_matches('/'));
             name = format!("{name} {route}");
             attributes.push(("http.route", route.into()));
@@ -379,7 +388,8 @@ mod tests {
         let unsampled = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-02";
         assert!(!TraceParent::parse(unsampled).unwrap().is_sampled);
         // A version that is not known yet may say more.
-        let later = "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-will-be-like";
+        let later =
+            "cc-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01-what-the-future-will-be-like";
         assert_eq!(TraceParent::parse(later), Some(parent));
         for invalid in [
             "",

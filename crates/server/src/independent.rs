@@ -15,8 +15,8 @@ use crate::{
     },
     kept::{Kept, KeptError},
     nodes,
-    settings::GatewaySettings,
     otlp::Exporter,
+    settings::GatewaySettings,
     shared_rates, telemetry,
 };
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
@@ -732,7 +732,7 @@ pub async fn start(
     let options = Options {
         gateway_id: token.gateway.simple().to_string(),
         spans: exporter.as_ref().and_then(Exporter::gateway_spans),
-        shared_rates: shared_rates::start(settings.serve.redis.redis_url.as_deref()).await?,
+        shared_rates: shared_rates::start(&settings.serve.redis).await?,
         ..Options::default()
     };
     let data_plane = DataPlane::start(listener, link.clone(), options).await?;

@@ -1,5 +1,6 @@
 //! `portico serve`: everything in one process, and how its parts find each other.
 
+use crate::otlp::Exporter;
 use crate::{
     State, arm, client_address,
     data_plane::{self, DataPlane},
@@ -18,13 +19,14 @@ use anyhow::Context as _;
 use engine::{Codec, Engine, Settings};
 use identity::{Identity, Options};
 use kinds::activation::ActivateService;
-use crate::otlp::Exporter;
 use rollout::Rollout;
 use std::{fs::File, io::BufReader, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// How often the audit trail is chained.
 const AUDIT_CHAIN: Duration = Duration::from_secs(1);
+/// How often quotas are looked at that may be nearly used up.
+const QUOTA_NOTICES: Duration = Duration::from_secs(1);
 /// How often expired things are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long changes stay in the outbox; longer than any replica may lag without starting anew.
@@ -186,7 +188,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
             let backing = Arc::new(data_plane::Database::start(state.pool.clone()));
             let options = gateway::Options {
                 spans: exporter.as_ref().and_then(Exporter::gateway_spans),
-                shared_rates: shared_rates::start(settings.redis.redis_url.as_deref()).await?,
+                shared_rates: shared_rates::start(&settings.redis).await?,
                 ..gateway::Options::default()
             };
             Some(DataPlane::start(listener, backing, options).await?)
@@ -253,6 +255,10 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     if works {
         tasks.spawn(housekeeping(state.pool.clone(), clock));
         tasks.spawn(chain_audit(state.pool.clone(), audited));
+        tasks.spawn(tell_quotas(
+            engine.clone(),
+            settings.mail.quota_notice_percent,
+        ));
     }
     let shared = web::Data::new(State {
         engine,
@@ -461,6 +467,26 @@ async fn housekeeping(pool: sqlx::PgPool, clock: engine::Clock) -> anyhow::Resul
     }
 }
 
+/// Tells who has used most of a quota, soon after it is so.
+async fn tell_quotas(engine: Arc<Engine>, percent: i32) -> anyhow::Result<()> {
+    let mut interval = tokio::time::interval(QUOTA_NOTICES);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // What was counted while no process was there to tell is looked at once.
+    let mut within = Duration::from_secs(24 * 3600);
+    loop {
+        interval.tick().await;
+        match kinds::quota_notice::tell(&engine, percent, within).await {
+            Ok(_) => within = QUOTA_NOTICES * 60,
+            Err(error) => {
+                tracing::warn!(
+                    ?error,
+                    "quotas that are nearly used up could not be told; it is tried again"
+                );
+            }
+        }
+    }
+}
+
 /// Chains the audit trail, soon after each write.
 async fn chain_audit(pool: sqlx::PgPool, codec: Codec) -> anyhow::Result<()> {
     let mut interval = tokio::time::interval(AUDIT_CHAIN);
@@ -491,6 +517,10 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .execute(pool)
         .await?;
     sqlx::query("DELETE FROM quota_counters WHERE period_end < $1")
+        .bind(now - chrono::Duration::days(1))
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM quota_notices WHERE period_end < $1")
         .bind(now - chrono::Duration::days(1))
         .execute(pool)
         .await?;

@@ -32,6 +32,9 @@ pub struct MailSettings {
     /// SMTP server, `smtp://user:password@host:587` or `smtps://…`; without it mails stay readable in the outbox
     #[arg(long, env = "PORTICO_SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<String>,
+    /// Share of a quota, in percent, from which its subscription's developer and publishers are told; used up is always told
+    #[arg(long, env = "PORTICO_QUOTA_NOTICE_PERCENT", default_value_t = 80, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub quota_notice_percent: i32,
     /// Sender of mails where a service names none
     #[arg(long, env = "PORTICO_MAIL_SENDER", default_value = "portico@localhost")]
     pub mail_sender: String,
@@ -66,6 +69,9 @@ pub struct RedisSettings {
     /// Redis or Valkey that counts rates for all gateways, `redis://…` or `rediss://…`; each gateway counts for itself without
     #[arg(long, env = "PORTICO_REDIS_URL", hide_env_values = true)]
     pub redis_url: Option<String>,
+    /// Longest that a call waits for it, in milliseconds, before this gateway counts for itself
+    #[arg(long, env = "PORTICO_REDIS_WAIT_MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub redis_wait_ms: u64,
 }
 
 /// `portico serve`

@@ -3,10 +3,11 @@
 //! A window is one key, changed by one script ([`SCRIPT`]) that runs there as a whole, with the arithmetic of the gateway's own
 //! windows: of any number of gateways under a limit of N, exactly N calls pass.
 //!
-//! Calls do not wait for a Redis that is not well: there is one connection, no answer within [`WAIT`] gives it up, and without one
+//! Calls do not wait for a Redis that is not well: there is one connection, no answer within a bounded wait gives it up, and without one
 //! each gateway counts for itself until a task in the background has another. The change is logged once each way;
 //! `portico_gateway_shared_rates_connected` and `portico_gateway_shared_rates_total{outcome}` tell it too.
 
+use crate::settings::RedisSettings;
 use anyhow::Context as _;
 use engine::BoxFuture;
 use gateway::{RateQuestion, RateVerdict, SharedRates, slice_ms};
@@ -20,8 +21,6 @@ use tokio::{
     sync::{Notify, watch},
 };
 
-/// Longest that a call waits for the shared counters.
-pub const WAIT: Duration = Duration::from_millis(100);
 /// Longest that a new connection may take, and the start of a process waits for its first.
 const CONNECT: Duration = Duration::from_secs(2);
 /// Pause between attempts to connect.
@@ -32,6 +31,8 @@ pub const SCRIPT: &str = include_str!("shared_rates/window.lua");
 struct Shared {
     client: Client,
     script: Script,
+    /// Longest that a call waits.
+    wait: Duration,
     /// With a number that tells it from the next one; absent while there is none.
     connection: RwLock<Option<(u64, MultiplexedConnection)>>,
     is_lost: Notify,
@@ -50,7 +51,7 @@ impl RedisRates {
     ///
     /// # Errors
     /// When the URL cannot be read or the thread cannot start.
-    pub async fn start(url: &str) -> anyhow::Result<Self> {
+    pub async fn start(url: &str, wait: Duration) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("shared-rates")
@@ -60,6 +61,7 @@ impl RedisRates {
             // The URL may hold a password: the error does not repeat it.
             client: Client::open(url).context("PORTICO_REDIS_URL cannot be used")?,
             script: Script::new(SCRIPT),
+            wait,
             connection: RwLock::default(),
             is_lost: Notify::new(),
             is_connected: watch::channel(false).0,
@@ -79,14 +81,15 @@ impl RedisRates {
     }
 }
 
-/// The counters at this URL, if there is one.
+/// The counters that the settings name, if they name any.
 ///
 /// # Errors
 /// As [`RedisRates::start`].
-pub async fn start(url: Option<&str>) -> anyhow::Result<Option<Arc<dyn SharedRates>>> {
-    Ok(match url {
+pub async fn start(settings: &RedisSettings) -> anyhow::Result<Option<Arc<dyn SharedRates>>> {
+    let wait = Duration::from_millis(settings.redis_wait_ms);
+    Ok(match settings.redis_url.as_deref() {
         None => None,
-        Some(url) => Some(Arc::new(RedisRates::start(url).await?)),
+        Some(url) => Some(Arc::new(RedisRates::start(url, wait).await?)),
     })
 }
 
@@ -134,7 +137,7 @@ async fn stay_connected(shared: Arc<Shared>) {
 async fn connect(shared: &Shared) -> Result<MultiplexedConnection, RedisError> {
     let config = AsyncConnectionConfig::new()
         .set_connection_timeout(Some(CONNECT))
-        .set_response_timeout(Some(WAIT));
+        .set_response_timeout(Some(shared.wait));
     let mut connection = shared
         .client
         .get_multiplexed_async_connection_with_config(&config)
@@ -171,7 +174,8 @@ impl Shared {
             .arg(slice_ms)
             .arg(question.count)
             .arg(u8::from(question.is_admitted));
-        let answer = tokio::time::timeout(WAIT, call.invoke_async::<(u8, u64)>(&mut connection));
+        let answer =
+            tokio::time::timeout(self.wait, call.invoke_async::<(u8, u64)>(&mut connection));
         let problem = match answer.await {
             Ok(Ok((1, remaining))) => {
                 count("answered");

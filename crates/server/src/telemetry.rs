@@ -152,9 +152,7 @@ struct Series {
 
 impl Series {
     fn new(service: String, api: String) -> Self {
-        let bytes = |direction: &'static str| {
-            metrics::counter!("portico_gateway_bytes_total", "service" => service.clone(), "api" => api.clone(), "direction" => direction)
-        };
+        let bytes = |direction: &'static str| metrics::counter!("portico_gateway_bytes_total", "service" => service.clone(), "api" => api.clone(), "direction" => direction);
         Self {
             classes: Default::default(),
             backend_seconds: metrics::histogram!("portico_gateway_backend_seconds", "service" => service.clone(), "api" => api.clone()),

@@ -184,13 +184,7 @@ pub(super) async fn apply_shared(
 }
 
 /// Asks the counters that all gateways share, or, where there are none or they do not answer, those of this process.
-async fn ask(
-    gateway: &Inner,
-    key: RateKey,
-    limit: u64,
-    period_ms: u64,
-    count: u64,
-) -> Verdict {
+async fn ask(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u64) -> Verdict {
     let now_ms = gateway.options.clock.monotonic_ms();
     let shared = match &gateway.options.shared_rates {
         None => None,
@@ -217,13 +211,7 @@ async fn ask(
 }
 
 /// Counts calls that were admitted before, here and where all gateways count.
-pub(crate) async fn count(
-    gateway: &Inner,
-    key: RateKey,
-    limit: u64,
-    period_ms: u64,
-    count: u64,
-) {
+pub(crate) async fn count(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u64) {
     let now_ms = gateway.options.clock.monotonic_ms();
     if let Some(shared) = &gateway.options.shared_rates {
         // Without an answer the count of this process has to do.

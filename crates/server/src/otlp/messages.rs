@@ -257,11 +257,7 @@ pub(super) fn metrics(
 }
 
 /// Lines of one distribution belong together when all labels but that of the part are the same.
-fn distributions(
-    name: &str,
-    samples: &[Sample<'_>],
-    part: &str,
-) -> BTreeMap<Labels, Distribution> {
+fn distributions(name: &str, samples: &[Sample<'_>], part: &str) -> BTreeMap<Labels, Distribution> {
     let mut all: BTreeMap<Labels, Distribution> = BTreeMap::new();
     for sample in samples {
         let mut labels = sample.labels.clone();

@@ -16,6 +16,8 @@ mod permissions;
 mod portal;
 mod provider;
 mod replicas;
+mod quota_notices;
 mod rates;
+mod replicas;
 mod reports;
 mod revisions;

@@ -173,6 +173,7 @@ async fn a_call_continues_its_trace_to_the_backend_and_a_collector_gets_its_span
 
     let reply = Client::new()
         .get(&url)
+        .header("Host", "traced.localhost")
         .header("traceparent", format!("00-{TRACE}-{PARENT}-01"))
         .header("tracestate", "vendor=1")
         .header("tracestate", "other=2")
@@ -233,13 +234,18 @@ async fn a_call_continues_its_trace_to_the_backend_and_a_collector_gets_its_span
 
     // Without a trace to continue the call begins one; a caller that keeps no spans is followed in that.
     let client = Client::new();
-    client.get(&url).send().await?;
+    client
+        .get(&url)
+        .header("Host", "traced.localhost")
+        .send()
+        .await?;
     let begun = backend.seen.lock().unwrap().last().cloned().unwrap();
     let begun = begun.headers["traceparent"].to_str()?.to_owned();
     assert!(begun.ends_with("-01") && !begun.contains(TRACE), "{begun}");
     let unsampled = "0af7651916cd43dd8448eb211c80319c";
     client
         .get(&url)
+        .header("Host", "traced.localhost")
         .header("traceparent", format!("00-{unsampled}-{PARENT}-00"))
         .send()
         .await?;
@@ -323,7 +329,8 @@ async fn a_collector_that_is_away_costs_spans_and_no_calls() -> anyhow::Result<(
     let url = open(&portico, &token, &service, &backend.url).await?;
     let client = Client::new();
     for _ in 0..50 {
-        assert_eq!(client.get(&url).send().await?.status().as_u16(), 200);
+        let call = client.get(&url).header("Host", "silent.localhost");
+        assert_eq!(call.send().await?.status().as_u16(), 200);
     }
     let began = Instant::now();
     let line = r#"portico_otlp_dropped_total{signal="spans",reason="queue"} "#;
@@ -350,11 +357,12 @@ async fn without_a_collector_trace_context_passes_through_untouched() -> anyhow:
     let service = portico.service(&token, "untraced").await?;
     let url = open(&portico, &token, &service, &backend.url).await?;
     let client = Client::new();
-    client.get(&url).send().await?;
+    let call = || client.get(&url).header("Host", "untraced.localhost");
+    assert_eq!(call().send().await?.status().as_u16(), 200);
     let seen = backend.until(|seen| seen.last().cloned()).await?;
     assert!(!seen.headers.contains_key("traceparent"));
     let sent = format!("00-{TRACE}-{PARENT}-01");
-    client.get(&url).header("traceparent", &sent).send().await?;
+    call().header("traceparent", &sent).send().await?;
     let seen = backend.seen.lock().unwrap().last().cloned().unwrap();
     assert_eq!(seen.headers["traceparent"], sent.as_str());
     Ok(())
