@@ -42,7 +42,8 @@ pub use options::{Identity, Limits, Options, Timeouts};
 pub use rate::{RateQuestion, SharedRates, Verdict as RateVerdict, slice_ms};
 pub use rehearsal::{RehearsalError, Rehearsed};
 pub use telemetry::{
-    CacheOutcome, CallTrace, Metric, NoTelemetry, Record, StepTrace, Telemetry, TraceEntry,
+    CacheOutcome, CallTrace, DebugAccess, DebugCredentials, Metric, NoTelemetry, Record, StepTrace,
+    Telemetry, TraceEntry,
 };
 pub use trace_context::{
     AttributeValue, Span, SpanKind, Spans, TRACEPARENT, TRACESTATE, TraceContext, TraceParent,

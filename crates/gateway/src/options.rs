@@ -9,7 +9,7 @@ use rustls::RootCertStore;
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::counter::Counters;
 use crate::rate::SharedRates;
-use crate::telemetry::{NoTelemetry, Telemetry};
+use crate::telemetry::{DebugCredentials, NoTelemetry, Telemetry};
 use crate::trace_context::Spans;
 
 /// Sizes and numbers that the gateway accepts.
@@ -108,6 +108,8 @@ pub struct Options {
     pub telemetry: Arc<dyn Telemetry>,
     /// Where spans of calls go; `None` traces nothing and passes the headers of trace context on as they are.
     pub spans: Option<Arc<dyn Spans>>,
+    /// Checks debug credentials; without it there are none.
+    pub debug_credentials: Option<Arc<dyn DebugCredentials>>,
     /// Tokens for the services' identities, if there are such.
     pub identity: Option<Arc<dyn Identity>>,
     /// `context.Deployment.GatewayId`.
@@ -129,6 +131,7 @@ impl Default for Options {
             shared_rates: None,
             telemetry: Arc::new(NoTelemetry),
             spans: None,
+            debug_credentials: None,
             identity: None,
             gateway_id: "managed".to_owned(),
         }

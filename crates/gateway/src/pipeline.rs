@@ -20,7 +20,7 @@ use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Respo
 use crate::fault::{Fault, error_body};
 use crate::listen::Inner;
 use crate::policies;
-use crate::telemetry::{CacheOutcome, CallTrace, Record};
+use crate::telemetry::{CacheOutcome, CallTrace, DebugAccess, Record};
 use crate::trace_context::{self, TraceContext};
 use crate::uri;
 
@@ -31,6 +31,11 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Asks for a trace, and says where it is.
 const TRACE: HeaderName = HeaderName::from_static("ocp-apim-trace");
 const TRACE_LOCATION: HeaderName = HeaderName::from_static("ocp-apim-trace-location");
+/// Credentials of a caller who may see what policies do.
+const DEBUG_AUTHORIZATION: HeaderName = HeaderName::from_static("apim-debug-authorization");
+const DEBUG_EXPIRED: HeaderName = HeaderName::from_static("apim-debug-authorization-expired");
+const DEBUG_WRONG_API: HeaderName = HeaderName::from_static("apim-debug-authorization-wrongapi");
+const TRACE_ID: HeaderName = HeaderName::from_static("apim-trace-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A path that load balancers ask, as the published gateway has it.
@@ -326,6 +331,7 @@ pub(crate) fn exchange(
         upgraded: None,
         rehearsal: None,
         trace_context,
+        debug: None,
         trace: None,
     }
 }
@@ -465,6 +471,16 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
     let Some(api) = x.api.clone() else {
         return Ok(());
     };
+    if let Some(token) = x.request.headers.remove(&DEBUG_AUTHORIZATION)
+        && let Some(known) = &x.gateway.options.debug_credentials
+    {
+        let token = token.to_str().unwrap_or_default();
+        let access = known.check(token, x.service_id, &api.name);
+        x.debug = Some(access);
+        if access == DebugAccess::Granted {
+            x.trace.get_or_insert_default();
+        }
+    }
     let names = &api.key_names;
     let from_header = x
         .request
@@ -499,7 +515,7 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
                     .as_ref()
                     .is_some_and(|known| known.allow_tracing)
             {
-                x.trace = Some(Vec::new());
+                x.trace.get_or_insert_default();
             }
             x.access = access;
             Ok(())
@@ -684,12 +700,25 @@ pub(crate) fn tell_request_id(x: &Exchange, headers: &mut HeaderMap) {
 /// Tells the client which call this was, and where its trace is if it asked for one.
 fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
     tell_request_id(x, headers);
+    let told = match x.debug {
+        Some(DebugAccess::Granted) => HeaderValue::try_from(x.request_id.to_string())
+            .ok()
+            .map(|id| (TRACE_ID, id)),
+        Some(DebugAccess::Expired) => Some((DEBUG_EXPIRED, HeaderValue::from_static("1"))),
+        Some(DebugAccess::WrongApi) => Some((DEBUG_WRONG_API, HeaderValue::from_static("1"))),
+        Some(DebugAccess::Invalid) | None => None,
+    };
+    if let Some((name, value)) = told {
+        headers.insert(name, value);
+    }
     let Some(steps) = x.trace.take() else { return };
     let location = x.gateway.options.telemetry.traced(CallTrace {
         service_id: x.service_id,
         request_id: x.request_id,
         steps,
     });
+    // Who has debug credentials asks the management API.
+    let location = location.filter(|_| x.debug != Some(DebugAccess::Granted));
     if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
         headers.insert(TRACE_LOCATION, location);
     }

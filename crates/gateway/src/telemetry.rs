@@ -143,6 +143,25 @@ pub struct CallTrace {
     pub steps: Vec<StepTrace>,
 }
 
+/// What a caller's `Apim-Debug-Authorization` is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugAccess {
+    /// The call is traced.
+    Granted,
+    /// It was good once.
+    Expired,
+    /// It is for another API.
+    WrongApi,
+    /// It is nothing that was ever issued here, or was invalidated.
+    Invalid,
+}
+
+/// Checks debug credentials. Implementations must not block, and ask no database.
+pub trait DebugCredentials: Send + Sync {
+    /// What this token is good for at an API of a service; `api` is its name, perhaps with `;rev=N`.
+    fn check(&self, token: &str, service_id: Uuid, api: &str) -> DebugAccess;
+}
+
 /// Takes what the gateway tells. Implementations must not block: a full queue drops, and counts what it drops.
 pub trait Telemetry: Send + Sync {
     /// A call is over.

@@ -104,6 +104,7 @@ async fn tell_one(engine: &Engine, percent: i32, found: &Found) -> Result<bool> 
         id: found.subscription_id,
         name: found.subscription_name.clone(),
         body: serde_json::Map::new(),
+        given: Vec::new(),
         changes: Vec::new(),
         restored: false,
         accepted: None,

@@ -3,7 +3,7 @@
 //! What it counts and tells goes to a [`Backing`]: the database of this process, or the control plane of a gateway apart
 //! ([`independent`](crate::independent)).
 
-use crate::{quota_counters, telemetry::Recorder};
+use crate::{quota_counters, telemetry::Recorder, traces::Traces};
 use anyhow::Context as _;
 use engine::BoxFuture;
 use gateway::{CounterTotal, Counters, Gateway, Options};
@@ -30,6 +30,12 @@ pub trait Backing: Send + Sync + 'static {
     /// Takes the record of a call; must not wait.
     fn record(&self, call: reports::Call);
 
+    /// Keeps what policies did for a call, if it can; the answer is a link to it. Must not wait.
+    fn traced(&self, trace: gateway::CallTrace) -> Option<String> {
+        drop(trace);
+        None
+    }
+
     /// Waits until the records so far are written.
     fn written(&self) -> BoxFuture<'_, ()>;
 }
@@ -39,17 +45,19 @@ pub struct Database {
     pool: PgPool,
     records: reports::Writer,
     recording: JoinHandle<()>,
+    traces: Arc<Traces>,
 }
 
 impl Database {
     /// Starts to write records.
     #[must_use]
-    pub fn start(pool: PgPool) -> Self {
+    pub fn start(pool: PgPool, traces: Arc<Traces>) -> Self {
         let (records, recording) = reports::Writer::start(pool.clone());
         Self {
             pool,
             records,
             recording,
+            traces,
         }
     }
 }
@@ -98,6 +106,10 @@ impl Backing for Database {
 
     fn record(&self, call: reports::Call) {
         self.records.record(call);
+    }
+
+    fn traced(&self, trace: gateway::CallTrace) -> Option<String> {
+        self.traces.take(trace)
     }
 
     fn written(&self) -> BoxFuture<'_, ()> {

@@ -37,6 +37,7 @@ pub mod sign_in;
 pub mod state;
 pub mod telemetry;
 pub mod test_call;
+pub mod traces;
 pub mod workbench;
 
 use engine::Engine;
@@ -65,6 +66,8 @@ pub struct State {
     pub portal_limits: developer::Limits,
     /// Where spans of management requests go, if they go anywhere.
     pub spans: Option<Arc<otlp::Queue>>,
+    /// Traces of calls, where a database is.
+    pub traces: Option<Arc<traces::Traces>>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

@@ -12,7 +12,8 @@ use crate::{
     settings::{AddressSettings, MailSettings, ServeSettings},
     shared_rates, sign_in,
     state::OpenState,
-    telemetry,
+    telemetry, traces,
+    traces::Traces,
 };
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
 use anyhow::Context as _;
@@ -181,12 +182,22 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         secrets: state.secrets.clone(),
     };
     let audited = codec.clone();
+    let traces = Traces::start(
+        state.pool.clone(),
+        state.secrets.clone(),
+        clock.clone(),
+        &public.management_url,
+    );
     let exporter = Exporter::start(&settings.otel, metrics.clone(), clock.clone())?;
     let gateway = match gateway_listener {
         None => None,
         Some(listener) => {
-            let backing = Arc::new(data_plane::Database::start(state.pool.clone()));
+            let backing = Arc::new(data_plane::Database::start(
+                state.pool.clone(),
+                traces.clone(),
+            ));
             let options = gateway::Options {
+                debug_credentials: Some(traces.clone()),
                 spans: exporter.as_ref().and_then(Exporter::gateway_spans),
                 shared_rates: shared_rates::start(&settings.redis).await?,
                 ..gateway::Options::default()
@@ -274,6 +285,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         ),
         links: fetch::Links::new(settings.import_private_links)?,
         spans: exporter.as_ref().and_then(Exporter::spans),
+        traces: Some(traces),
         metrics: metrics.clone(),
     });
     let portals = shared.clone();
@@ -290,6 +302,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                         .configure(docs::routes)
                         .configure(documents::routes)
                         .configure(echo::routes)
+                        .configure(traces::routes)
                         .configure(arm::routes)
                         .configure(portal::publisher_routes)
                         .configure(sign_in::routes)

@@ -232,6 +232,10 @@ impl Recorder {
 }
 
 impl Telemetry for Recorder {
+    fn traced(&self, trace: gateway::CallTrace) -> Option<String> {
+        self.backing.traced(trace)
+    }
+
     fn record(&self, record: Record) {
         self.count(&record);
         self.backing.record(reports::Call {

@@ -21,3 +21,4 @@ mod rates;
 mod replicas;
 mod reports;
 mod revisions;
+mod traces;
