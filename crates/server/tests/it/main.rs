@@ -15,7 +15,6 @@ mod otlp;
 mod permissions;
 mod portal;
 mod provider;
-mod replicas;
 mod quota_notices;
 mod rates;
 mod replicas;

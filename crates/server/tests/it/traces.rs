@@ -141,7 +141,7 @@ async fn a_call_is_traced_for_debug_credentials_and_by_a_subscription_that_allow
         .await?;
     assert_eq!(reply.headers()["apim-debug-authorization-wrongapi"], "1");
     assert!(!reply.headers().contains_key("apim-trace-id"));
-    let damaged = format!("A{}", &credentials[1..]);
+    let damaged = format!("B{}", &credentials[1..]);
     let reply = publisher
         .call(&portico, ("Apim-Debug-Authorization", &damaged), key)
         .await?;
