@@ -2,7 +2,7 @@
 # Installs what this machine lacks to build, run or test Portico. Quick and silent when nothing is missing.
 #
 #   scripts/prepare.sh run     what `make run` needs: a C compiler, Postgres' server programs, openssl
-#   scripts/prepare.sh test    that, and what `make test` and `make demo` need: Python with venv, Node.js
+#   scripts/prepare.sh test    that, and what `make test` and `make demo` need: Python with venv, Node.js, Redis
 #   scripts/prepare.sh e2e     what `run` needs, and Chromium
 #   scripts/prepare.sh bench   what `make bench-gateway` and `make bench-control` need: nginx, HAProxy, not started
 #
@@ -46,6 +46,8 @@ fi
 if [ "$purpose" = test ]; then
     python3 -c 'import venv, ensurepip' 2>/dev/null || packages+=(python3 python3-venv)
     command -v curl >/dev/null || packages+=(curl)
+    # Two tests share counters between gateways in it.
+    command -v redis-server >/dev/null || packages+=(redis-server)
     # The tests send signals with the program, not with a shell's built-in.
     type -P kill >/dev/null || packages+=(procps)
 fi

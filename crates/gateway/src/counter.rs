@@ -43,6 +43,12 @@ pub struct CounterDelta {
     pub calls: u64,
     /// Bytes of requests and responses to add.
     pub bytes: u64,
+    /// Calls that the quota allows in a period, as the policy said last.
+    #[serde(default)]
+    pub calls_limit: Option<u64>,
+    /// Bytes that it allows.
+    #[serde(default)]
+    pub bytes_limit: Option<u64>,
 }
 
 /// What all processes together have counted.
@@ -87,6 +93,8 @@ struct Counter {
     leaving: Counts,
     /// Not yet handed out.
     fresh: Counts,
+    /// What the policy allowed when it asked last.
+    allowed: (Option<u64>, Option<u64>),
 }
 
 impl Counter {
@@ -95,6 +103,7 @@ impl Counter {
             // Bytes of calls that ended after their period are dropped with it: it can refuse nobody any more.
             *self = Self {
                 period_start: period.start,
+                allowed: self.allowed,
                 ..Self::default()
             };
         }
@@ -197,6 +206,11 @@ impl Counters {
             None => shard.entry(key.clone()).or_default(),
         };
         counter.enter(period);
+        let bytes_limit = allowance.bandwidth_kilobytes;
+        counter.allowed = (
+            allowance.calls,
+            bytes_limit.map(|limit| limit.saturating_mul(1024)),
+        );
         if let Some(exceeded) = exceeded(counter, allowance, calls.max(1)) {
             return Err(exceeded);
         }
@@ -235,6 +249,8 @@ impl Counters {
                     period_end: counter.period_end,
                     calls: fresh.calls,
                     bytes: fresh.bytes,
+                    calls_limit: counter.allowed.0,
+                    bytes_limit: counter.allowed.1,
                 });
             }
         }

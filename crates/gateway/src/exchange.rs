@@ -25,7 +25,8 @@ use crate::listen::Inner;
 use crate::pipeline::Call;
 use crate::policies::cors::CorsAnswer;
 use crate::policies::rate_limit::RateKey;
-use crate::telemetry::{CacheOutcome, StepTrace};
+use crate::telemetry::{CacheOutcome, DebugAccess, StepTrace};
+use crate::trace_context::TraceContext;
 use crate::upstream::Proxy;
 
 /// How the pipeline goes on after a step.
@@ -174,6 +175,10 @@ pub(crate) struct Exchange {
     pub(crate) upgraded: Option<hyper::upgrade::OnUpgrade>,
     /// Present when no call may leave the process.
     pub(crate) rehearsal: Option<Rehearsal>,
+    /// Its place in a distributed trace, if spans go anywhere.
+    pub(crate) trace_context: Option<TraceContext>,
+    /// What the caller's debug credentials are good for, if there were any.
+    pub(crate) debug: Option<DebugAccess>,
     /// What each step did, if somebody wants to know.
     pub(crate) trace: Option<Vec<StepTrace>>,
 }

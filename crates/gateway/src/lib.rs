@@ -31,6 +31,7 @@ mod pool;
 mod rate;
 mod rehearsal;
 mod telemetry;
+mod trace_context;
 mod upstream;
 mod uri;
 
@@ -40,7 +41,12 @@ pub use counter::{CounterDelta, CounterKey, CounterTotal, Counters};
 pub use fault::Fault;
 pub use listen::{Gateway, ServeError};
 pub use options::{Identity, Limits, Options, Timeouts};
+pub use rate::{RateQuestion, SharedRates, Verdict as RateVerdict, slice_ms};
 pub use rehearsal::{RehearsalError, Rehearsed};
 pub use telemetry::{
-    CacheOutcome, CallTrace, Metric, NoTelemetry, Record, StepTrace, Telemetry, TraceEntry,
+    CacheOutcome, CallTrace, DebugAccess, DebugCredentials, Metric, NoTelemetry, Record, StepTrace,
+    Telemetry, TraceEntry,
+};
+pub use trace_context::{
+    AttributeValue, Span, SpanKind, Spans, TRACEPARENT, TRACESTATE, TraceContext, TraceParent,
 };

@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -103,7 +103,16 @@ impl Gateway {
 
     /// Serves another configuration from the next call on. Calls in progress keep theirs.
     pub fn publish(&self, snapshot: Snapshot) {
+        #[expect(clippy::cast_precision_loss, reason = "revisions are far below 2^53")]
+        let revision = snapshot.revision() as f64;
         self.inner.snapshot.store(Arc::new(snapshot));
+        metrics::gauge!("portico_gateway_configuration_revision").set(revision);
+    }
+
+    /// Calls in progress.
+    #[must_use]
+    pub fn running(&self) -> usize {
+        self.inner.calls.load(Ordering::Relaxed)
     }
 
     /// The configuration that is served.
@@ -131,6 +140,8 @@ impl Gateway {
     ) -> Result<Rehearsed, RehearsalError> {
         let options = Options {
             counters: Arc::default(),
+            shared_rates: None,
+            spans: None,
             telemetry: Arc::new(NoTelemetry),
             ..self.inner.options.clone()
         };

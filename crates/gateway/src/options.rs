@@ -8,7 +8,9 @@ use rustls::RootCertStore;
 
 use crate::clock::{Clock, Random, SystemClock, SystemRandom};
 use crate::counter::Counters;
-use crate::telemetry::{NoTelemetry, Telemetry};
+use crate::rate::SharedRates;
+use crate::telemetry::{DebugCredentials, NoTelemetry, Telemetry};
+use crate::trace_context::Spans;
 
 /// Sizes and numbers that the gateway accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -100,8 +102,14 @@ pub struct Options {
     pub random: Arc<dyn Random>,
     /// Counters of quotas.
     pub counters: Arc<Counters>,
+    /// Counters of rates that several gateways share; each counts for itself without.
+    pub shared_rates: Option<Arc<dyn SharedRates>>,
     /// Where records of calls go.
     pub telemetry: Arc<dyn Telemetry>,
+    /// Where spans of calls go; `None` traces nothing and passes the headers of trace context on as they are.
+    pub spans: Option<Arc<dyn Spans>>,
+    /// Checks debug credentials; without it there are none.
+    pub debug_credentials: Option<Arc<dyn DebugCredentials>>,
     /// Tokens for the services' identities, if there are such.
     pub identity: Option<Arc<dyn Identity>>,
     /// `context.Deployment.GatewayId`.
@@ -120,7 +128,10 @@ impl Default for Options {
             clock: Arc::new(SystemClock::default()),
             random: Arc::new(SystemRandom::default()),
             counters: Arc::new(Counters::default()),
+            shared_rates: None,
             telemetry: Arc::new(NoTelemetry),
+            spans: None,
+            debug_credentials: None,
             identity: None,
             gateway_id: "managed".to_owned(),
         }

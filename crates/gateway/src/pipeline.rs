@@ -20,7 +20,8 @@ use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Respo
 use crate::fault::{Fault, error_body};
 use crate::listen::{Client, Inner};
 use crate::policies;
-use crate::telemetry::{CacheOutcome, CallTrace, Record};
+use crate::telemetry::{CacheOutcome, CallTrace, DebugAccess, Record};
+use crate::trace_context::{self, TraceContext};
 use crate::uri;
 
 pub(crate) const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -30,6 +31,11 @@ pub(crate) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id"
 /// Asks for a trace, and says where it is.
 const TRACE: HeaderName = HeaderName::from_static("ocp-apim-trace");
 const TRACE_LOCATION: HeaderName = HeaderName::from_static("ocp-apim-trace-location");
+/// Credentials of a caller who may see what policies do.
+const DEBUG_AUTHORIZATION: HeaderName = HeaderName::from_static("apim-debug-authorization");
+const DEBUG_EXPIRED: HeaderName = HeaderName::from_static("apim-debug-authorization-expired");
+const DEBUG_WRONG_API: HeaderName = HeaderName::from_static("apim-debug-authorization-wrongapi");
+const TRACE_ID: HeaderName = HeaderName::from_static("apim-trace-id");
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// A path that load balancers ask, as the published gateway has it.
@@ -61,7 +67,7 @@ pub(crate) async fn handle(
     let running = inner.calls.fetch_add(1, Ordering::Relaxed);
     let call = Call(Arc::clone(&inner));
     if running >= inner.options.limits.calls {
-        metrics::counter!("gateway_overload_total").increment(1);
+        metrics::counter!("portico_gateway_overload_total").increment(1);
         return plain(StatusCode::SERVICE_UNAVAILABLE, "The gateway is busy.");
     }
     if let Err(refusal) = check_head(&inner, &request) {
@@ -258,6 +264,10 @@ pub(crate) fn exchange(
     let random = (u128::from(options.random.bits()) << 64) | u128::from(options.random.bits());
     let path = uri::without_dot_segments(parts.uri.path()).into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let trace_context = options
+        .spans
+        .as_deref()
+        .map(|spans| TraceContext::of(&headers, spans, options.random.as_ref()));
     Exchange {
         gateway: Arc::clone(inner),
         service,
@@ -317,6 +327,8 @@ pub(crate) fn exchange(
         upgrade,
         upgraded: None,
         rehearsal: None,
+        trace_context,
+        debug: None,
         trace: None,
     }
 }
@@ -456,6 +468,16 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
     let Some(api) = x.api.clone() else {
         return Ok(());
     };
+    if let Some(token) = x.request.headers.remove(&DEBUG_AUTHORIZATION)
+        && let Some(known) = &x.gateway.options.debug_credentials
+    {
+        let token = token.to_str().unwrap_or_default();
+        let access = known.check(token, x.service_id, &api.name);
+        x.debug = Some(access);
+        if access == DebugAccess::Granted {
+            x.trace.get_or_insert_default();
+        }
+    }
     let names = &api.key_names;
     let from_header = x
         .request
@@ -490,7 +512,7 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
                     .as_ref()
                     .is_some_and(|known| known.allow_tracing)
             {
-                x.trace = Some(Vec::new());
+                x.trace.get_or_insert_default();
             }
             x.access = access;
             Ok(())
@@ -614,8 +636,7 @@ async fn settle_after(x: &mut Exchange) {
                     period_ms,
                     ..
                 } => {
-                    let now_ms = x.gateway.options.clock.monotonic_ms();
-                    x.gateway.rates.count(key, now_ms, limit, period_ms, count);
+                    policies::rate_limit::count(&x.gateway, key, limit, period_ms, count).await;
                 }
                 After::Quota { key, period, .. } => {
                     x.gateway.options.counters.add(&key, period, count, 0)
@@ -676,12 +697,25 @@ pub(crate) fn tell_request_id(x: &Exchange, headers: &mut HeaderMap) {
 /// Tells the client which call this was, and where its trace is if it asked for one.
 fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
     tell_request_id(x, headers);
+    let told = match x.debug {
+        Some(DebugAccess::Granted) => HeaderValue::try_from(x.request_id.to_string())
+            .ok()
+            .map(|id| (TRACE_ID, id)),
+        Some(DebugAccess::Expired) => Some((DEBUG_EXPIRED, HeaderValue::from_static("1"))),
+        Some(DebugAccess::WrongApi) => Some((DEBUG_WRONG_API, HeaderValue::from_static("1"))),
+        Some(DebugAccess::Invalid) | None => None,
+    };
+    if let Some((name, value)) = told {
+        headers.insert(name, value);
+    }
     let Some(steps) = x.trace.take() else { return };
     let location = x.gateway.options.telemetry.traced(CallTrace {
         service_id: x.service_id,
         request_id: x.request_id,
         steps,
     });
+    // Who has debug credentials asks the management API.
+    let location = location.filter(|_| x.debug != Some(DebugAccess::Granted));
     if let Some(location) = location.and_then(|location| HeaderValue::try_from(location).ok()) {
         headers.insert(TRACE_LOCATION, location);
     }
@@ -795,11 +829,18 @@ impl Drop for Exchange {
             )),
             None => None,
         };
+        if let (Some(spans), Some(context)) = (&options.spans, &self.trace_context)
+            && context.is_sampled
+        {
+            trace_context::tell_call(self, spans.as_ref(), context);
+        }
         let subscription = self.access.subscription.as_ref();
         options.telemetry.record(Record {
             request_id: self.request_id,
             service_id: self.service_id,
+            service: Arc::clone(&self.service),
             api_id: self.api.as_ref().map(|api| api.id),
+            api: self.api.take(),
             operation_id: self.operation.as_ref().map(|state| state.operation.id),
             product_id: self.access.product.as_ref().map(|product| product.id),
             subscription_id: subscription.map(|subscription| subscription.id),

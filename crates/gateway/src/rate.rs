@@ -3,10 +3,16 @@
 //! The window slides, as published. Up to [`EXACT`] calls each call's time is kept. Above that, calls are counted in slices of a
 //! 32nd of the window and a slice leaves as a whole, so that a limit is never exceeded in any window, and a call may be refused for
 //! at most a 32nd of the window longer than the log would.
+//!
+//! Windows are counted by this process, unless it has [`SharedRates`], which several gateways ask. While those do not answer, each
+//! gateway goes on with its own windows, which hold what it admitted itself: together they then admit at most as many times the
+//! limit as there are gateways.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::Hash;
 use std::sync::{Mutex, PoisonError};
+
+use futures_util::future::BoxFuture;
 
 // Keyed as the standard library's, and a fraction of its price for keys of five ids.
 use ahash::RandomState;
@@ -32,11 +38,48 @@ struct Window {
 
 /// What a limit says to a call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Verdict {
-    /// It may pass; so many more may.
-    Admitted { remaining: u64 },
-    /// It may not; something is free after so many milliseconds.
-    Refused { wait_ms: u64 },
+pub enum Verdict {
+    /// It may pass.
+    Admitted {
+        /// So many more may.
+        remaining: u64,
+    },
+    /// It may not.
+    Refused {
+        /// Something is free after so many milliseconds.
+        wait_ms: u64,
+    },
+}
+
+/// What a gateway asks of counters that it shares with others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RateQuestion {
+    /// What is counted together: the same text on every gateway, without secrets and of bounded length.
+    pub key: String,
+    /// Calls in a window at most.
+    pub limit: u64,
+    /// Length of the window in milliseconds.
+    pub period_ms: u64,
+    /// Calls to count if they fit; zero asks only whether there is room for one.
+    pub count: u64,
+    /// Whether the calls were admitted before and count whatever the limit.
+    pub is_admitted: bool,
+}
+
+/// Counters of rates that several gateways share.
+pub trait SharedRates: Send + Sync {
+    /// The verdict of all gateways together, in bounded time; `None` when there is none to be had now.
+    fn ask(&self, question: RateQuestion) -> BoxFuture<'_, Option<Verdict>>;
+}
+
+/// Times of single calls are kept up to this limit, slices above.
+#[must_use]
+pub fn slice_ms(limit: u64, period_ms: u64) -> u64 {
+    if limit > EXACT {
+        period_ms / u64::from(SLICES)
+    } else {
+        0
+    }
 }
 
 impl Window {
@@ -44,7 +87,7 @@ impl Window {
     fn adopt(&mut self, limit: u64, period_ms: u64) {
         // Published periods have at most 300 s.
         let period_ms = u32::try_from(period_ms).unwrap_or(u32::MAX / 2);
-        let slice_ms = if limit > EXACT { period_ms / SLICES } else { 0 };
+        let slice_ms = low(slice_ms(limit, u64::from(period_ms)));
         if (self.period_ms, self.slice_ms) != (period_ms, slice_ms) {
             *self = Self {
                 period_ms,

@@ -1,10 +1,13 @@
 //! What is told about calls.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use http::Method;
+use snapshot::ServiceState;
+use snapshot::entity::Api;
 use uuid::Uuid;
 
 /// What the response cache did for a call.
@@ -26,6 +29,10 @@ pub struct Record {
     pub request_id: Uuid,
     /// Service.
     pub service_id: Uuid,
+    /// The service, for its name.
+    pub service: Arc<ServiceState>,
+    /// The API, for its name.
+    pub api: Option<Arc<Api>>,
     /// API, if one was found.
     pub api_id: Option<Uuid>,
     /// Operation, if one was found.
@@ -134,6 +141,25 @@ pub struct CallTrace {
     pub request_id: Uuid,
     /// Steps in the order of their ends: those inside another come before it.
     pub steps: Vec<StepTrace>,
+}
+
+/// What a caller's `Apim-Debug-Authorization` is good for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DebugAccess {
+    /// The call is traced.
+    Granted,
+    /// It was good once.
+    Expired,
+    /// It is for another API.
+    WrongApi,
+    /// It is nothing that was ever issued here, or was invalidated.
+    Invalid,
+}
+
+/// Checks debug credentials. Implementations must not block, and ask no database.
+pub trait DebugCredentials: Send + Sync {
+    /// What this token is good for at an API of a service; `api` is its name, perhaps with `;rev=N`.
+    fn check(&self, token: &str, service_id: Uuid, api: &str) -> DebugAccess;
 }
 
 /// Takes what the gateway tells. Implementations must not block: a full queue drops, and counts what it drops.

@@ -37,6 +37,7 @@ pub mod portal_config;
 pub mod portal_revision;
 pub mod portal_setting;
 pub mod product;
+pub mod quota_notice;
 pub mod recipient;
 pub mod release;
 pub mod resolver;

@@ -3,10 +3,10 @@
 //! What it counts and tells goes to a [`Backing`]: the database of this process, or the control plane of a gateway apart
 //! ([`independent`](crate::independent)).
 
-use crate::{quota_counters, settings::ServeSettings};
+use crate::{quota_counters, settings::ServeSettings, telemetry::Recorder, traces::Traces};
 use anyhow::Context as _;
 use engine::BoxFuture;
-use gateway::{CacheOutcome, CounterTotal, Counters, Gateway, Options, Record, Telemetry, Tls};
+use gateway::{CounterTotal, Counters, Gateway, Options, Tls};
 use sqlx::PgPool;
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 use tokio::{runtime::Runtime, sync::oneshot, task::JoinHandle};
@@ -30,6 +30,12 @@ pub trait Backing: Send + Sync + 'static {
     /// Takes the record of a call; must not wait.
     fn record(&self, call: reports::Call);
 
+    /// Keeps what policies did for a call, if it can; the answer is a link to it. Must not wait.
+    fn traced(&self, trace: gateway::CallTrace) -> Option<String> {
+        drop(trace);
+        None
+    }
+
     /// Waits until the records so far are written.
     fn written(&self) -> BoxFuture<'_, ()>;
 }
@@ -39,17 +45,19 @@ pub struct Database {
     pool: PgPool,
     records: reports::Writer,
     recording: JoinHandle<()>,
+    traces: Arc<Traces>,
 }
 
 impl Database {
     /// Starts to write records.
     #[must_use]
-    pub fn start(pool: PgPool) -> Self {
+    pub fn start(pool: PgPool, traces: Arc<Traces>) -> Self {
         let (records, recording) = reports::Writer::start(pool.clone());
         Self {
             pool,
             records,
             recording,
+            traces,
         }
     }
 }
@@ -98,6 +106,10 @@ impl Backing for Database {
 
     fn record(&self, call: reports::Call) {
         self.records.record(call);
+    }
+
+    fn traced(&self, trace: gateway::CallTrace) -> Option<String> {
+        self.traces.take(trace)
     }
 
     fn written(&self) -> BoxFuture<'_, ()> {
@@ -165,7 +177,7 @@ impl DataPlane {
         counters.merge(backing.totals().await?);
         let options = Options {
             counters: counters.clone(),
-            telemetry: Arc::new(Recorder(backing.clone())),
+            telemetry: Arc::new(Recorder::new(backing.clone())),
             ..options
         };
         let gateway = Gateway::new(options)?;
@@ -274,52 +286,5 @@ async fn flush_regularly(counters: Arc<Counters>, backing: Arc<dyn Backing>) {
                 "counts of quotas could not be written; they are kept and tried again"
             );
         }
-    }
-}
-
-/// Counts calls for `/metrics` and hands them to the reports.
-struct Recorder(Arc<dyn Backing>);
-
-impl Telemetry for Recorder {
-    fn record(&self, record: Record) {
-        let status = match record.status {
-            100..=199 => "1xx",
-            200..=299 => "2xx",
-            300..=399 => "3xx",
-            400..=499 => "4xx",
-            _ => "5xx",
-        };
-        metrics::counter!("portico_gateway_calls_total", "status" => status).increment(1);
-        metrics::histogram!("portico_gateway_call_seconds").record(record.total.as_secs_f64());
-        metrics::histogram!("portico_gateway_backend_seconds").record(record.backend.as_secs_f64());
-        metrics::counter!("portico_gateway_bytes_total", "direction" => "in")
-            .increment(record.request_bytes);
-        metrics::counter!("portico_gateway_bytes_total", "direction" => "out")
-            .increment(record.response_bytes);
-        self.0.record(reports::Call {
-            id: record.request_id,
-            service_id: record.service_id,
-            api_id: record.api_id,
-            operation_id: record.operation_id,
-            product_id: record.product_id,
-            subscription_id: record.subscription_id,
-            user_id: record.user_id,
-            method: record.method.to_string(),
-            path: record.path,
-            status: record.status,
-            cache: match record.cache {
-                CacheOutcome::None => "none",
-                CacheOutcome::Hit => "hit",
-                CacheOutcome::Miss => "miss",
-            },
-            started_at: record.started_at,
-            total: record.total,
-            backend: record.backend,
-            request_bytes: record.request_bytes,
-            response_bytes: record.response_bytes,
-            client_ip: record.client_ip.to_string(),
-            error: record.error,
-            revision: record.revision,
-        });
     }
 }

@@ -164,6 +164,11 @@ fn extra() -> Vec<Extra> {
         },
         ok("The policies."),
     );
+    let on_gateway = {
+        let mut parameters = place.clone();
+        parameters[3] = text("gatewayId", "The gateway.");
+        parameters
+    };
     let mut reports = Vec::new();
     for (name, what) in [
         ("byApi", "API"),
@@ -352,6 +357,54 @@ fn extra() -> Vec<Extra> {
                 },
                 ok("The processes."),
             ),
+        ),
+        add(
+            format!("{service}/gateways/{{gatewayId}}/listDebugCredentials"),
+            "post",
+            {
+                let mut credentials = operation(
+                    "Gateway_ListDebugCredentials",
+                    "Gateway",
+                    "Gives a token for Apim-Debug-Authorization, with which calls of an API through the built-in gateway, managed, are traced. Needs the role contributor.",
+                    on_gateway.clone(),
+                    ok("The token."),
+                );
+                credentials["requestBody"] = json_body(json!({
+                    "type": "object", "required": ["purposes", "apiId"], "properties": {
+                        "credentialsExpireAfter": {"type": "string", "description": "ISO 8601 duration, PT1H at most and if not said."},
+                        "purposes": {"type": "array", "items": {"type": "string", "enum": ["tracing"]}},
+                        "apiId": {"type": "string", "description": "Resource id of the API."}}
+                }));
+                credentials
+            },
+        ),
+        add(
+            format!("{service}/gateways/{{gatewayId}}/invalidateDebugCredentials"),
+            "post",
+            operation(
+                "Gateway_InvalidateDebugCredentials",
+                "Gateway",
+                "Ends all debug credentials of the built-in gateway, managed. Needs the role contributor.",
+                on_gateway.clone(),
+                json!({"204": {"description": "Ended."}, "default": {"$ref": "#/components/responses/Error"}}),
+            ),
+        ),
+        add(
+            format!("{service}/gateways/{{gatewayId}}/listTrace"),
+            "post",
+            {
+                let mut trace = operation(
+                    "Gateway_ListTrace",
+                    "Gateway",
+                    "Gives what each policy did for a call, by the Apim-Trace-Id of its response. Needs the role contributor.",
+                    on_gateway,
+                    ok("The trace."),
+                );
+                trace["requestBody"] = json_body(json!({
+                    "type": "object", "required": ["traceId"], "properties": {"traceId": {"type": "string"}}
+                }));
+                trace
+            },
         ),
         add(
             format!("{service}/mails"),

@@ -15,7 +15,9 @@ use crate::{
     },
     kept::{Kept, KeptError},
     nodes,
+    otlp::Exporter,
     settings::GatewaySettings,
+    shared_rates, telemetry,
 };
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use anyhow::{Context as _, bail};
@@ -35,7 +37,7 @@ use hyper_util::{
     rt::{TokioExecutor, TokioTimer},
 };
 use identity::gateway_token::{self, GatewayToken};
-use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use metrics_exporter_prometheus::PrometheusHandle;
 use serde_json::{Value, json};
 use snapshot::frame::{FrameError, PublicKey, Receiver, SIGNED_HEAD_BYTES};
 use std::{
@@ -652,6 +654,7 @@ async fn prometheus(health: web::Data<Health>) -> HttpResponse {
 /// A running gateway apart.
 pub struct Independent {
     data_plane: DataPlane,
+    exporter: Option<Exporter>,
     link: Arc<Link>,
     server: ServerHandle,
     tasks: JoinSet<anyhow::Result<()>>,
@@ -670,9 +673,8 @@ pub async fn start(
     settings: &GatewaySettings,
     clock: engine::Clock,
 ) -> anyhow::Result<Independent> {
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .context("installing the metrics recorder")?;
+    let metrics = telemetry::install()?;
+    let exporter = Exporter::start(&settings.serve.otel, metrics.clone(), clock.clone())?;
     let base = settings
         .control_url
         .as_deref()
@@ -729,6 +731,8 @@ pub async fn start(
     let health = health_listener.local_addr()?;
     let options = Options {
         gateway_id: token.gateway.simple().to_string(),
+        spans: exporter.as_ref().and_then(Exporter::gateway_spans),
+        shared_rates: shared_rates::start(&settings.serve.redis).await?,
         ..settings.serve.edge.options()
     };
     let mut data_plane = DataPlane::start(listener, link.clone(), options).await?;
@@ -764,7 +768,7 @@ pub async fn start(
 
     let shared = web::Data::new(Health {
         link: link.clone(),
-        metrics,
+        metrics: metrics.clone(),
     });
     let server =
         HttpServer::new(move || App::new().app_data(shared.clone()).configure(health_routes))
@@ -775,6 +779,11 @@ pub async fn start(
             .run();
     let handle = server.handle();
     let mut tasks = JoinSet::new();
+    let kept_up = telemetry::upkeep(metrics.clone(), Some(data_plane.gateway()), None);
+    tasks.spawn(async move {
+        kept_up.await;
+        Ok(())
+    });
     tasks.spawn(async move { server.await.context("serving health and metrics") });
     let counters = data_plane.counters();
     tasks.spawn({
@@ -800,6 +809,7 @@ pub async fn start(
     });
     Ok(Independent {
         data_plane,
+        exporter,
         link,
         server: handle,
         tasks,
@@ -837,6 +847,9 @@ impl Independent {
         tracing::info!("stopping");
         let counters = self.data_plane.counters();
         self.data_plane.stop().await;
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         if *self.link.connected.borrow()
             && let Err(failure) = self.link.report(&counters, true).await
         {

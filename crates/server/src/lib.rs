@@ -24,6 +24,7 @@ pub mod mails;
 pub mod management;
 pub mod nodes;
 pub mod operations;
+pub mod otlp;
 pub mod portal;
 pub mod provider;
 pub mod quota_counters;
@@ -32,9 +33,12 @@ pub mod request_id;
 pub mod secret_key;
 pub mod serve;
 pub mod settings;
+pub mod shared_rates;
 pub mod sign_in;
 pub mod state;
+pub mod telemetry;
 pub mod test_call;
+pub mod traces;
 pub mod workbench;
 
 use engine::Engine;
@@ -61,6 +65,10 @@ pub struct State {
     pub trusted_proxies: client_address::TrustedProxies,
     /// How often one address may ask the developer API.
     pub portal_limits: developer::Limits,
+    /// Where spans of management requests go, if they go anywhere.
+    pub spans: Option<Arc<otlp::Queue>>,
+    /// Traces of calls, where a database is.
+    pub traces: Option<Arc<traces::Traces>>,
     /// Renders `/metrics`.
     pub metrics: PrometheusHandle,
 }

@@ -78,6 +78,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
     if let Some(reply) = nodes::answer(state, request).await? {
         return Ok(reply);
     }
+    if let Some(reply) = crate::traces::answer(state, request).await? {
+        return Ok(reply);
+    }
     if let Some(reply) = workbench::answer(state, request).await? {
         return Ok(reply);
     }

@@ -65,13 +65,15 @@ pub async fn add(
     let number = |n: u64| i64::try_from(n).unwrap_or(i64::MAX);
     let rows: Vec<Row> = sqlx::query_as(
         // A service that was purged meanwhile has no counters any more.
-        "INSERT INTO quota_counters AS q (service_id, subscription_id, step, period_start, period_end, calls, bytes) \
-         SELECT d.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::int8[], $7::int8[]) \
-           AS d (service_id, subscription_id, step, period_start, period_end, calls, bytes) \
+        "INSERT INTO quota_counters AS q (service_id, subscription_id, step, period_start, period_end, calls, bytes, calls_limit, bytes_limit) \
+         SELECT d.* FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::timestamptz[], $5::timestamptz[], $6::int8[], $7::int8[], \
+           $8::int8[], $9::int8[]) \
+           AS d (service_id, subscription_id, step, period_start, period_end, calls, bytes, calls_limit, bytes_limit) \
          JOIN services s ON s.id = d.service_id \
          ORDER BY d.service_id, d.subscription_id, d.step, d.period_start \
          ON CONFLICT (service_id, subscription_id, step, period_start) DO UPDATE \
-           SET calls = q.calls + excluded.calls, bytes = q.bytes + excluded.bytes, updated_at = now() \
+           SET calls = q.calls + excluded.calls, bytes = q.bytes + excluded.bytes, updated_at = now(), \
+             calls_limit = excluded.calls_limit, bytes_limit = excluded.bytes_limit \
          RETURNING service_id, subscription_id, step, period_start, calls, bytes",
     )
     .bind(deltas.iter().map(|d| d.key.service_id).collect::<Vec<_>>())
@@ -81,6 +83,8 @@ pub async fn add(
     .bind(deltas.iter().map(|d| d.period_end).collect::<Vec<_>>())
     .bind(deltas.iter().map(|d| number(d.calls)).collect::<Vec<_>>())
     .bind(deltas.iter().map(|d| number(d.bytes)).collect::<Vec<_>>())
+    .bind(deltas.iter().map(|d| d.calls_limit.map(number)).collect::<Vec<_>>())
+    .bind(deltas.iter().map(|d| d.bytes_limit.map(number)).collect::<Vec<_>>())
     .fetch_all(conn)
     .await?;
     Ok(rows.into_iter().map(CounterTotal::from).collect())

@@ -1,13 +1,20 @@
 //! A request id for every request, the headers every reply carries, one log line and one metric per request.
 
+use crate::{State, otlp::Queue};
 use actix_web::{
     HttpMessage as _, HttpRequest,
     body::MessageBody,
     dev::{ServiceRequest, ServiceResponse},
     http::header::{HeaderName, HeaderValue},
     middleware::Next,
+    web,
 };
-use std::time::Instant;
+use chrono::{DateTime, Utc};
+use gateway::{Span, SpanKind, Spans as _, SystemRandom, TraceContext};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Instant,
+};
 
 /// The id of a request, kept in its extensions.
 #[derive(Clone, Debug)]
@@ -20,6 +27,71 @@ pub fn of(http: &HttpRequest) -> String {
         .get::<RequestId>()
         .map(|id| id.0.clone())
         .unwrap_or_default()
+}
+
+/// Random ids of spans.
+static RANDOM: LazyLock<SystemRandom> = LazyLock::new(SystemRandom::default);
+
+/// The span of a request, if spans go anywhere.
+struct RequestSpan {
+    spans: Arc<Queue>,
+    state: web::Data<State>,
+    context: TraceContext,
+    started_at: DateTime<Utc>,
+    method: String,
+    path: String,
+    request_id: String,
+}
+
+impl RequestSpan {
+    fn begin(request: &ServiceRequest, id: &str) -> Option<Self> {
+        let state = request.app_data::<web::Data<State>>()?;
+        let spans = state.spans.clone()?;
+        let mut headers = http::HeaderMap::new();
+        for name in [gateway::TRACEPARENT, gateway::TRACESTATE] {
+            for value in request.headers().get_all(name.as_str()) {
+                if let Ok(value) = http::HeaderValue::from_bytes(value.as_bytes()) {
+                    headers.append(name.clone(), value);
+                }
+            }
+        }
+        let context = TraceContext::of(&headers, spans.as_ref(), &*RANDOM);
+        context.is_sampled.then(|| Self {
+            state: state.clone(),
+            started_at: state.engine.now(),
+            context,
+            spans,
+            method: request.method().to_string(),
+            path: request.path().to_owned(),
+            request_id: id.to_owned(),
+        })
+    }
+
+    fn end(self, status: u16) {
+        let mut attributes = vec![
+            ("http.request.method", self.method.as_str().into()),
+            // Without the query, which may hold tokens.
+            ("url.path", self.path.into()),
+            ("http.response.status_code", i64::from(status).into()),
+            ("portico.request_id", self.request_id.into()),
+        ];
+        let error = (status >= 500).then(|| status.to_string());
+        if let Some(error) = &error {
+            attributes.push(("error.type", error.as_str().into()));
+        }
+        self.spans.ended(Span {
+            trace_id: self.context.trace_id,
+            id: self.context.span_id,
+            parent_id: self.context.parent_id,
+            state: self.context.state,
+            kind: SpanKind::Server,
+            name: format!("{} management", self.method),
+            started_at: self.started_at,
+            ended_at: self.state.engine.now(),
+            attributes,
+            error,
+        });
+    }
 }
 
 /// Gives the request an id, answers with it, logs and counts.
@@ -39,10 +111,14 @@ pub async fn wrap<B: MessageBody>(
         .cloned();
     let (method, path) = (request.method().clone(), request.path().to_owned());
     let tls = request.connection_info().scheme() == "https";
+    let span = RequestSpan::begin(&request, &id);
     let began = Instant::now();
     let mut response = next.call(request).await?;
     let seconds = began.elapsed().as_secs_f64();
     let status = response.status();
+    if let Some(span) = span {
+        span.end(status.as_u16());
+    }
     metrics::counter!("portico_management_requests_total", "method" => method.to_string(), "status" => status.as_str().to_owned())
         .increment(1);
     metrics::histogram!("portico_management_request_seconds", "method" => method.to_string())

@@ -1,5 +1,6 @@
 //! `portico serve`: everything in one process, and how its parts find each other.
 
+use crate::otlp::Exporter;
 use crate::{
     State, arm, client_address,
     data_plane::{self, DataPlane},
@@ -9,21 +10,24 @@ use crate::{
     nodes::{self, LocalNode, Mode},
     portal, request_id,
     settings::{AddressSettings, MailSettings, ServeSettings},
-    sign_in,
+    shared_rates, sign_in,
     state::OpenState,
+    telemetry, traces,
+    traces::Traces,
 };
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
 use anyhow::Context as _;
 use engine::{Codec, Engine, Settings};
 use identity::{Identity, Options};
 use kinds::activation::ActivateService;
-use metrics_exporter_prometheus::PrometheusBuilder;
 use rollout::Rollout;
 use std::{fs::File, io::BufReader, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 use tokio::task::JoinSet;
 
 /// How often the audit trail is chained.
 const AUDIT_CHAIN: Duration = Duration::from_secs(1);
+/// How often quotas are looked at that may be nearly used up.
+const QUOTA_NOTICES: Duration = Duration::from_secs(1);
 /// How often expired things are removed.
 const HOUSEKEEPING: Duration = Duration::from_secs(600);
 /// How long changes stay in the outbox; longer than any replica may lag without starting anew.
@@ -85,6 +89,7 @@ pub struct Running {
     worker: Option<jobs::Worker>,
     gateway: Option<DataPlane>,
     node: Option<LocalNode>,
+    exporter: Option<Exporter>,
     feed: Option<Arc<Feed>>,
     state: OpenState,
     /// Where the management API answers.
@@ -117,9 +122,7 @@ pub enum Part {
 /// # Errors
 /// When a part cannot start; parts that had started end with the process.
 pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Running> {
-    let metrics = PrometheusBuilder::new()
-        .install_recorder()
-        .context("installing the metrics recorder")?;
+    let metrics = telemetry::install()?;
     let state = OpenState::open(&settings.state).await?;
     let clock = clock();
     let identity = Arc::new(Identity::new(
@@ -181,12 +184,27 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         secrets: state.secrets.clone(),
     };
     let audited = codec.clone();
+    let traces = Traces::start(
+        state.pool.clone(),
+        state.secrets.clone(),
+        clock.clone(),
+        &public.management_url,
+    );
+    let exporter = Exporter::start(&settings.otel, metrics.clone(), clock.clone())?;
     let mut gateway_tls_address = None;
     let gateway = match gateway_listener {
         None => None,
         Some(listener) => {
-            let backing = Arc::new(data_plane::Database::start(state.pool.clone()));
-            let options = settings.edge.options();
+            let backing = Arc::new(data_plane::Database::start(
+                state.pool.clone(),
+                traces.clone(),
+            ));
+            let options = gateway::Options {
+                debug_credentials: Some(traces.clone()),
+                spans: exporter.as_ref().and_then(Exporter::gateway_spans),
+                shared_rates: shared_rates::start(&settings.redis).await?,
+                ..settings.edge.options()
+            };
             let mut data_plane = DataPlane::start(listener, backing, options).await?;
             gateway_tls_address = data_plane.listen_by(&settings)?;
             Some(data_plane)
@@ -241,9 +259,22 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         Part::Gateway | Part::Worker => None,
     };
     let mut tasks = JoinSet::new();
+    let kept_up = telemetry::upkeep(
+        metrics.clone(),
+        gateway.as_ref().map(DataPlane::gateway),
+        Some(state.pool.clone()),
+    );
+    tasks.spawn(async move {
+        kept_up.await;
+        Ok(())
+    });
     if works {
         tasks.spawn(housekeeping(state.pool.clone(), clock));
         tasks.spawn(chain_audit(state.pool.clone(), audited));
+        tasks.spawn(tell_quotas(
+            engine.clone(),
+            settings.mail.quota_notice_percent,
+        ));
     }
     let shared = web::Data::new(State {
         engine,
@@ -258,7 +289,9 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
             settings.portal_tries,
         ),
         links: fetch::Links::new(settings.import_private_links)?,
-        metrics,
+        spans: exporter.as_ref().and_then(Exporter::spans),
+        traces: Some(traces),
+        metrics: metrics.clone(),
     });
     let portals = shared.clone();
     let app = move || {
@@ -274,6 +307,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                         .configure(docs::routes)
                         .configure(documents::routes)
                         .configure(echo::routes)
+                        .configure(traces::routes)
                         .configure(arm::routes)
                         .configure(portal::publisher_routes)
                         .configure(sign_in::routes)
@@ -342,6 +376,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         gateway,
         node,
         feed,
+        exporter,
         state,
         management,
         management_tls,
@@ -398,6 +433,9 @@ impl Running {
         if let Some(worker) = self.worker {
             worker.stop().await;
         }
+        if let Some(exporter) = self.exporter {
+            exporter.stop().await;
+        }
         self.tasks.shutdown().await;
         self.state.close().await;
         outcome
@@ -448,6 +486,26 @@ async fn housekeeping(pool: sqlx::PgPool, clock: engine::Clock) -> anyhow::Resul
     }
 }
 
+/// Tells who has used most of a quota, soon after it is so.
+async fn tell_quotas(engine: Arc<Engine>, percent: i32) -> anyhow::Result<()> {
+    let mut interval = tokio::time::interval(QUOTA_NOTICES);
+    interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    // What was counted while no process was there to tell is looked at once.
+    let mut within = Duration::from_secs(24 * 3600);
+    loop {
+        interval.tick().await;
+        match kinds::quota_notice::tell(&engine, percent, within).await {
+            Ok(_) => within = QUOTA_NOTICES * 60,
+            Err(error) => {
+                tracing::warn!(
+                    ?error,
+                    "quotas that are nearly used up could not be told; it is tried again"
+                );
+            }
+        }
+    }
+}
+
 /// Chains the audit trail, soon after each write.
 async fn chain_audit(pool: sqlx::PgPool, codec: Codec) -> anyhow::Result<()> {
     let mut interval = tokio::time::interval(AUDIT_CHAIN);
@@ -478,6 +536,10 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .execute(pool)
         .await?;
     sqlx::query("DELETE FROM quota_counters WHERE period_end < $1")
+        .bind(now - chrono::Duration::days(1))
+        .execute(pool)
+        .await?;
+    sqlx::query("DELETE FROM quota_notices WHERE period_end < $1")
         .bind(now - chrono::Duration::days(1))
         .execute(pool)
         .await?;

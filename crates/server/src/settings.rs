@@ -1,6 +1,6 @@
 //! Settings of a process: flags, each with an environment variable. Only `main` reads the environment.
 
-use crate::{client_address, edge::EdgeSettings};
+use crate::{client_address, edge::EdgeSettings, otlp::OtelSettings};
 use clap::Args;
 use ipnet::IpNet;
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf};
@@ -31,6 +31,9 @@ pub struct MailSettings {
     /// SMTP server, `smtp://user:password@host:587` or `smtps://…`; without it mails stay readable in the outbox
     #[arg(long, env = "PORTICO_SMTP_URL", hide_env_values = true)]
     pub smtp_url: Option<String>,
+    /// Share of a quota, in percent, from which its subscription's developer and publishers are told; used up is always told
+    #[arg(long, env = "PORTICO_QUOTA_NOTICE_PERCENT", default_value_t = 80, value_parser = clap::value_parser!(i32).range(1..=100))]
+    pub quota_notice_percent: i32,
     /// Sender of mails where a service names none
     #[arg(long, env = "PORTICO_MAIL_SENDER", default_value = "portico@localhost")]
     pub mail_sender: String,
@@ -59,6 +62,17 @@ pub struct AddressSettings {
     pub portal_url: Option<String>,
 }
 
+/// Counters that several gateways share.
+#[derive(Args, Clone, Debug, Default)]
+pub struct RedisSettings {
+    /// Redis or Valkey that counts rates for all gateways, `redis://…` or `rediss://…`; each gateway counts for itself without
+    #[arg(long, env = "PORTICO_REDIS_URL", hide_env_values = true)]
+    pub redis_url: Option<String>,
+    /// Longest that a call waits for it, in milliseconds, before this gateway counts for itself
+    #[arg(long, env = "PORTICO_REDIS_WAIT_MS", default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..))]
+    pub redis_wait_ms: u64,
+}
+
 /// `portico serve`
 #[derive(Args, Clone, Debug)]
 pub struct ServeSettings {
@@ -74,6 +88,12 @@ pub struct ServeSettings {
     /// The gateway's edge.
     #[command(flatten)]
     pub edge: EdgeSettings,
+    /// Shared counters.
+    #[command(flatten)]
+    pub redis: RedisSettings,
+    /// OpenTelemetry.
+    #[command(flatten)]
+    pub otel: OtelSettings,
     /// Address of the management API
     #[arg(long, env = "PORTICO_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,
@@ -166,6 +186,7 @@ impl ServeSettings {
         self.state = self.state.cleaned();
         for text in [
             &mut self.mail.smtp_url,
+            &mut self.redis.redis_url,
             &mut self.admin_password,
             &mut self.address.gateway_domain,
             &mut self.address.gateway_seen_as,

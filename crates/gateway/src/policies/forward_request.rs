@@ -20,6 +20,7 @@ use crate::pipeline::{
     FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, strip_hop_by_hop, tell_request_id,
 };
 use crate::pool::Stream;
+use crate::trace_context::BackendSpan;
 use crate::upstream::{Http2, Route, SendError, identity};
 use crate::uri;
 
@@ -58,8 +59,18 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
     let mut body = outgoing_body(x);
     for _ in 0..=REDIRECTS {
         let began = x.gateway.options.clock.monotonic_ms();
-        let request = request(x, policy, &method, &target, websocket, body)?;
+        let mut request = request(x, policy, &method, &target, websocket, body)?;
+        let mut span = BackendSpan::begin(&x.gateway, x.trace_context.as_ref(), &mut request);
         let sent = tokio::time::timeout(timeout, x.gateway.upstreams.send(&route, request)).await;
+        BackendSpan::note(
+            &mut span,
+            match &sent {
+                Ok(Ok(response)) => Ok(response.status().as_u16()),
+                Ok(Err(_)) => Err("BackendConnectionFailure"),
+                Err(_) => Err("Timeout"),
+            },
+        );
+        drop(span);
         let now = x.gateway.options.clock.monotonic_ms();
         x.backend_ms += now.saturating_sub(began);
         let failed = |x: &Exchange| {

@@ -119,7 +119,10 @@ async fn apply(x: &mut Exchange, step: &Step) -> Result<Flow, Fault> {
         StepKind::Proxy(policy) => Box::pin(authentication::proxy(x, policy)).await,
         StepKind::Quota(policy) => quota::apply(x, step, policy),
         StepKind::QuotaByKey(policy) => Box::pin(quota::by_key(x, policy)).await,
-        StepKind::RateLimit(policy) => rate_limit::apply(x, step, policy),
+        StepKind::RateLimit(policy) if x.gateway.options.shared_rates.is_none() => {
+            rate_limit::apply(x, step, policy)
+        }
+        StepKind::RateLimit(policy) => Box::pin(rate_limit::apply_shared(x, step, policy)).await,
         StepKind::RateLimitByKey(policy) => Box::pin(rate_limit::by_key(x, policy)).await,
         StepKind::RedirectContentUrls(_) => Box::pin(redirect_content_urls::apply(x)).await,
         StepKind::Retry(policy) => Box::pin(retry::apply(x, policy)).await,

@@ -1,5 +1,7 @@
 //! `<rate-limit>` and `<rate-limit-by-key>`.
 
+use std::fmt::Write as _;
+
 use http::{HeaderName, HeaderValue, StatusCode, header};
 use policy::elements::quota::Target;
 use policy::elements::rate_limit::{Outputs, Rate, RateLimit};
@@ -11,7 +13,10 @@ use uuid::Uuid;
 
 use crate::exchange::{After, Exchange, Flow};
 use crate::fault::Fault;
-use crate::rate::Verdict;
+use crate::listen::Inner;
+use crate::rate::{RateQuestion, Verdict};
+
+const SOURCE: &str = "rate-limit";
 
 /// What is counted together.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -29,6 +34,30 @@ pub(crate) enum RateKey {
     },
     /// Calls with one value of `counter-key`, wherever the policy stands.
     Key { service: Uuid, key: String },
+}
+
+impl RateKey {
+    /// The same text on every gateway. What a policy computes may be long or personal, so that a digest stands for it.
+    fn text(&self) -> String {
+        match self {
+            Self::Subscription {
+                service,
+                subscription,
+                place,
+                ordinal,
+                part,
+            } => format!("{service}:{subscription}:{place}:{ordinal}:{part}"),
+            Self::Key { service, key } => {
+                let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, key.as_bytes());
+                let mut text = format!("{service}:key:");
+                for byte in digest.as_ref() {
+                    // Writing to a string does not fail.
+                    let _ = write!(text, "{byte:02x}");
+                }
+                text
+            }
+        }
+    }
 }
 
 /// Id of the entity that the step's document is attached to.
@@ -64,63 +93,139 @@ pub(super) fn is_operation(x: &Exchange, target: &Target) -> bool {
     })
 }
 
-pub(super) fn apply(x: &mut Exchange, step: &Step, policy: &RateLimit) -> Result<Flow, Fault> {
-    let position = Position::of(step);
-    let place = place(x, position.scope);
-    ask(
-        x,
-        &policy.outputs,
-        policy.rate,
-        place,
-        position.ordinal,
-        Uuid::nil(),
-    )?;
+/// A rate that a call is under.
+struct Asked {
+    outputs: Outputs,
+    rate: Rate,
+    /// API or operation that has the rate of its own; nil for the policy's.
+    part: Uuid,
+}
+
+/// Rates of the call's API and operation beside the policy's own.
+fn parts(x: &Exchange, policy: &RateLimit) -> Vec<Asked> {
+    let mut asked = Vec::new();
+    let mut push = |rate, part| {
+        asked.push(Asked {
+            outputs: Outputs::default(),
+            rate,
+            part,
+        });
+    };
     for api in &policy.apis {
         if !is_api(x, &api.api) {
             continue;
         }
-        let id = x.api.as_ref().map_or(Uuid::nil(), |api| api.id);
-        ask(
-            x,
-            &Outputs::default(),
-            api.rate,
-            place,
-            position.ordinal,
-            id,
-        )?;
+        push(api.rate, x.api.as_ref().map_or(Uuid::nil(), |api| api.id));
         for (operation, rate) in &api.operations {
-            if !is_operation(x, operation) {
-                continue;
+            if is_operation(x, operation) {
+                let id = x.operation.as_ref();
+                push(*rate, id.map_or(Uuid::nil(), |state| state.operation.id));
             }
-            let id = x
-                .operation
-                .as_ref()
-                .map_or(Uuid::nil(), |state| state.operation.id);
-            ask(x, &Outputs::default(), *rate, place, position.ordinal, id)?;
+        }
+    }
+    asked
+}
+
+fn key_of(x: &Exchange, step: &Step, part: Uuid) -> RateKey {
+    let position = Position::of(step);
+    RateKey::Subscription {
+        service: x.service_id,
+        subscription: x.subscription_id(),
+        place: place(x, position.scope),
+        ordinal: position.ordinal,
+        part,
+    }
+}
+
+/// Counts in this process.
+pub(super) fn apply(x: &mut Exchange, step: &Step, policy: &RateLimit) -> Result<Flow, Fault> {
+    ask_here(x, step, &policy.outputs, policy.rate, Uuid::nil())?;
+    if !policy.apis.is_empty() {
+        for asked in parts(x, policy) {
+            ask_here(x, step, &asked.outputs, asked.rate, asked.part)?;
         }
     }
     Ok(Flow::Next)
 }
 
-fn ask(
+fn ask_here(
     x: &mut Exchange,
+    step: &Step,
     outputs: &Outputs,
     rate: Rate,
-    place: Uuid,
-    ordinal: u32,
     part: Uuid,
 ) -> Result<(), Fault> {
-    let key = RateKey::Subscription {
-        service: x.service_id,
-        subscription: x.subscription_id(),
-        place,
-        ordinal,
-        part,
-    };
-    let period_ms = milliseconds(rate.renewal_period);
+    let key = key_of(x, step, part);
     let now_ms = x.gateway.options.clock.monotonic_ms();
+    let period_ms = milliseconds(rate.renewal_period);
     let verdict = x.gateway.rates.ask(key, now_ms, rate.calls, period_ms, 1);
-    tell(x, "rate-limit", outputs, verdict, rate.calls)
+    tell(x, SOURCE, outputs, verdict, rate.calls)
+}
+
+/// Counts where all gateways count.
+pub(super) async fn apply_shared(
+    x: &mut Exchange,
+    step: &Step,
+    policy: &RateLimit,
+) -> Result<Flow, Fault> {
+    let mut all = vec![Asked {
+        outputs: policy.outputs.clone(),
+        rate: policy.rate,
+        part: Uuid::nil(),
+    }];
+    all.append(&mut parts(x, policy));
+    for asked in all {
+        let key = key_of(x, step, asked.part);
+        let period_ms = milliseconds(asked.rate.renewal_period);
+        let verdict = ask(&x.gateway, key, asked.rate.calls, period_ms, 1).await;
+        tell(x, SOURCE, &asked.outputs, verdict, asked.rate.calls)?;
+    }
+    Ok(Flow::Next)
+}
+
+/// Asks the counters that all gateways share, or, where there are none or they do not answer, those of this process.
+async fn ask(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u64) -> Verdict {
+    let now_ms = gateway.options.clock.monotonic_ms();
+    let shared = match &gateway.options.shared_rates {
+        None => None,
+        Some(shared) => {
+            shared
+                .ask(RateQuestion {
+                    key: key.text(),
+                    limit,
+                    period_ms,
+                    count,
+                    is_admitted: false,
+                })
+                .await
+        }
+    };
+    let Some(verdict) = shared else {
+        return gateway.rates.ask(key, now_ms, limit, period_ms, count);
+    };
+    if count > 0 && matches!(verdict, Verdict::Admitted { .. }) {
+        // Should the shared counters be lost, this process goes on from what it admitted itself.
+        gateway.rates.count(key, now_ms, limit, period_ms, count);
+    }
+    verdict
+}
+
+/// Counts calls that were admitted before, here and where all gateways count.
+pub(crate) async fn count(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u64) {
+    let now_ms = gateway.options.clock.monotonic_ms();
+    if let Some(shared) = &gateway.options.shared_rates {
+        // Without an answer the count of this process has to do.
+        let _ = shared
+            .ask(RateQuestion {
+                key: key.text(),
+                limit,
+                period_ms,
+                count,
+                is_admitted: true,
+            })
+            .await;
+    }
+    gateway.rates.count(key, now_ms, limit, period_ms, count);
 }
 
 pub(super) fn milliseconds(duration: std::time::Duration) -> u64 {
@@ -135,17 +240,13 @@ pub(super) async fn by_key(x: &mut Exchange, policy: &RateLimitByKey) -> Result<
         service: x.service_id,
         key: x.value(&policy.counter_key, SOURCE).await?.into_owned(),
     };
-    let now_ms = x.gateway.options.clock.monotonic_ms();
     let is_late =
         policy.increment_condition.is_some() || policy.increment_count.expression().is_some();
     let count = match policy.increment_count.literal() {
         Some(count) if !is_late => *count,
         _ => 0,
     };
-    let verdict = x
-        .gateway
-        .rates
-        .ask(key.clone(), now_ms, limit, period_ms, count);
+    let verdict = ask(&x.gateway, key.clone(), limit, period_ms, count).await;
     tell(x, SOURCE, &policy.outputs, verdict, limit)?;
     if is_late {
         x.after.push(After::Rate {

@@ -16,6 +16,7 @@ use crate::exchange::{Exchange, Flow};
 use crate::fault::Fault;
 use crate::listen::Inner;
 use crate::pipeline::strip_hop_by_hop;
+use crate::trace_context::{BackendSpan, TraceContext};
 use crate::upstream::Route;
 
 /// A request that is ready to be sent, apart from the call it belongs to.
@@ -25,6 +26,7 @@ pub(super) struct Ready {
     route: Route,
     request: http::Request<Body>,
     timeout: Duration,
+    context: Option<TraceContext>,
 }
 
 /// Computes everything that the request needs.
@@ -97,21 +99,26 @@ pub(super) async fn prepare(
         route,
         request,
         timeout,
+        context: x.trace_context.clone(),
     })
 }
 
 impl Ready {
     /// Sends it and reads the whole response.
-    pub(super) async fn send(self) -> Result<ResponseData, Fault> {
+    pub(super) async fn send(mut self) -> Result<ResponseData, Fault> {
         let source = self.source;
         let limit = self.gateway.options.limits.buffered_body_bytes;
+        let mut span = BackendSpan::begin(&self.gateway, self.context.as_ref(), &mut self.request);
         let exchange = async {
-            let response = self
-                .gateway
-                .upstreams
-                .send(&self.route, self.request)
-                .await
-                .map_err(|error| send_fault(source, &error))?;
+            let sent = self.gateway.upstreams.send(&self.route, self.request).await;
+            BackendSpan::note(
+                &mut span,
+                match &sent {
+                    Ok(response) => Ok(response.status().as_u16()),
+                    Err(_) => Err("BackendConnectionFailure"),
+                },
+            );
+            let response = sent.map_err(|error| send_fault(source, &error))?;
             let (parts, incoming) = response.into_parts();
             let body = read_whole(incoming, limit).await.map_err(|error| {
                 let message = format!("The response body could not be read: {error}");

@@ -138,6 +138,9 @@ PolicyWorkbench_ListPolicies 404 403 200 200 200
 PolicyWorkbench_Rehearse 404 403 403 400 400
 TestCall_Send 404 403 403 400 400
 GatewayNode_ListByGateway 404 403 404 404 404
+Gateway_ListDebugCredentials 404 403 403 404 404
+Gateway_InvalidateDebugCredentials 404 403 403 404 404
+Gateway_ListTrace 404 403 403 404 404
 Mail_ListByService 404 403 403 200 200
 Mail_Get 404 403 403 404 404
 Mail_Resend 404 403 403 404 404
