@@ -12,6 +12,7 @@ pub mod authorization_server;
 pub mod backend;
 pub mod cache;
 pub mod content;
+pub mod deleted_entity;
 pub mod diagnostic;
 pub mod documentation;
 pub mod email_template;
@@ -77,6 +78,7 @@ pub fn registry() -> Registry {
         .with::<email_template::EmailTemplate>()
         .with::<tenant_access::TenantAccess>()
         .with::<audit_entry::AuditEntry>()
+        .with::<deleted_entity::DeletedEntity>()
         .with::<tag::Tag>()
         .with::<tag_description::TagDescription>()
         .with::<api_version_set::ApiVersionSet>()

@@ -4,8 +4,8 @@ use crate::{notify, recipient, service::Service, subscription};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply,
-    Resource, Result, Secret, TextColumn, Value, Violations, json, sqlx, typed,
+    Access, Action, ActionDetail, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule,
+    Reply, Resource, Result, Secret, TextColumn, Value, Violations, json, sqlx, typed,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -128,7 +128,25 @@ impl Resource for User {
             status: 204,
             run: |cx, user| Box::pin(send_password_mail(cx, user)),
         },
+        Action {
+            name: "confirmations/email/send",
+            operation: "UserConfirmationEmail_Send",
+            summary: "Sends a mail to a new address of the user, who has it once the link in the mail is opened.",
+            access: Access::Write,
+            status: 204,
+            run: |cx, user| Box::pin(send_email_mail(cx, user)),
+        },
     ];
+
+    const ACTION_DETAILS: &'static [ActionDetail] = &[ActionDetail {
+        operation: "UserConfirmationEmail_Send",
+        parameters: Vec::new,
+        body: Some(|| {
+            json!({"type": "object", "required": ["email"], "properties": {
+                "email": {"type": "string", "format": "email", "description": "The new address."}}})
+        }),
+        reply: || json!({"type": "object"}),
+    }];
 
     const VIEWS: &'static [Action] = &[Action {
         name: "identities",
@@ -246,10 +264,28 @@ impl Resource for User {
                     .query
                     .value("notify")
                     .is_some_and(|v| v.eq_ignore_ascii_case("false"));
-                if let Some(template) = template.filter(|_| !silent) {
-                    notify::confirm(cx, template, &notify::Developer::of(new)).await?;
+                match template.filter(|_| !silent) {
+                    // The welcome proves nothing.
+                    Some(welcome @ "newDeveloperNotificationMessage") => {
+                        let none = mail::Variables::new();
+                        notify::developer(cx, welcome, &notify::Developer::of(new), none).await?;
+                    }
+                    Some(template) => {
+                        notify::confirm(cx, template, &notify::Developer::of(new)).await?;
+                    }
+                    None => {}
                 }
-            } else if let Some(password) = &new.password {
+            } else if old.is_some_and(|old| old.state == State::Pending)
+                && new.state == State::Active
+                && !cx
+                    .query
+                    .value("notify")
+                    .is_some_and(|v| v.eq_ignore_ascii_case("false"))
+            {
+                let (to, none) = (notify::Developer::of(new), mail::Variables::new());
+                notify::developer(cx, "newDeveloperNotificationMessage", &to, none).await?;
+            }
+            if let Some(password) = new.password.as_ref().filter(|_| old.is_some()) {
                 let mut more = mail::Variables::new();
                 more.insert("DevPassword".into(), password.expose().into());
                 notify::developer(
@@ -275,6 +311,14 @@ impl Resource for User {
             }
             subscription::delete_with(cx, "owner_id", "user").await?;
             recipient::forget(cx, cx.id).await?;
+            // Sessions and links go by address: whoever has it next must not find them.
+            sqlx::query(
+                "DELETE FROM user_tickets WHERE service_id = $1 AND lower(email) = lower($2)",
+            )
+            .bind(cx.service.id)
+            .bind(&old.email)
+            .execute(&mut *cx.conn)
+            .await?;
             if cx.query.switch("notify")? {
                 notify::developer(
                     cx,
@@ -386,6 +430,31 @@ async fn send_password_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply>
     Ok(Reply::empty(204))
 }
 
+async fn send_email_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply> {
+    let user: &UserContract = typed(user)?;
+    let email = match cx.body.get("email") {
+        Some(Value::String(email)) => email.clone(),
+        _ => return Err(Error::invalid("email", "is required")),
+    };
+    notify::check_address(&email).map_err(|why| Error::invalid("email", why))?;
+    let taken: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM users WHERE parent_id = $1 AND lower(email) = lower($2))",
+    )
+    .bind(cx.service.id)
+    .bind(&email)
+    .fetch_one(&mut *cx.conn)
+    .await?;
+    // The reply is the same, so that a developer learns nothing about other accounts.
+    if !taken {
+        let to = notify::Developer {
+            email,
+            ..notify::Developer::of(user)
+        };
+        notify::confirm(cx, "emailChangeIdentityDefault", &to).await?;
+    }
+    Ok(Reply::empty(204))
+}
+
 /// A ticket for a mailed link: random, so that it cannot be guessed; only its digest is stored.
 ///
 /// # Errors
@@ -396,13 +465,15 @@ pub async fn ticket(cx: &mut Cx<'_>, purpose: &str, email: &str) -> Result<Strin
         .replace(['+', '/'], "_");
     let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, ticket.as_bytes());
     sqlx::query(
-        "INSERT INTO user_tickets (digest, service_id, email, purpose, expires_at) VALUES ($1, $2, $3, $4, $5)",
+        "INSERT INTO user_tickets (digest, service_id, email, purpose, expires_at, user_id) \
+         VALUES ($1, $2, $3, $4, $5, (SELECT id FROM users WHERE id = $6))",
     )
     .bind(digest.as_ref())
     .bind(cx.service.id)
     .bind(email)
     .bind(purpose)
     .bind(cx.now + chrono::Duration::days(2))
+    .bind(cx.id)
     .execute(&mut *cx.conn)
     .await?;
     Ok(ticket)

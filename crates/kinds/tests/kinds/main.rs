@@ -8,6 +8,7 @@ mod authorisation;
 mod authorization;
 mod conformance;
 mod content;
+mod deleted_entity;
 mod diagnostic;
 mod email_template;
 mod gateway;

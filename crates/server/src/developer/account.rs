@@ -6,7 +6,7 @@ use super::{
 };
 use crate::{State, sign_in::parsed};
 use actix_web::{HttpRequest, HttpResponse, web};
-use engine::{Error, Method, Result};
+use engine::{Error, Method, Result, audit};
 use identity::password;
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -15,6 +15,7 @@ use uuid::Uuid;
 const SIGN_UP: &str = "confirmSignUpIdentityDefault";
 const RESET: &str = "passwordResetIdentityDefault";
 const INVITE: &str = "inviteUserNotificationMessage";
+const NEW_EMAIL: &str = "emailChangeIdentityDefault";
 
 fn described(developer: &Developer) -> Value {
     json!({
@@ -62,6 +63,7 @@ pub(super) async fn sign_in(
         let right = password::verify(given.password, hash)
             .await
             .map_err(Error::internal)?;
+        record_sign_in(&state, &http, &portal, &given.email, right).await?;
         if !right {
             return Err(Error::Unauthenticated(
                 "The e-mail address or the password is wrong.".into(),
@@ -111,6 +113,7 @@ pub(super) async fn sign_up(
 ) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let given: SignUp = parsed(&body)?;
+        let portal = portal.acted_in_by(&given.email);
         session::attempt(&state, &portal, &format!("sign-up {}", given.email)).await?;
         if mail_reset(&state, &http, &portal, &given.email).await? {
             return Ok(HttpResponse::Accepted().json(json!({})));
@@ -143,6 +146,7 @@ pub(super) async fn reset(
 ) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let given: Reset = parsed(&body)?;
+        let portal = portal.acted_in_by(&given.email);
         // Each attempt may send a mail.
         session::attempt(&state, &portal, &format!("reset {}", given.email)).await?;
         mail_reset(&state, &http, &portal, &given.email).await?;
@@ -192,12 +196,19 @@ struct Open {
     state: String,
 }
 
+impl Open {
+    /// Whether redeeming the ticket sets a new password.
+    fn needs_password(&self) -> bool {
+        self.purpose == RESET || self.purpose == INVITE
+    }
+}
+
 async fn open(state: &State, portal: &Portal, ticket: &str) -> Result<Open> {
     sqlx::query_as(
         "SELECT t.email, t.purpose, u.id AS user_id, u.name, u.state FROM user_tickets t \
-         JOIN users u ON u.parent_id = t.service_id AND lower(u.email) = lower(t.email) \
+         JOIN users u ON u.parent_id = t.service_id AND (u.id = t.user_id OR (t.user_id IS NULL AND lower(u.email) = lower(t.email))) \
          WHERE t.digest = $1 AND t.service_id = $2 AND t.used_at IS NULL AND t.expires_at > $3 \
-         AND t.purpose IN ($4, $5, $6) AND u.state IN ('active', 'pending')",
+         AND t.purpose IN ($4, $5, $6, $7) AND u.state IN ('active', 'pending')",
     )
     .bind(digest_of(ticket))
     .bind(portal.id)
@@ -205,9 +216,121 @@ async fn open(state: &State, portal: &Portal, ticket: &str) -> Result<Open> {
     .bind(SIGN_UP)
     .bind(RESET)
     .bind(INVITE)
+    .bind(NEW_EMAIL)
     .fetch_optional(&state.engine.pool)
     .await?
     .ok_or_else(|| Error::invalid("ticket", "is unknown, used or too old; ask for a new mail"))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NewEmail {
+    email: String,
+    password: String,
+}
+
+/// Asks the developer's password again: whoever finds an open browser must not take the account over.
+async fn proved(
+    state: &State,
+    portal: &Portal,
+    developer: &Developer,
+    password: String,
+) -> Result<()> {
+    session::attempt(state, portal, &developer.email).await?;
+    let hash: Option<String> = sqlx::query_scalar("SELECT password_hash FROM users WHERE id = $1")
+        .bind(developer.id)
+        .fetch_one(&state.engine.pool)
+        .await?;
+    if !password::verify(password, hash)
+        .await
+        .map_err(Error::internal)?
+    {
+        return Err(Error::invalid("password", "is wrong"));
+    }
+    session::succeeded(state, portal, &developer.email).await
+}
+
+/// Mails a link to the new address; the address changes when it is opened.
+pub(super) async fn change_email(
+    state: web::Data<State>,
+    http: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    answered_to_developer(&state, &http, async |portal, developer| {
+        let given: NewEmail = parsed(&body)?;
+        kinds::notify::check_address(&given.email).map_err(|why| Error::invalid("email", why))?;
+        proved(&state, &portal, &developer, given.password).await?;
+        let below = format!("/users/{}/confirmations/email/send", developer.name);
+        let address = json!({"email": given.email});
+        accepted(
+            portal
+                .ask(&state, &http, Method::Post, &below, Some(address))
+                .await?,
+        )?;
+        Ok(HttpResponse::Accepted().json(json!({})))
+    })
+    .await
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Close {
+    password: String,
+}
+
+/// Closes the account, with its subscriptions; an administrator can restore it for thirty days.
+pub(super) async fn close(
+    state: web::Data<State>,
+    http: HttpRequest,
+    body: web::Bytes,
+) -> HttpResponse {
+    answered_to_developer(&state, &http, async |portal, developer| {
+        let given: Close = parsed(&body)?;
+        proved(&state, &portal, &developer, given.password).await?;
+        let below = format!(
+            "/users/{}?deleteSubscriptions=true&notify=true",
+            developer.name
+        );
+        accepted(
+            portal
+                .ask(&state, &http, Method::Delete, &below, None)
+                .await?,
+        )?;
+        let cookie = Developer::end(&state, &http, &portal).await?;
+        Ok(HttpResponse::NoContent().cookie(cookie).finish())
+    })
+    .await
+}
+
+/// Records a sign-in to the portal, or the failure of one.
+async fn record_sign_in(
+    state: &State,
+    http: &HttpRequest,
+    portal: &Portal,
+    email: &str,
+    right: bool,
+) -> Result<()> {
+    // Bounded, because strangers choose it.
+    let email: String = email.chars().take(254).collect();
+    audit::Event {
+        service: Some(portal.id),
+        caller: &email,
+        address: &crate::sign_in::address(http).to_string(),
+        request_id: &crate::request_id::of(http),
+        action: if right {
+            "Microsoft.ApiManagement/service/portal/signIn/action"
+        } else {
+            "Microsoft.ApiManagement/service/portal/failedSignIn/action"
+        },
+        resource: &portal.path(),
+        ..audit::Event::default()
+    }
+    .record(
+        &mut *state.engine.pool.acquire().await?,
+        state.engine.new_id(),
+        state.engine.now(),
+    )
+    .await
 }
 
 /// What a mailed link is for.
@@ -220,7 +343,7 @@ pub(super) async fn ticket(
         let given: Ticket = parsed(&body)?;
         let open = open(&state, &portal, &given.ticket).await?;
         Ok(fresh(
-            &json!({"email": open.email, "needsPassword": open.purpose != SIGN_UP}),
+            &json!({"email": open.email, "needsPassword": open.needs_password()}),
         ))
     })
     .await
@@ -235,7 +358,8 @@ pub(super) async fn confirm(
     answered(&state, &http, async |portal| {
         let given: Ticket = parsed(&body)?;
         let open = open(&state, &portal, &given.ticket).await?;
-        let hash = if open.purpose == SIGN_UP {
+        let portal = portal.acted_in_by(&open.email);
+        let hash = if !open.needs_password() {
             None
         } else {
             let new = given
@@ -270,8 +394,29 @@ pub(super) async fn confirm(
             .execute(&mut *tx)
             .await?;
             session::end_all(&mut tx, &portal, &open.email).await?;
+            let resource = format!("{}/users/{}", portal.path(), open.name);
+            audit::Event {
+                service: Some(portal.id),
+                caller: &open.email,
+                address: &crate::sign_in::address(&http).to_string(),
+                request_id: &crate::request_id::of(&http),
+                action: "Microsoft.ApiManagement/service/users/password/write",
+                resource: &resource,
+                ..audit::Event::default()
+            }
+            .record(&mut tx, state.engine.new_id(), state.engine.now())
+            .await?;
         }
         tx.commit().await?;
+        if open.purpose == NEW_EMAIL {
+            let below = format!("/users/{}", open.name);
+            let moved = json!({"properties": {"email": open.email}});
+            accepted(
+                portal
+                    .ask(&state, &http, Method::Patch, &below, Some(moved))
+                    .await?,
+            )?;
+        }
         if open.state == "pending" {
             let below = format!("/users/{}", open.name);
             let active = json!({"properties": {"state": "active"}});

@@ -10,6 +10,7 @@ mod errors;
 mod gateway;
 mod gateway_process;
 mod idempotency;
+mod mails;
 mod management;
 mod permissions;
 mod portal;
