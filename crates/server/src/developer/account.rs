@@ -315,7 +315,7 @@ async fn record_sign_in(
     audit::Event {
         service: Some(portal.id),
         caller: &email,
-        address: &crate::sign_in::address(http).to_string(),
+        address: &crate::client_address::of(http).to_string(),
         request_id: &crate::request_id::of(http),
         action: if right {
             "Microsoft.ApiManagement/service/portal/signIn/action"
@@ -398,7 +398,7 @@ pub(super) async fn confirm(
             audit::Event {
                 service: Some(portal.id),
                 caller: &open.email,
-                address: &crate::sign_in::address(&http).to_string(),
+                address: &crate::client_address::of(&http).to_string(),
                 request_id: &crate::request_id::of(&http),
                 action: "Microsoft.ApiManagement/service/users/password/write",
                 resource: &resource,

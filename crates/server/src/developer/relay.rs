@@ -70,9 +70,14 @@ pub(crate) struct Call {
 pub(super) async fn send(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let client = client_address::of(&http);
-        relayed(&state, client, portal.gateway_url.as_deref(), parsed(&body)?)
-            .await
-            .map(|reply| fresh(&reply))
+        relayed(
+            &state,
+            client,
+            portal.gateway_url.as_deref(),
+            parsed(&body)?,
+        )
+        .await
+        .map(|reply| fresh(&reply))
     })
     .await
 }
