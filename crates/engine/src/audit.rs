@@ -62,6 +62,22 @@ pub(crate) async fn record(cx: &mut Cx<'_>, kind: &dyn Kind, entry: Entry<'_>) -
     .await
 }
 
+/// Records what hooks noted on the way.
+pub(crate) async fn notes(cx: &mut Cx<'_>, request: &Request) -> Result<()> {
+    for note in std::mem::take(&mut cx.notes) {
+        insert(
+            cx.conn,
+            cx.engine,
+            request,
+            cx.service.id,
+            (&note.action, &note.resource),
+            (None, note.after),
+        )
+        .await?;
+    }
+    Ok(())
+}
+
 /// Records what the server did outside of a kind's verbs, such as purging a service.
 ///
 /// # Errors
@@ -73,6 +89,7 @@ pub async fn note(
     service: Uuid,
     action: &str,
     resource: &str,
+    after: Option<Value>,
 ) -> Result<()> {
     insert(
         conn,
@@ -80,7 +97,7 @@ pub async fn note(
         request,
         service,
         (action, resource),
-        (None, None),
+        (None, after),
     )
     .await
 }
@@ -95,28 +112,72 @@ async fn insert(
 ) -> Result<()> {
     let (principal, caller) = match &request.caller {
         Caller::Principal { id, name } => (Some(*id), name.as_str()),
+        Caller::Developer { email, .. } => (None, email.as_str()),
         Caller::Integration { .. } => (None, "integration"),
     };
-    let id = engine.new_id();
-    sqlx::query(
-        "INSERT INTO audit_entries (id, parent_id, name, rev, created_at, updated_at, recorded_at, caller, principal_id, address, \
-         request_id, action, resource, before, after) VALUES ($1, $2, $3, 1, $4, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-    )
-    .bind(id)
-    .bind(service)
-    .bind(id.to_string())
-    .bind(engine.now())
-    .bind(caller)
-    .bind(principal)
-    .bind(&request.origin.address)
-    .bind(&request.origin.request_id)
-    .bind(action)
-    .bind(resource)
-    .bind(before)
-    .bind(after)
-    .execute(conn)
-    .await?;
-    Ok(())
+    let event = Event {
+        service: Some(service),
+        caller,
+        principal,
+        address: &request.origin.address,
+        request_id: &request.origin.request_id,
+        action,
+        resource,
+        before,
+        after,
+    };
+    event.record(conn, engine.new_id(), engine.now()).await
+}
+
+/// Something that happened outside of the management API's resources: a sign-in, a granted role.
+#[derive(Clone, Debug, Default)]
+pub struct Event<'a> {
+    /// The service that it is about; `None` for the installation.
+    pub service: Option<Uuid>,
+    /// Name of who did it.
+    pub caller: &'a str,
+    /// The principal, if it is one.
+    pub principal: Option<Uuid>,
+    /// Address that it came from.
+    pub address: &'a str,
+    /// Id of the request in the log.
+    pub request_id: &'a str,
+    /// Such as `Portico/signIn/action`.
+    pub action: &'a str,
+    /// What it was done to.
+    pub resource: &'a str,
+    /// State before, without secrets.
+    pub before: Option<Value>,
+    /// State afterwards, without secrets.
+    pub after: Option<Value>,
+}
+
+impl Event<'_> {
+    /// Records the event in the open transaction, or at once on a plain connection.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub async fn record(self, conn: &mut PgConnection, id: Uuid, at: DateTime<Utc>) -> Result<()> {
+        sqlx::query(
+            "INSERT INTO audit_entries (id, parent_id, name, rev, created_at, updated_at, recorded_at, caller, principal_id, address, \
+             request_id, action, resource, before, after) VALUES ($1, $2, $3, 1, $4, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
+        )
+        .bind(id)
+        .bind(self.service.unwrap_or(Uuid::nil()))
+        .bind(id.to_string())
+        .bind(at)
+        .bind(self.caller)
+        .bind(self.principal)
+        .bind(self.address)
+        .bind(self.request_id)
+        .bind(self.action)
+        .bind(self.resource)
+        .bind(self.before)
+        .bind(self.after)
+        .execute(conn)
+        .await?;
+        Ok(())
+    }
 }
 
 #[derive(FromRow)]

@@ -21,6 +21,17 @@ pub struct Change {
     pub id: Uuid,
 }
 
+/// An entry of the audit trail besides that of the request itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// Such as `Microsoft.ApiManagement/service/apis/import/action`.
+    pub action: String,
+    /// Id of the resource.
+    pub resource: String,
+    /// What came of it, without secrets.
+    pub after: Option<Value>,
+}
+
 /// The service that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAt {
@@ -58,6 +69,8 @@ pub struct Cx<'a> {
     pub given: Vec<String>,
     /// What changed besides the row itself.
     pub changes: Vec<Change>,
+    /// Entries of the audit trail besides that of the request itself.
+    pub notes: Vec<Note>,
     /// Set by `prepare` of a create that made an existing row visible again (a restored service): the
     /// transaction is committed and the write begins anew as an update.
     pub restored: bool,
@@ -70,6 +83,20 @@ impl Cx<'_> {
     pub fn changed(&mut self, table: &'static str, id: Uuid) {
         let service = self.service.id;
         self.changes.push(Change { service, table, id });
+    }
+
+    /// Records something that happened on the way in the audit trail; `after` must hold no secret.
+    pub fn record(
+        &mut self,
+        action: impl Into<String>,
+        resource: impl Into<String>,
+        after: Option<Value>,
+    ) {
+        self.notes.push(Note {
+            action: action.into(),
+            resource: resource.into(),
+            after,
+        });
     }
 
     /// The row of a sibling kind by name, directly under the service; of a kind with revisions, what they are revisions of.

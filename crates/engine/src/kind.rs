@@ -6,8 +6,8 @@ use crate::{
     cx::Cx,
     filter::Filter,
     resource::{
-        Action, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource, Revisions, Verbs,
-        typed,
+        Action, ActionDetail, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource,
+        Revisions, Verbs, typed,
     },
 };
 use arm_id::NameRule;
@@ -66,6 +66,10 @@ pub struct Facts {
     pub fields: &'static [Field],
     /// Whether the gateway depends on it.
     pub served: bool,
+    /// Whether a deleted row is kept for a while.
+    pub restorable: bool,
+    /// What OpenAPI says of actions and views.
+    pub action_details: &'static [ActionDetail],
 }
 
 /// What DELETE does with a row, with the contract erased.
@@ -174,6 +178,8 @@ impl<R: Resource> Kind for Of<R> {
             of_all_revisions: R::OF_ALL_REVISIONS,
             fields: R::Contract::FIELDS,
             served: R::SERVED,
+            restorable: R::RESTORABLE,
+            action_details: R::ACTION_DETAILS,
         }
     }
     fn parents(&self) -> Chain {

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod column;
 mod count;
 pub mod cx;
+pub mod deleted;
 mod error;
 mod etag;
 pub mod filter;
@@ -33,7 +34,7 @@ pub use column::{
     Any, Codec, ColumnValue, Json, Place, Ref, Reference, Secret, check_length, decode_value,
     encode_value, enum_text, enum_value,
 };
-pub use cx::{Change, Cx, ServiceAt, strip_service};
+pub use cx::{Change, Cx, Note, ServiceAt, strip_service};
 pub use engine_derive::{Contract, TextColumn};
 pub use error::{Error, Result};
 pub use etag::{IfMatch, etag};
@@ -43,8 +44,8 @@ pub use link::{Join, Link};
 pub use page::{Caller, Method, Origin, Query, REVISION_HEADER, Reply, Request, Window};
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
-    Access, Action, BoxFuture, ColumnType, Contract, Delete, Entity, Field, FieldAccess, Parent,
-    Resource, Revisions, Root, Verbs, kind, ok, typed,
+    Access, Action, ActionDetail, BoxFuture, ColumnType, Contract, Delete, Entity, Field,
+    FieldAccess, Parent, Resource, Revisions, Root, Verbs, kind, ok, typed,
 };
 pub use validate::{Violation, Violations};
 pub use verbs::Role;

@@ -5,10 +5,10 @@
 
 use crate::{
     Registry,
-    kind::Kind,
+    kind::{Facts, Kind},
     link::Link,
     listing::Listing,
-    resource::{Access, FieldAccess},
+    resource::{Access, ActionDetail, FieldAccess},
     verbs::type_name,
 };
 use arm_id::NameRule;
@@ -141,6 +141,13 @@ fn told_of_revision(operation: &mut Value) {
                 "schema": {"type": "integer", "format": "int64"}});
         }
     }
+}
+
+fn detail(facts: &Facts, operation: &str) -> Option<&'static ActionDetail> {
+    facts
+        .action_details
+        .iter()
+        .find(|detail| detail.operation == operation)
 }
 
 fn role(access: Access) -> &'static str {
@@ -323,15 +330,28 @@ impl Document {
             self.add(&path, "delete", operation);
         }
         for action in facts.actions {
-            let schema = (action.status == 200).then(|| json!({"type": "object"}));
-            let operation = self.operation(
+            let detail = detail(&facts, action.operation);
+            let schema = (action.status == 200).then(|| {
+                detail.map_or_else(|| json!({"type": "object"}), |detail| (detail.reply)())
+            });
+            let mut parameters = parameters.clone();
+            parameters.extend(
+                detail
+                    .map(|detail| (detail.parameters)())
+                    .unwrap_or_default(),
+            );
+            let mut operation = self.operation(
                 action.operation.to_owned(),
                 title,
                 action.summary.to_owned(),
                 action.access,
-                parameters.clone(),
+                parameters,
                 json!({action.status.to_string(): described("Done.", schema, false)}),
             );
+            if let Some(body) = detail.and_then(|detail| detail.body) {
+                operation["requestBody"] =
+                    json!({"content": {"application/json": {"schema": body()}}});
+            }
             self.add(&format!("{path}/{}", action.name), "post", operation);
         }
     }
@@ -343,9 +363,24 @@ impl Document {
         chain.push(kind);
         let parameters = self.path_parameters(&chain);
         for view in facts.views {
+            let detail = detail(&facts, view.operation);
+            let schema = detail.map_or_else(
+                || json!({"type": ["object", "array"]}),
+                |detail| (detail.reply)(),
+            );
+            let mut parameters = parameters.clone();
+            parameters.extend(
+                detail
+                    .map(|detail| (detail.parameters)())
+                    .unwrap_or_default(),
+            );
             let operation = self.operation(
-                view.operation.to_owned(), facts.title, view.summary.to_owned(), view.access, parameters.clone(),
-                json!({view.status.to_string(): described("The view.", Some(json!({"type": ["object", "array"]})), false)}),
+                view.operation.to_owned(),
+                facts.title,
+                view.summary.to_owned(),
+                view.access,
+                parameters,
+                json!({view.status.to_string(): described("The view.", Some(schema), false)}),
             );
             self.add(
                 &format!("{}/{}", item_path(kind), view.name),

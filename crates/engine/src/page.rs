@@ -48,6 +48,13 @@ pub enum Caller {
         /// E-mail address or application name, for the audit trail.
         name: String,
     },
+    /// A developer of one service, through the developer API, which has checked what he may do.
+    Developer {
+        /// The service.
+        service: Uuid,
+        /// E-mail address, for the audit trail.
+        email: String,
+    },
     /// A SharedAccessSignature of one service's tenant access: may do everything in that service.
     Integration {
         /// The service whose key signed the token.

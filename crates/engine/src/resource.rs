@@ -234,6 +234,10 @@ pub trait Resource: Send + Sync + 'static {
     /// The table's `parent_id` then refers to [`Revisions::roots`] instead of the parent's table. Of a kind without this, a new
     /// revision gets copies.
     const OF_ALL_REVISIONS: bool = false;
+    /// Whether a deleted row is kept for a while, see [`deleted`](crate::deleted).
+    const RESTORABLE: bool = true;
+    /// What OpenAPI says of actions and views beyond their summaries.
+    const ACTION_DETAILS: &'static [ActionDetail] = &[];
 
     /// A realistic body of `properties`: OpenAPI example and seed of the conformance tests.
     fn example() -> Value;
@@ -314,6 +318,18 @@ pub struct Action {
     pub status: u16,
     /// Does it; the row is locked.
     pub run: for<'a> fn(&'a mut Cx<'_>, &'a dyn Entity) -> BoxFuture<'a, Result<Reply>>,
+}
+
+/// Parameters and bodies of an action or a view, for OpenAPI.
+pub struct ActionDetail {
+    /// Operation id of the action.
+    pub operation: &'static str,
+    /// Query parameters, as objects of OpenAPI.
+    pub parameters: fn() -> Vec<Value>,
+    /// Schema of the request's body.
+    pub body: Option<fn() -> Value>,
+    /// Schema of the reply's body.
+    pub reply: fn() -> Value,
 }
 
 /// A boxed contract: what the engine moves without knowing the type.

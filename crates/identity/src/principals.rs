@@ -5,6 +5,7 @@ use crate::{
     password, random_text,
 };
 use chrono::{DateTime, Utc};
+use engine::{PgConnection, audit::Event, json};
 use std::{fmt, net::IpAddr};
 use uuid::Uuid;
 
@@ -321,13 +322,65 @@ impl Identity {
         let right = password::verify(secret.to_owned(), hash)
             .await
             .map_err(|e| SignInError::Crypto(e.to_string()))?;
-        match id {
-            Some(id) if right => {
+        let granted = id.filter(|_| right);
+        // Bounded, because strangers choose it.
+        let shown: String = name.chars().take(254).collect();
+        self.record(Event {
+            caller: &shown,
+            principal: granted,
+            address: &address.to_string(),
+            action: if granted.is_some() {
+                "Portico/signIn/action"
+            } else {
+                "Portico/failedSignIn/action"
+            },
+            resource: "/",
+            ..Event::default()
+        })
+        .await?;
+        match granted {
+            Some(id) => {
                 self.succeeded(target, address).await?;
                 self.issue(id).await
             }
-            _ => Err(SignInError::Wrong),
+            None => Err(SignInError::Wrong),
         }
+    }
+
+    /// Records an event by itself.
+    async fn record(&self, event: Event<'_>) -> Result<(), SignInError> {
+        let mut connection = self.pool.acquire().await?;
+        event
+            .record(&mut connection, Uuid::now_v7(), self.now())
+            .await
+            .map_err(|e| SignInError::Crypto(e.to_string()))
+    }
+
+    /// Records a change of a principal's roles, which only the command line makes.
+    async fn record_role(
+        &self,
+        conn: &mut PgConnection,
+        principal: Uuid,
+        service: Option<Uuid>,
+        (action, before, after): (&str, Option<&str>, Option<&str>),
+    ) -> Result<(), SignInError> {
+        let name: Option<String> = sqlx::query_scalar("SELECT name FROM principals WHERE id = $1")
+            .bind(principal)
+            .fetch_optional(&mut *conn)
+            .await?;
+        let name = name.unwrap_or_default();
+        Event {
+            service,
+            caller: "command line",
+            action,
+            resource: &format!("/principals/{name}"),
+            before: before.map(|role| json!({"role": role})),
+            after: after.map(|role| json!({"role": role})),
+            ..Event::default()
+        }
+        .record(conn, Uuid::now_v7(), self.now())
+        .await
+        .map_err(|e| SignInError::Crypto(e.to_string()))
     }
 
     /// The principal of a name.
@@ -479,6 +532,14 @@ impl Identity {
         service: Option<Uuid>,
         role: Role,
     ) -> Result<(), SignInError> {
+        let mut tx = self.pool.begin().await?;
+        let before: Option<String> = sqlx::query_scalar(
+            "SELECT role FROM role_assignments WHERE principal_id = $1 AND scope_service_id IS NOT DISTINCT FROM $2 FOR UPDATE",
+        )
+        .bind(principal)
+        .bind(service)
+        .fetch_optional(&mut *tx)
+        .await?;
         sqlx::query(
             "INSERT INTO role_assignments (id, principal_id, scope_service_id, role, created_at) VALUES ($1, $2, $3, $4, $5) \
              ON CONFLICT (principal_id, scope_service_id) DO UPDATE SET role = $4",
@@ -488,8 +549,15 @@ impl Identity {
         .bind(service)
         .bind(role.text())
         .bind(self.now())
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        let what = (
+            "Portico/roleAssignments/write",
+            before.as_deref(),
+            Some(role.text()),
+        );
+        self.record_role(&mut tx, principal, service, what).await?;
+        tx.commit().await?;
         Ok(())
     }
 
@@ -502,14 +570,20 @@ impl Identity {
         principal: Uuid,
         service: Option<Uuid>,
     ) -> Result<bool, SignInError> {
-        let done = sqlx::query(
-            "DELETE FROM role_assignments WHERE principal_id = $1 AND scope_service_id IS NOT DISTINCT FROM $2",
+        let mut tx = self.pool.begin().await?;
+        let before: Option<String> = sqlx::query_scalar(
+            "DELETE FROM role_assignments WHERE principal_id = $1 AND scope_service_id IS NOT DISTINCT FROM $2 RETURNING role",
         )
         .bind(principal)
         .bind(service)
-        .execute(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        Ok(done.rows_affected() > 0)
+        if let Some(role) = &before {
+            let what = ("Portico/roleAssignments/delete", Some(role.as_str()), None);
+            self.record_role(&mut tx, principal, service, what).await?;
+        }
+        tx.commit().await?;
+        Ok(before.is_some())
     }
 
     /// Disables a principal: no new tokens, and those that it has are refused from now on.

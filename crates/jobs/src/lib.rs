@@ -159,3 +159,41 @@ pub async fn enqueue<J: Job>(
     .await?;
     Ok(id)
 }
+
+/// As [`enqueue`], for many jobs in one statement.
+///
+/// # Errors
+/// As there.
+pub async fn enqueue_all<J: Job>(
+    connection: &mut PgConnection,
+    work: &[(J::Payload, Options)],
+) -> Result<(), Error> {
+    let (mut payloads, mut queues, mut times) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut attempts, mut keys) = (Vec::new(), Vec::new());
+    for (payload, options) in work {
+        payloads.push(
+            serde_json::to_value(payload).map_err(|source| Error::Payload {
+                job: J::NAME,
+                source,
+            })?,
+        );
+        queues.push(options.queue.clone());
+        times.push(options.run_at);
+        attempts.push(options.max_attempts.map(i32::from));
+        keys.push(options.job_key.clone());
+    }
+    sqlx::query(
+        "SELECT count(graphile_worker.add_job(identifier => $1, payload => w.payload::json, queue_name => w.queue,
+                run_at => w.run_at, max_attempts => w.max_attempts, job_key => w.job_key))
+           FROM unnest($2::jsonb[], $3::text[], $4::timestamptz[], $5::int[], $6::text[]) AS w (payload, queue, run_at, max_attempts, job_key)",
+    )
+    .bind(J::NAME)
+    .bind(payloads)
+    .bind(queues)
+    .bind(times)
+    .bind(attempts)
+    .bind(keys)
+    .execute(connection)
+    .await?;
+    Ok(())
+}

@@ -296,9 +296,10 @@ impl Seed<'_> {
         self.row::<ServicePolicy>(service, "policy", document(GLOBAL_POLICY))
             .await?;
         self.notifications(administrator).await?;
+        let language = notify::language(self.conn, service).await?;
         for template in mail::TEMPLATES {
             let name = template.contract_name();
-            let contract = email_template::default(&name)
+            let contract = email_template::default(&name, language)
                 .ok_or_else(|| Error::internal("a template without a default"))?;
             self.row::<EmailTemplate>(service, &name, contract).await?;
         }
@@ -383,7 +384,7 @@ impl Seed<'_> {
         .fetch_one(&mut *self.conn)
         .await?;
         for name in notification::NAMES {
-            let template = mail::template(name)
+            let (title, description) = notification::described(name)
                 .ok_or_else(|| Error::internal(format!("no template {name}")))?;
             let user_id = format!("{service_path}/users/1");
             // A copy of every mail is for those who ask for it.
@@ -394,8 +395,8 @@ impl Seed<'_> {
             };
             let told = !users.is_empty();
             let contract = NotificationContract {
-                title: template.title.to_owned(),
-                description: Some(template.description.to_owned()),
+                title: title.to_owned(),
+                description: Some(description.to_owned()),
                 recipients: Json(Recipients {
                     emails: Vec::new(),
                     users,

@@ -261,11 +261,18 @@ pub(crate) async fn written(cx: &mut Cx<'_>, new: &ApiContract) -> Result<()> {
     )))
     .bind(cx.id)
     .bind(cx.now)
-    .bind(format)
+    .bind(&format)
     .bind(new.value.as_deref().unwrap_or_default())
-    .bind(report)
+    .bind(&report)
     .execute(&mut *cx.conn)
     .await?;
+    let mut recorded = report;
+    recorded["format"] = format.into();
+    cx.record(
+        "Microsoft.ApiManagement/service/apis/import/action",
+        format!("{}/apis/{}", cx.service.path, cx.name),
+        Some(recorded),
+    );
     Ok(())
 }
 

@@ -1,10 +1,10 @@
 //! Issues that developers report about an API, with comments and attachments.
 
-use crate::{api::Api, service::Service};
+use crate::{api::Api, notify, service::Service};
 use chrono::{DateTime, Utc};
 use engine::{
     BoxFuture, Contract, Cx, Filter, NameRule, Ref, Resource, Result, TextColumn, Value, Verbs,
-    Violations, json,
+    Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -89,6 +89,26 @@ impl Resource for Issue {
         }
         engine::ok()
     }
+
+    fn written<'a>(
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a IssueContract>,
+        new: &'a IssueContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            match (old, new.user_id.id) {
+                (None, Some(author)) => {
+                    let about = notify::Issue {
+                        name: cx.name.clone(),
+                        title: new.title.clone(),
+                        author,
+                    };
+                    notify::issue_reported(cx, &about, &new.description).await
+                }
+                _ => Ok(()),
+            }
+        })
+    }
 }
 
 /// The issues of all APIs of a service: the same rows, to be read only.
@@ -171,6 +191,30 @@ impl Resource for Comment {
             new.created_date = cx.now;
         }
         engine::ok()
+    }
+
+    fn written<'a>(
+        cx: &'a mut Cx<'_>,
+        old: Option<&'a CommentContract>,
+        new: &'a CommentContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move {
+            let (None, Some(author)) = (old, new.user_id.id) else {
+                return Ok(());
+            };
+            let issue = cx.parents.last().copied().unwrap_or_default();
+            let (name, title, reporter) =
+                sqlx::query_as("SELECT name, title, user_id FROM issues WHERE id = $1")
+                    .bind(issue)
+                    .fetch_one(&mut *cx.conn)
+                    .await?;
+            let about = notify::Issue {
+                name,
+                title,
+                author: reporter,
+            };
+            notify::issue_commented(cx, &about, author, &new.text).await
+        })
     }
 }
 

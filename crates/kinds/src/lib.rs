@@ -13,6 +13,7 @@ pub mod backend;
 pub mod cache;
 pub mod certificate;
 pub mod content;
+pub mod deleted_entity;
 pub mod developer_portal;
 pub mod diagnostic;
 pub mod documentation;
@@ -80,6 +81,7 @@ pub fn registry() -> Registry {
         .with::<email_template::EmailTemplate>()
         .with::<tenant_access::TenantAccess>()
         .with::<audit_entry::AuditEntry>()
+        .with::<deleted_entity::DeletedEntity>()
         .with::<tag::Tag>()
         .with::<tag_description::TagDescription>()
         .with::<api_version_set::ApiVersionSet>()

@@ -40,6 +40,19 @@ pub const NAMES: &[&str] = &[
     "QuotaLimitApproachingPublisherNotificationMessage",
 ];
 
+/// Title and description of a notification.
+#[must_use]
+pub fn described(name: &str) -> Option<(&'static str, &'static str)> {
+    if name == "BCC" {
+        // No mail of its own: a copy of what the developer gets.
+        return Some((
+            "BCC",
+            "E-mail recipients of this notification get blind copies of all mails to developers, without links and passwords.",
+        ));
+    }
+    mail::template(name).map(|template| (template.title, template.description))
+}
+
 /// The kind.
 pub struct Notification;
 

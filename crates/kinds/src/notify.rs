@@ -3,7 +3,7 @@
 
 use crate::{subscription::SubscriptionContract, user};
 use engine::{Cx, Engine, Error, NameRule, PgConnection, Result, sqlx};
-use mail::{Language, Mailbox, NewMail, Rendered, Variables};
+use mail::{Language, Mailbox, NewMail, Rendered, Template, Variables};
 use uuid::Uuid;
 
 /// Whether mails can be addressed so; what is stored must be sendable, or a later event would fail on it.
@@ -15,6 +15,23 @@ pub fn check_address(address: &str) -> std::result::Result<(), String> {
     mail::mailbox(None, address)
         .map(drop)
         .map_err(|e| format!("cannot receive mail: {e}"))
+}
+
+/// The custom property of a service that names the language of the texts that come with Portico: `en` or `cs`.
+pub const LANGUAGE: &str = "Portico.Mail.Language";
+
+/// The language of a service's mails.
+///
+/// # Errors
+/// When the database fails.
+pub async fn language(conn: &mut PgConnection, service: Uuid) -> Result<Language> {
+    let code: Option<String> =
+        sqlx::query_scalar("SELECT custom_properties->>$2 FROM services WHERE id = $1")
+            .bind(service)
+            .bind(LANGUAGE)
+            .fetch_one(conn)
+            .await?;
+    Ok(code.as_deref().and_then(Language::of).unwrap_or_default())
 }
 
 /// Whom a mail is about.
@@ -48,23 +65,42 @@ impl Developer {
 
 /// What mails say about their service.
 #[derive(Debug, sqlx::FromRow)]
-struct Sender {
+pub(crate) struct Sender {
     name: String,
     publisher_name: String,
     notification_sender_email: Option<String>,
+    language: Option<String>,
 }
 
 impl Sender {
-    async fn of(conn: &mut PgConnection, service: Uuid) -> Result<Self> {
+    pub(crate) async fn of(conn: &mut PgConnection, service: Uuid) -> Result<Self> {
         Ok(sqlx::query_as(
-            "SELECT name, publisher_name, notification_sender_email FROM services WHERE id = $1",
+            "SELECT name, publisher_name, notification_sender_email, custom_properties->>$2 AS language FROM services WHERE id = $1",
         )
         .bind(service)
+        .bind(LANGUAGE)
         .fetch_one(conn)
         .await?)
     }
 
-    fn mailbox(&self, engine: &Engine) -> Result<Mailbox> {
+    fn language(&self) -> Language {
+        self.language
+            .as_deref()
+            .and_then(Language::of)
+            .unwrap_or_default()
+    }
+
+    fn render(&self, template: &Template, variables: &Variables) -> Result<Rendered> {
+        let language = self.language();
+        mail::render(
+            template.subject(language),
+            template.body(language),
+            variables,
+        )
+        .map_err(Error::internal)
+    }
+
+    pub(crate) fn mailbox(&self, engine: &Engine) -> Result<Mailbox> {
         let address = self
             .notification_sender_email
             .as_deref()
@@ -76,7 +112,7 @@ impl Sender {
         .map_err(Error::internal)
     }
 
-    fn variables(&self, engine: &Engine, out: &mut Variables) {
+    pub(crate) fn variables(&self, engine: &Engine, out: &mut Variables) {
         let portal = engine.settings().portal_url(&self.name);
         let host = portal
             .split_once("://")
@@ -99,27 +135,15 @@ impl Sender {
     }
 }
 
-async fn queue(
-    conn: &mut PgConnection,
-    service: Uuid,
-    template: &str,
-    sender: Mailbox,
-    recipient: Mailbox,
-    content: Rendered,
-) -> Result<()> {
-    let mail = NewMail {
-        service_id: Some(service),
-        template: template.to_owned(),
-        sender,
-        recipient,
-        content,
-        max_attempts: None,
-    };
-    mail::queue(conn, mail).await.map_err(Error::internal)?;
-    Ok(())
-}
+/// Variables that open something for whoever reads them, and what copies say instead.
+const CONFIDENTIAL: [(&str, &str); 3] = [
+    ("ConfirmQuery", ""),
+    ("DevPassword", "********"),
+    ("SubPrimaryKey", "********"),
+];
 
-/// Sends a developer the mail of one of the service's templates, and a copy to the recipients of `BCC`.
+/// Sends a developer the mail of one of the service's templates, and blind copies to the recipients of `BCC`, in
+/// which links, passwords and keys are hidden.
 ///
 /// # Errors
 /// When the database fails, or a stored template cannot be rendered.
@@ -145,30 +169,78 @@ pub async fn developer(
         None => {
             let default = mail::template(template)
                 .ok_or_else(|| Error::internal(format!("no template {template}")))?;
+            let language = sender.language();
             (
-                default.subject(Language::English).to_owned(),
-                default.body(Language::English).to_owned(),
+                default.subject(language).to_owned(),
+                default.body(language).to_owned(),
             )
         }
     };
     let content = mail::render(&subject, &body, &variables).map_err(Error::internal)?;
     let name = format!("{} {}", developer.first_name, developer.last_name);
     let recipient = mail::mailbox(Some(&name), &developer.email).map_err(Error::internal)?;
-    let (subject, text) = (content.subject.clone(), content.text.clone());
-    queue(
-        cx.conn,
-        service,
-        template,
-        sender.mailbox(cx.engine)?,
-        recipient,
+    let from = sender.mailbox(cx.engine)?;
+    let mut mails = vec![NewMail {
+        service_id: Some(service),
+        template: template.to_owned(),
+        sender: from.clone(),
+        recipient: recipient.clone(),
+        shown_recipient: None,
         content,
+        max_attempts: None,
+    }];
+    let copies = recipients(cx.conn, service, "BCC").await?;
+    if !copies.is_empty() {
+        for (name, hidden) in CONFIDENTIAL {
+            if variables.contains_key(name) {
+                variables.insert(name.into(), hidden.into());
+            }
+        }
+        if variables.contains_key("ConfirmUrl") {
+            let portal = cx.engine.settings().portal_url(&cx.service.name);
+            variables.insert("ConfirmUrl".into(), portal.into());
+        }
+        let content = mail::render(&subject, &body, &variables).map_err(Error::internal)?;
+        for address in copies {
+            // Who gets the mail needs no copy of it.
+            if address.eq_ignore_ascii_case(&developer.email) {
+                continue;
+            }
+            mails.push(NewMail {
+                service_id: Some(service),
+                template: "BCC".to_owned(),
+                sender: from.clone(),
+                recipient: mail::mailbox(None, &address).map_err(Error::internal)?,
+                shown_recipient: Some(recipient.clone()),
+                content: content.clone(),
+                max_attempts: None,
+            });
+        }
+    }
+    mail::queue_all(cx.conn, mails)
+        .await
+        .map_err(Error::internal)?;
+    Ok(())
+}
+
+/// Addresses of a notification's recipients, each once.
+async fn recipients(
+    conn: &mut PgConnection,
+    service: Uuid,
+    notification: &str,
+) -> Result<Vec<String>> {
+    Ok(sqlx::query_scalar(
+        "SELECT DISTINCT lower(address) FROM ( \
+           SELECT e.email AS address FROM recipient_emails e JOIN notifications n ON n.id = e.parent_id \
+             WHERE n.parent_id = $1 AND n.name = $2 \
+           UNION ALL SELECT u.email FROM recipient_users r JOIN notifications n ON n.id = r.parent_id \
+             JOIN users u ON u.id = r.user_row WHERE n.parent_id = $1 AND n.name = $2 \
+         ) addresses ORDER BY 1",
     )
-    .await?;
-    let mut copy = Variables::new();
-    copy.insert("RecipientEmail".into(), developer.email.clone().into());
-    copy.insert("OriginalSubject".into(), subject.into());
-    copy.insert("OriginalText".into(), text.into());
-    publishers(cx, "BCC", developer, copy).await
+    .bind(service)
+    .bind(notification)
+    .fetch_all(conn)
+    .await?)
 }
 
 /// Sends the mail of a notification to each of its recipients.
@@ -182,18 +254,7 @@ pub async fn publishers(
     mut variables: Variables,
 ) -> Result<()> {
     let service = cx.service.id;
-    let recipients: Vec<String> = sqlx::query_scalar(
-        "SELECT DISTINCT lower(address) FROM ( \
-           SELECT e.email AS address FROM recipient_emails e JOIN notifications n ON n.id = e.parent_id \
-             WHERE n.parent_id = $1 AND n.name = $2 \
-           UNION ALL SELECT u.email FROM recipient_users r JOIN notifications n ON n.id = r.parent_id \
-             JOIN users u ON u.id = r.user_row WHERE n.parent_id = $1 AND n.name = $2 \
-         ) addresses ORDER BY 1",
-    )
-    .bind(service)
-    .bind(notification)
-    .fetch_all(&mut *cx.conn)
-    .await?;
+    let recipients = recipients(cx.conn, service, notification).await?;
     if recipients.is_empty() {
         return Ok(());
     }
@@ -202,26 +263,156 @@ pub async fn publishers(
     let sender = Sender::of(cx.conn, service).await?;
     sender.variables(cx.engine, &mut variables);
     developer.variables(&mut variables);
-    let content = mail::render(
-        template.subject(Language::English),
-        template.body(Language::English),
-        &variables,
-    )
-    .map_err(Error::internal)?;
+    let content = sender.render(template, &variables)?;
+    let from = sender.mailbox(cx.engine)?;
     // One mail per recipient, so that each has its own delivery status and none sees the others.
-    for address in recipients {
-        let recipient = mail::mailbox(None, &address).map_err(Error::internal)?;
-        queue(
-            cx.conn,
-            service,
-            notification,
-            sender.mailbox(cx.engine)?,
-            recipient,
-            content.clone(),
+    let mails = recipients
+        .into_iter()
+        .map(|address| {
+            Ok(NewMail {
+                service_id: Some(service),
+                template: notification.to_owned(),
+                sender: from.clone(),
+                recipient: mail::mailbox(None, &address).map_err(Error::internal)?,
+                shown_recipient: None,
+                content: content.clone(),
+                max_attempts: None,
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    mail::queue_all(cx.conn, mails)
+        .await
+        .map_err(Error::internal)?;
+    Ok(())
+}
+
+/// Whether the request asks for no mails (contract: parameter `notify`).
+fn is_silent(cx: &Cx<'_>) -> bool {
+    cx.query
+        .value("notify")
+        .is_some_and(|value| value.eq_ignore_ascii_case("false"))
+}
+
+async fn developer_of(cx: &mut Cx<'_>, user: Uuid) -> Result<Option<Developer>> {
+    Ok(
+        sqlx::query_as("SELECT first_name, last_name, email FROM users WHERE id = $1")
+            .bind(user)
+            .fetch_optional(&mut *cx.conn)
+            .await?,
+    )
+}
+
+/// An issue that mails are about.
+#[derive(Clone, Debug)]
+pub struct Issue {
+    /// Name in its id.
+    pub name: String,
+    /// Title.
+    pub title: String,
+    /// The user who reported it.
+    pub author: Uuid,
+}
+
+impl Issue {
+    fn variables(&self, text: &str) -> Variables {
+        let mut out = Variables::new();
+        out.insert("IssueId".into(), self.name.clone().into());
+        out.insert("IssueName".into(), self.title.clone().into());
+        out.insert("IssueText".into(), text.into());
+        out
+    }
+}
+
+/// An issue was reported: its author gets a receipt, the publishers are told.
+///
+/// # Errors
+/// As [`developer`].
+pub async fn issue_reported(cx: &mut Cx<'_>, issue: &Issue, text: &str) -> Result<()> {
+    let Some(author) = developer_of(cx, issue.author)
+        .await?
+        .filter(|_| !is_silent(cx))
+    else {
+        return Ok(());
+    };
+    let variables = issue.variables(text);
+    developer(
+        cx,
+        "newIssueNotificationMessage",
+        &author,
+        variables.clone(),
+    )
+    .await?;
+    publishers(
+        cx,
+        "NewIssuePublisherNotificationMessage",
+        &author,
+        variables,
+    )
+    .await
+}
+
+/// Somebody commented on an issue: its author hears of it, unless it is he, and so do the publishers.
+///
+/// # Errors
+/// As [`developer`].
+pub async fn issue_commented(
+    cx: &mut Cx<'_>,
+    issue: &Issue,
+    commenter: Uuid,
+    text: &str,
+) -> Result<()> {
+    if is_silent(cx) {
+        return Ok(());
+    }
+    let variables = issue.variables(text);
+    if commenter != issue.author
+        && let Some(author) = developer_of(cx, issue.author).await?
+    {
+        developer(
+            cx,
+            "newCommentNotificationMessage",
+            &author,
+            variables.clone(),
         )
         .await?;
     }
-    Ok(())
+    match developer_of(cx, commenter).await? {
+        Some(commenter) => {
+            publishers(
+                cx,
+                "NewIssuePublisherNotificationMessage",
+                &commenter,
+                variables,
+            )
+            .await
+        }
+        None => Ok(()),
+    }
+}
+
+/// A key of a subscription was replaced, `primary` or `secondary`: its owner should know, whoever did it.
+///
+/// # Errors
+/// When the database fails.
+pub async fn key_regenerated(
+    cx: &mut Cx<'_>,
+    subscription: &SubscriptionContract,
+    which: &'static str,
+) -> Result<()> {
+    if is_silent(cx) {
+        return Ok(());
+    }
+    let Some((to, mut variables)) = about(cx, subscription).await? else {
+        return Ok(());
+    };
+    let czech = language(cx.conn, cx.service.id).await? == Language::Czech;
+    let key = match (which, czech) {
+        ("primary", true) => "primární",
+        (_, true) => "sekundární",
+        (which, false) => which,
+    };
+    variables.insert("KeyName".into(), key.into());
+    developer(cx, "key_regenerated", &to, variables).await
 }
 
 /// A mail with a link that proves that its reader has the address.
@@ -249,11 +440,7 @@ async fn about(
     let Some(owner) = subscription.owner_id.as_ref().and_then(|owner| owner.id) else {
         return Ok(None);
     };
-    let developer: Option<Developer> =
-        sqlx::query_as("SELECT first_name, last_name, email FROM users WHERE id = $1")
-            .bind(owner)
-            .fetch_optional(&mut *cx.conn)
-            .await?;
+    let developer = developer_of(cx, owner).await?;
     let Some(developer) = developer else {
         return Ok(None);
     };
@@ -387,20 +574,16 @@ pub async fn service_activated(
     sender.variables(engine, &mut variables);
     variables.insert("AdminName".into(), "Administrator".into());
     variables.insert("GatewayUrl".into(), gateway.unwrap_or_default().into());
-    let content = mail::render(
-        template.subject(Language::English),
-        template.body(Language::English),
-        &variables,
-    )
-    .map_err(Error::internal)?;
-    let recipient = mail::mailbox(None, &email).map_err(Error::internal)?;
-    queue(
-        conn,
-        service,
-        template.name,
-        sender.mailbox(engine)?,
-        recipient,
+    let content = sender.render(template, &variables)?;
+    let mail = NewMail {
+        service_id: Some(service),
+        template: template.name.to_owned(),
+        sender: sender.mailbox(engine)?,
+        recipient: mail::mailbox(None, &email).map_err(Error::internal)?,
+        shown_recipient: None,
         content,
-    )
-    .await
+        max_attempts: None,
+    };
+    mail::queue(conn, mail).await.map_err(Error::internal)?;
+    Ok(())
 }

@@ -24,6 +24,7 @@ pub const TIERS: &[(&str, i32, i32, &str)] = &[
 
 /// `GET …/service/{name}/{view}`
 pub const VIEWS: &[Action] = &[
+    crate::deleted_entity::PLAN,
     Action {
         name: "skus",
         operation: "ApiManagementServiceSkus_ListAvailableServiceSkus",

@@ -105,6 +105,7 @@ async fn tell_one(engine: &Engine, percent: i32, found: &Found) -> Result<bool> 
         name: found.subscription_name.clone(),
         body: serde_json::Map::new(),
         given: Vec::new(),
+        notes: Vec::new(),
         changes: Vec::new(),
         restored: false,
         accepted: None,

@@ -40,6 +40,7 @@ impl Resource for RecipientUser {
     const TABLE: &'static str = "recipient_users";
     const NAME: NameRule = NameRule::id(80);
     const IF_MATCH: bool = false;
+    const RESTORABLE: bool = false;
     const VERBS: Verbs = VERBS;
 
     fn example() -> Value {
@@ -98,6 +99,7 @@ impl Resource for RecipientEmail {
     const TABLE: &'static str = "recipient_emails";
     const NAME: NameRule = NameRule::Email;
     const IF_MATCH: bool = false;
+    const RESTORABLE: bool = false;
     const VERBS: Verbs = VERBS;
 
     fn example() -> Value {
@@ -145,6 +147,25 @@ pub(crate) async fn forget(cx: &mut Cx<'_>, user: Uuid) -> Result<()> {
             .fetch_all(&mut *cx.conn)
             .await?;
     for notification in notifications {
+        show(cx, notification, None).await?;
+    }
+    Ok(())
+}
+
+/// Writes the recipients of all notifications anew where they differ from what is shown.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn show_all(cx: &mut Cx<'_>) -> Result<()> {
+    let service = cx.service.id;
+    let stale: Vec<Uuid> = sqlx::query_scalar(
+        "SELECT n.id FROM notifications n WHERE n.parent_id = $1 AND \
+           jsonb_array_length(n.recipients->'users') <> (SELECT count(*) FROM recipient_users u WHERE u.parent_id = n.id)",
+    )
+    .bind(service)
+    .fetch_all(&mut *cx.conn)
+    .await?;
+    for notification in stale {
         show(cx, notification, None).await?;
     }
     Ok(())

@@ -365,6 +365,7 @@ pub(crate) async fn deleting(cx: &mut Cx<'_>, api: &ApiContract) -> Result<()> {
             cx.changed(table, id);
         }
     }
+    subscription::kept_by_api(cx, api.root_id).await?;
     // Everything else refers to the root.
     sqlx::query("DELETE FROM api_roots WHERE id = $1")
         .bind(api.root_id)

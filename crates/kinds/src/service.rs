@@ -2,7 +2,7 @@
 
 use crate::{
     activation::{ActivateService, Activation},
-    notify,
+    deleted_entity, email_template, notify,
 };
 use chrono::{DateTime, Utc};
 use engine::{
@@ -215,6 +215,7 @@ impl Resource for Service {
     const ACTIONS: &'static [engine::Action] = crate::platform::ACTIONS;
     const VIEWS: &'static [engine::Action] = crate::platform::VIEWS;
     const FILTERS: &'static [Filter] = &[Filter::name(), Filter::text("location", "location")];
+    const ACTION_DETAILS: &'static [engine::ActionDetail] = deleted_entity::PLAN_DETAILS;
 
     fn example() -> Value {
         json!({"publisherEmail": "admin@example.org", "publisherName": "demoazureml"})
@@ -231,6 +232,16 @@ impl Resource for Service {
             if let Some(Err(why)) = address.map(|address| notify::check_address(address)) {
                 violations.add(field, why);
             }
+        }
+        let language = service
+            .custom_properties
+            .as_ref()
+            .and_then(|Json(Any(properties))| properties.get(notify::LANGUAGE));
+        if language.is_some_and(|l| l.as_str().and_then(mail::Language::of).is_none()) {
+            violations.add(
+                format!("customProperties.{}", notify::LANGUAGE),
+                "must be en or cs",
+            );
         }
         if service.sku.0.capacity < 0 {
             violations.add("sku.capacity", "must not be negative");
@@ -316,7 +327,7 @@ impl Resource for Service {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if old.is_some() {
-                return Ok(());
+                return email_template::translate(cx).await;
             }
             let operation = cx.engine.new_id();
             sqlx::query(

@@ -143,7 +143,7 @@ impl Resource for Subscription {
             summary: "Replaces the subscription's first key; the second stays.",
             access: Access::Secret,
             status: 204,
-            run: |cx, _| Box::pin(regenerate(cx, "primary")),
+            run: |cx, old| Box::pin(async move { regenerate(cx, typed(old)?, "primary").await }),
         },
         Action {
             name: "regenerateSecondaryKey",
@@ -151,7 +151,7 @@ impl Resource for Subscription {
             summary: "Replaces the subscription's second key; the first stays.",
             access: Access::Secret,
             status: 204,
-            run: |cx, _| Box::pin(regenerate(cx, "secondary")),
+            run: |cx, old| Box::pin(async move { regenerate(cx, typed(old)?, "secondary").await }),
         },
     ];
 
@@ -308,7 +308,11 @@ async fn resolve_scope(cx: &mut Cx<'_>, new: &mut SubscriptionContract) -> Resul
     Ok(())
 }
 
-async fn regenerate(cx: &mut Cx<'_>, which: &'static str) -> Result<Reply> {
+async fn regenerate(
+    cx: &mut Cx<'_>,
+    subscription: &SubscriptionContract,
+    which: &'static str,
+) -> Result<Reply> {
     let key = new_key(cx.engine)?;
     let sealed = cx.engine.codec.seal(&key)?;
     // `which` is one of two constants above.
@@ -324,6 +328,7 @@ async fn regenerate(cx: &mut Cx<'_>, which: &'static str) -> Result<Reply> {
         .await?;
     let id = cx.id;
     cx.changed("subscriptions", id);
+    notify::key_regenerated(cx, subscription, which).await?;
     Ok(Reply::empty(204))
 }
 
@@ -339,12 +344,12 @@ pub(crate) async fn delete_with(cx: &mut Cx<'_>, column: &'static str, what: &st
         .fetch_all(&mut *cx.conn)
         .await?;
     if !gone.is_empty() && !cx.query.switch("deleteSubscriptions")? {
-        let names: Vec<&str> = gone.iter().map(|(_, name)| name.as_str()).collect();
+        let names = gone.iter().map(|(_, name)| name.as_str()).collect();
         return Err(Error::invalid(
             "deleteSubscriptions",
             format!(
                 "must be true, because the {what} has the subscriptions {}",
-                names.join(", ")
+                first_of(names)
             ),
         ));
     }
@@ -352,4 +357,45 @@ pub(crate) async fn delete_with(cx: &mut Cx<'_>, column: &'static str, what: &st
         cx.changed("subscriptions", id);
     }
     Ok(())
+}
+
+/// Names that a message can hold.
+const NAMES: usize = 20;
+
+fn first_of(mut names: Vec<&str>) -> String {
+    let more = names.len().saturating_sub(NAMES);
+    names.sort_unstable();
+    names.truncate(NAMES);
+    let names = names.join(", ");
+    match more {
+        0 => names,
+        more => format!("{names} and {more} more"),
+    }
+}
+
+/// An API takes its active subscriptions along only when the caller says so: with the contract's explicit parameter
+/// of the operation, `deleteRevisions=true`, which the clients can send, or with `deleteSubscriptions=true`.
+///
+/// # Errors
+/// A violation that names the subscriptions, when the caller does not.
+pub(crate) async fn kept_by_api(cx: &mut Cx<'_>, root: Uuid) -> Result<()> {
+    let active: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM subscriptions WHERE scope_api_id = $1 AND state = 'active'",
+    )
+    .bind(root)
+    .fetch_all(&mut *cx.conn)
+    .await?;
+    if active.is_empty()
+        || cx.query.switch("deleteRevisions")?
+        || cx.query.switch("deleteSubscriptions")?
+    {
+        return Ok(());
+    }
+    Err(Error::invalid(
+        "deleteRevisions",
+        format!(
+            "or deleteSubscriptions must be true, because the API has the active subscriptions {}",
+            first_of(active.iter().map(String::as_str).collect())
+        ),
+    ))
 }

@@ -4,8 +4,8 @@ use crate::{notify, recipient, service::Service, subscription};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply,
-    Resource, Result, Secret, TextColumn, Value, Violations, json, sqlx, typed,
+    Access, Action, ActionDetail, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule,
+    Reply, Resource, Result, Secret, TextColumn, Value, Violations, json, sqlx, typed,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -131,12 +131,22 @@ impl Resource for User {
         Action {
             name: "confirmations/email/send",
             operation: "UserConfirmationEmail_Send",
-            summary: "Sends a mail to a new address; its link makes that address the user's.",
+            summary: "Sends a mail to a new address of the user, who has it once the link in the mail is opened.",
             access: Access::Write,
             status: 204,
             run: |cx, user| Box::pin(send_email_mail(cx, user)),
         },
     ];
+
+    const ACTION_DETAILS: &'static [ActionDetail] = &[ActionDetail {
+        operation: "UserConfirmationEmail_Send",
+        parameters: Vec::new,
+        body: Some(|| {
+            json!({"type": "object", "required": ["email"], "properties": {
+                "email": {"type": "string", "format": "email", "description": "The new address."}}})
+        }),
+        reply: || json!({"type": "object"}),
+    }];
 
     const VIEWS: &'static [Action] = &[Action {
         name: "identities",
@@ -254,10 +264,28 @@ impl Resource for User {
                     .query
                     .value("notify")
                     .is_some_and(|v| v.eq_ignore_ascii_case("false"));
-                if let Some(template) = template.filter(|_| !silent) {
-                    notify::confirm(cx, template, &notify::Developer::of(new)).await?;
+                match template.filter(|_| !silent) {
+                    // The welcome proves nothing.
+                    Some(welcome @ "newDeveloperNotificationMessage") => {
+                        let none = mail::Variables::new();
+                        notify::developer(cx, welcome, &notify::Developer::of(new), none).await?;
+                    }
+                    Some(template) => {
+                        notify::confirm(cx, template, &notify::Developer::of(new)).await?;
+                    }
+                    None => {}
                 }
-            } else if let Some(password) = &new.password {
+            } else if old.is_some_and(|old| old.state == State::Pending)
+                && new.state == State::Active
+                && !cx
+                    .query
+                    .value("notify")
+                    .is_some_and(|v| v.eq_ignore_ascii_case("false"))
+            {
+                let (to, none) = (notify::Developer::of(new), mail::Variables::new());
+                notify::developer(cx, "newDeveloperNotificationMessage", &to, none).await?;
+            }
+            if let Some(password) = new.password.as_ref().filter(|_| old.is_some()) {
                 let mut more = mail::Variables::new();
                 more.insert("DevPassword".into(), password.expose().into());
                 notify::developer(
@@ -283,6 +311,14 @@ impl Resource for User {
             }
             subscription::delete_with(cx, "owner_id", "user").await?;
             recipient::forget(cx, cx.id).await?;
+            // Sessions and links go by address: whoever has it next must not find them.
+            sqlx::query(
+                "DELETE FROM user_tickets WHERE service_id = $1 AND lower(email) = lower($2)",
+            )
+            .bind(cx.service.id)
+            .bind(&old.email)
+            .execute(&mut *cx.conn)
+            .await?;
             if cx.query.switch("notify")? {
                 notify::developer(
                     cx,
@@ -394,23 +430,28 @@ async fn send_password_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply>
     Ok(Reply::empty(204))
 }
 
-#[derive(Deserialize)]
-struct NewAddress {
-    email: String,
-}
-
 async fn send_email_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply> {
     let user: &UserContract = typed(user)?;
-    let given: NewAddress = serde_json::from_value(Value::Object(std::mem::take(&mut cx.body)))
-        .map_err(|e| Error::invalid("email", format!("is not valid: {e}")))?;
-    if let Err(why) = notify::check_address(&given.email) {
-        return Err(Error::invalid("email", why));
-    }
-    let to = notify::Developer {
-        email: given.email,
-        ..notify::Developer::of(user)
+    let email = match cx.body.get("email") {
+        Some(Value::String(email)) => email.clone(),
+        _ => return Err(Error::invalid("email", "is required")),
     };
-    notify::confirm(cx, "emailChangeIdentityDefault", &to).await?;
+    notify::check_address(&email).map_err(|why| Error::invalid("email", why))?;
+    let taken: bool = sqlx::query_scalar(
+        "SELECT EXISTS (SELECT FROM users WHERE parent_id = $1 AND lower(email) = lower($2))",
+    )
+    .bind(cx.service.id)
+    .bind(&email)
+    .fetch_one(&mut *cx.conn)
+    .await?;
+    // The reply is the same, so that a developer learns nothing about other accounts.
+    if !taken {
+        let to = notify::Developer {
+            email,
+            ..notify::Developer::of(user)
+        };
+        notify::confirm(cx, "emailChangeIdentityDefault", &to).await?;
+    }
     Ok(Reply::empty(204))
 }
 

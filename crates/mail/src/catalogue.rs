@@ -10,6 +10,17 @@ pub enum Language {
     Czech,
 }
 
+impl Language {
+    /// The language of a code: `en` or `cs`.
+    pub fn of(code: &str) -> Option<Self> {
+        match code {
+            "en" => Some(Self::English),
+            "cs" => Some(Self::Czech),
+            _ => None,
+        }
+    }
+}
+
 /// A variable of a template.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Parameter {
@@ -120,6 +131,7 @@ const ISSUE_TEXT: Parameter = parameter(
     "Text of the issue or comment",
     "It says °F, but sends °C.",
 );
+const KEY_NAME: Parameter = parameter("KeyName", "Which of the two keys", "primary");
 const MANAGEMENT_URL: Parameter = parameter(
     "ManagementUrl",
     "Management URL",
@@ -127,19 +139,10 @@ const MANAGEMENT_URL: Parameter = parameter(
 );
 const ORGANIZATION_NAME: Parameter =
     parameter("OrganizationName", "Organization name", "Example & Sons");
-const ORIGINAL_SUBJECT: Parameter =
-    parameter("OriginalSubject", "Subject of the original mail", "Welcome");
-const ORIGINAL_TEXT: Parameter =
-    parameter("OriginalText", "Text of the original mail", "Hello Ann");
 const PROD_ID: Parameter = parameter("ProdId", "Product id", "starter");
 const PROD_NAME: Parameter = parameter("ProdName", "Product name", "Starter");
 const QUOTA_RESET_DATE: Parameter = parameter("QuotaResetDate", "Quota reset date", "2026-12-01");
 const QUOTA_USED: Parameter = parameter("QuotaUsed", "Share of the quota used, in percent", "80");
-const RECIPIENT_EMAIL: Parameter = parameter(
-    "RecipientEmail",
-    "Recipient of the original mail",
-    "ann@example.com",
-);
 const SERVICE_NAME: Parameter = parameter("ServiceName", "Service name", "contoso");
 const SUB_DECLINE_REASON: Parameter = parameter(
     "SubDeclineReason",
@@ -215,7 +218,8 @@ pub const TEMPLATES: &[Template] = templates! {
         [DEV_FIRST_NAME, DEV_LAST_NAME, ORGANIZATION_NAME, DEV_PORTAL_URL, PROD_ID, PROD_NAME];
 };
 
-/// Portico's own mails: the welcome of an administrator, and one for each of the contract's notifications.
+/// Portico's own mails: the welcome of an administrator, the replacement of a key, and one for each of the contract's
+/// notifications that has a text of its own (all but BCC).
 pub const SYSTEM_TEMPLATES: &[Template] = templates! {
     "service_activated", "Service activated",
         "Sent to the administrator when a new service is ready.",
@@ -229,9 +233,9 @@ pub const SYSTEM_TEMPLATES: &[Template] = templates! {
     "NewApplicationNotificationMessage", "Application gallery requests",
         "Sent to the recipients of the notification when a developer submits an application to the gallery.",
         [ORGANIZATION_NAME, SERVICE_NAME, MANAGEMENT_URL, DEV_FIRST_NAME, DEV_LAST_NAME, DEV_EMAIL, APP_ID, APP_NAME];
-    "BCC", "BCC",
-        "Sent to the recipients of the notification as a copy of each mail that a developer gets.",
-        [ORGANIZATION_NAME, SERVICE_NAME, MANAGEMENT_URL, RECIPIENT_EMAIL, ORIGINAL_SUBJECT, ORIGINAL_TEXT];
+    "key_regenerated", "Subscription key replaced",
+        "Sent to developers when a key of their subscription has been replaced.",
+        [DEV_FIRST_NAME, DEV_LAST_NAME, ORGANIZATION_NAME, DEV_PORTAL_URL, PROD_NAME, SUB_ID, KEY_NAME];
     "NewIssuePublisherNotificationMessage", "New issue or comment",
         "Sent to the recipients of the notification when a developer reports an issue or comments on one.",
         [ORGANIZATION_NAME, SERVICE_NAME, MANAGEMENT_URL, DEV_FIRST_NAME, DEV_LAST_NAME, DEV_EMAIL, ISSUE_ID, ISSUE_NAME, ISSUE_TEXT];

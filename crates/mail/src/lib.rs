@@ -25,7 +25,9 @@ mod send;
 mod syntax;
 
 pub use catalogue::{Language, Parameter, SYSTEM_TEMPLATES, TEMPLATES, Template, template};
-pub use outbox::{Mail, NewMail, Status, mail, mails, purge_sent, queue, requeue, requeue_held};
+pub use outbox::{
+    Mail, NewMail, Search, Status, mail, mails, purge_sent, queue, queue_all, requeue, requeue_held,
+};
 pub use render::{Part, Problem, Rendered, Variables, check, render};
 pub use send::{SendMail, Transport};
 

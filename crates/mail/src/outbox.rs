@@ -38,6 +38,8 @@ pub struct NewMail {
     pub sender: Mailbox,
     /// Whom it is for; one mail per recipient, so that each has its own delivery status.
     pub recipient: Mailbox,
+    /// Whom the header To shows, where that is not the recipient: of a blind copy.
+    pub shown_recipient: Option<Mailbox>,
     /// Its content.
     pub content: Rendered,
     /// Failed attempts until it is given up; about 28 hours' worth when absent.
@@ -59,6 +61,8 @@ pub struct Mail {
     pub sender: String,
     /// Whom it is for, as in the header.
     pub recipient: String,
+    /// Whom the header To shows, where that is not the recipient: of a blind copy.
+    pub shown_recipient: Option<String>,
     /// Subject line.
     pub subject: String,
     /// Body as text.
@@ -82,41 +86,66 @@ pub struct Mail {
 /// # Errors
 /// When Postgres refuses.
 pub async fn queue(connection: &mut PgConnection, mail: NewMail) -> Result<Uuid, Error> {
-    // A savepoint inside a transaction; on a plain connection it keeps row and job together.
-    let mut together = connection.begin().await?;
-    let id: Uuid = sqlx::query_scalar(
-        "WITH fresh AS (SELECT gen_random_uuid() AS id)
-         INSERT INTO mails (id, service_id, template, message_id, sender, recipient, subject, text_body, html_body)
-         SELECT id, $1, $2, '<' || id || '@' || $3 || '>', $4, $5, $6, $7, $8 FROM fresh
-         RETURNING id",
-    )
-    .bind(mail.service_id)
-    .bind(&mail.template)
-    .bind(mail.sender.email.domain())
-    .bind(mail.sender.to_string())
-    .bind(mail.recipient.to_string())
-    .bind(&mail.content.subject)
-    .bind(&mail.content.text)
-    .bind(&mail.content.html)
-    .fetch_one(&mut *together)
-    .await?;
-    enqueue(&mut together, id, mail.max_attempts).await?;
-    together.commit().await?;
-    Ok(id)
+    let mut ids = queue_all(connection, vec![mail]).await?;
+    ids.pop().ok_or(Error::Sql(sqlx::Error::RowNotFound))
 }
 
-async fn enqueue(
+/// As [`queue`], for many mails in two statements; the ids are in the order of the mails.
+///
+/// # Errors
+/// When Postgres refuses, and then none is queued.
+pub async fn queue_all(
     connection: &mut PgConnection,
-    id: Uuid,
-    max_attempts: Option<i16>,
-) -> Result<(), Error> {
-    let options = jobs::Options {
+    mails: Vec<NewMail>,
+) -> Result<Vec<Uuid>, Error> {
+    let mut ids = Vec::with_capacity(mails.len());
+    let (mut services, mut templates, mut message_ids) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut senders, mut recipients, mut shown) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut subjects, mut texts, mut htmls) = (Vec::new(), Vec::new(), Vec::new());
+    let mut work = Vec::with_capacity(mails.len());
+    for mail in mails {
+        let id = Uuid::new_v4();
+        ids.push(id);
+        work.push((id, options(id, mail.max_attempts)));
+        services.push(mail.service_id);
+        templates.push(mail.template);
+        message_ids.push(format!("<{id}@{}>", mail.sender.email.domain()));
+        senders.push(mail.sender.to_string());
+        recipients.push(mail.recipient.to_string());
+        shown.push(mail.shown_recipient.map(|mailbox| mailbox.to_string()));
+        subjects.push(mail.content.subject);
+        texts.push(mail.content.text);
+        htmls.push(mail.content.html);
+    }
+    // A savepoint inside a transaction; on a plain connection it keeps rows and jobs together.
+    let mut together = connection.begin().await?;
+    sqlx::query(
+        "INSERT INTO mails (id, service_id, template, message_id, sender, recipient, shown_recipient, subject, text_body, html_body)
+         SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::text[], $10::text[])",
+    )
+    .bind(&ids)
+    .bind(services)
+    .bind(templates)
+    .bind(message_ids)
+    .bind(senders)
+    .bind(recipients)
+    .bind(shown)
+    .bind(subjects)
+    .bind(texts)
+    .bind(htmls)
+    .execute(&mut *together)
+    .await?;
+    jobs::enqueue_all::<SendMail>(&mut together, &work).await?;
+    together.commit().await?;
+    Ok(ids)
+}
+
+fn options(id: Uuid, max_attempts: Option<i16>) -> jobs::Options {
+    jobs::Options {
         job_key: Some(format!("mail:{id}")),
         max_attempts: max_attempts.or(Some(MAX_ATTEMPTS)),
         ..jobs::Options::default()
-    };
-    jobs::enqueue::<SendMail>(connection, &id, options).await?;
-    Ok(())
+    }
 }
 
 /// One mail.
@@ -130,26 +159,61 @@ pub async fn mail(connection: &mut PgConnection, id: Uuid) -> Result<Option<Mail
         .await?)
 }
 
-/// The outbox, latest first; of one service or status if given.
+/// Which mails of the outbox are asked for; absent members allow all.
+#[derive(Clone, Debug, Default)]
+pub struct Search {
+    /// Of this service.
+    pub service_id: Option<Uuid>,
+    /// Of this status.
+    pub status: Option<Status>,
+    /// Made from this template or notification, in any case.
+    pub template: Option<String>,
+    /// To somebody whose name or address contains this text, in any case.
+    pub recipient: Option<String>,
+    /// Queued at or after.
+    pub from: Option<DateTime<Utc>>,
+    /// Queued before.
+    pub until: Option<DateTime<Utc>>,
+    /// Mails to pass over.
+    pub skip: i64,
+    /// Mails at most.
+    pub top: i64,
+}
+
+/// The outbox, latest first, and how many mails the search finds in all.
 ///
 /// # Errors
 /// When Postgres refuses.
 pub async fn mails(
     connection: &mut PgConnection,
-    service_id: Option<Uuid>,
-    status: Option<Status>,
-    limit: i64,
-) -> Result<Vec<Mail>, Error> {
-    let found = sqlx::query_as(
-        "SELECT * FROM mails WHERE ($1::uuid IS NULL OR service_id = $1) AND ($2::text IS NULL OR status = $2)
-          ORDER BY created_at DESC, id LIMIT $3",
-    )
-    .bind(service_id)
-    .bind(status)
-    .bind(limit)
-    .fetch_all(connection)
+    search: &Search,
+) -> Result<(Vec<Mail>, i64), Error> {
+    const WHERE: &str = "FROM mails WHERE ($1::uuid IS NULL OR service_id = $1) AND ($2::text IS NULL OR status = $2) \
+         AND ($3::text IS NULL OR lower(template) = lower($3)) AND ($4::text IS NULL OR strpos(lower(recipient), lower($4)) > 0) \
+         AND ($5::timestamptz IS NULL OR created_at >= $5) AND ($6::timestamptz IS NULL OR created_at < $6)";
+    let found = sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "SELECT * {WHERE} ORDER BY created_at DESC, id LIMIT $7 OFFSET $8"
+    )))
+    .bind(search.service_id)
+    .bind(search.status)
+    .bind(&search.template)
+    .bind(&search.recipient)
+    .bind(search.from)
+    .bind(search.until)
+    .bind(search.top)
+    .bind(search.skip)
+    .fetch_all(&mut *connection)
     .await?;
-    Ok(found)
+    let count = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("SELECT count(*) {WHERE}")))
+        .bind(search.service_id)
+        .bind(search.status)
+        .bind(&search.template)
+        .bind(&search.recipient)
+        .bind(search.from)
+        .bind(search.until)
+        .fetch_one(connection)
+        .await?;
+    Ok((found, count))
 }
 
 /// Sends a mail (again) that is held, failed or even sent. `false` when it is queued already or unknown.
@@ -165,7 +229,7 @@ pub async fn requeue(connection: &mut PgConnection, id: Uuid) -> Result<bool, Er
     if changed.rows_affected() == 0 {
         return Ok(false);
     }
-    enqueue(&mut together, id, None).await?;
+    jobs::enqueue::<SendMail>(&mut together, &id, options(id, None)).await?;
     together.commit().await?;
     Ok(true)
 }
@@ -180,9 +244,8 @@ pub async fn requeue_held(connection: &mut PgConnection) -> Result<usize, Error>
         sqlx::query_scalar("UPDATE mails SET status = 'queued' WHERE status = 'held' RETURNING id")
             .fetch_all(&mut *together)
             .await?;
-    for id in &ids {
-        enqueue(&mut together, *id, None).await?;
-    }
+    let work: Vec<_> = ids.iter().map(|id| (*id, options(*id, None))).collect();
+    jobs::enqueue_all::<SendMail>(&mut together, &work).await?;
     together.commit().await?;
     Ok(ids.len())
 }

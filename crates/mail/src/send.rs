@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use lettre::address::Envelope;
 use lettre::message::{Mailbox, MultiPart};
 use lettre::transport::smtp::AsyncSmtpTransport;
 use lettre::{AsyncTransport, Message, Tokio1Executor};
@@ -114,11 +115,19 @@ fn message(mail: &Mail) -> Result<Message, String> {
         text.parse::<Mailbox>()
             .map_err(|error| format!("`{text}` is not a mail address: {error}"))
     };
+    let (sender, recipient) = (mailbox(&mail.sender)?, mailbox(&mail.recipient)?);
+    let envelope = Envelope::new(Some(sender.email.clone()), vec![recipient.email.clone()])
+        .map_err(|error| format!("cannot address the mail: {error}"))?;
+    let shown = match &mail.shown_recipient {
+        Some(shown) => mailbox(shown)?,
+        None => recipient,
+    };
     Message::builder()
         .message_id(Some(mail.message_id.clone()))
         .date(mail.created_at.into())
-        .from(mailbox(&mail.sender)?)
-        .to(mailbox(&mail.recipient)?)
+        .from(sender)
+        .to(shown)
+        .envelope(envelope)
         .subject(one_line(&mail.subject))
         // RFC 3834: answering machines stay silent.
         .raw_header(lettre::message::header::HeaderValue::new(
@@ -155,6 +164,7 @@ mod tests {
 
     fn mail(sender: &str, recipient: &str, subject: &str) -> Mail {
         Mail {
+            shown_recipient: None,
             id: Uuid::nil(),
             service_id: None,
             template: "service_activated".to_owned(),

@@ -77,7 +77,10 @@ impl Drop for Sink {
 }
 
 async fn database() -> TestDatabase {
-    const MIGRATION: &str = include_str!("../../../migrations/0003_mail.sql");
+    const MIGRATION: &str = concat!(
+        include_str!("../../../migrations/0003_mail.sql"),
+        include_str!("../../../migrations/0044_mails.sql")
+    );
     let mut content = std::hash::DefaultHasher::new();
     std::hash::Hash::hash(MIGRATION, &mut content);
     TestDatabase::from_template(
@@ -113,6 +116,7 @@ fn new_mail(recipient: &str) -> NewMail {
         template: "newDeveloperNotificationMessage".to_owned(),
         sender: mailbox(Some("Příklad API"), "apim@example.com").unwrap(),
         recipient: mailbox(Some("Ann Novák"), recipient).unwrap(),
+        shown_recipient: None,
         content: Rendered {
             subject: "Vítejte".to_owned(),
             text: "Hello Ann\n".to_owned(),
@@ -234,10 +238,17 @@ async fn a_refused_mail_is_a_visible_dead_letter_that_can_be_sent_again() {
         "{dead:?}"
     );
     assert_eq!(
-        mail::mails(&mut connection, None, Some(Status::Failed), 10)
-            .await
-            .unwrap(),
-        std::slice::from_ref(&dead)
+        mail::mails(
+            &mut connection,
+            &mail::Search {
+                status: Some(Status::Failed),
+                top: 10,
+                ..mail::Search::default()
+            }
+        )
+        .await
+        .unwrap(),
+        (vec![dead.clone()], 1)
     );
 
     sqlx::query("UPDATE mails SET recipient = 'ann@example.com' WHERE id = $1")

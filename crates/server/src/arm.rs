@@ -96,7 +96,7 @@ async fn answered(
 ) -> HttpResponse {
     let principal = match caller(state, http).await {
         Ok(Caller::Principal { id, .. }) => Some(id),
-        Ok(Caller::Integration { .. }) => None,
+        Ok(Caller::Developer { .. } | Caller::Integration { .. }) => None,
         Err(error) => return fail(http, &error),
     };
     match body(principal).await {

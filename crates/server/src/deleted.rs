@@ -82,7 +82,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
 fn principal(request: &Request) -> Result<Uuid> {
     match &request.caller {
         Caller::Principal { id, .. } => Ok(*id),
-        Caller::Integration { .. } => {
+        Caller::Developer { .. } | Caller::Integration { .. } => {
             Err(Error::Forbidden(format!("{PROVIDER}/deletedservices/read")))
         }
     }
@@ -153,12 +153,24 @@ async fn purge(
     let mut tx = state.engine.pool.begin().await?;
     let action = format!("{PROVIDER}/locations/deletedservices/delete");
     let path = request.path.to_string();
-    engine::audit::note(&mut tx, &state.engine, request, deleted.id, &action, &path).await?;
     // The condition again: a restore may have won meanwhile.
-    sqlx::query("DELETE FROM services WHERE id = $1 AND deleted_at IS NOT NULL")
+    let gone = sqlx::query("DELETE FROM services WHERE id = $1 AND deleted_at IS NOT NULL")
         .bind(deleted.id)
         .execute(&mut *tx)
         .await?;
+    if gone.rows_affected() == 0 {
+        return Ok(Reply::empty(204));
+    }
+    engine::audit::note(
+        &mut tx,
+        &state.engine,
+        request,
+        deleted.id,
+        &action,
+        &path,
+        None,
+    )
+    .await?;
     tx.commit().await?;
     Ok(Reply::empty(200))
 }

@@ -53,6 +53,24 @@ fn extra() -> Vec<Extra> {
     let mut mails = place.clone();
     mails[3] = json!({"name": "status", "in": "query", "required": false, "description": "Only mails of this status.",
                       "schema": {"type": "string", "enum": ["queued", "held", "sent", "failed"]}});
+    for (name, description, kind) in [
+        (
+            "template",
+            "Only mails made from this template or notification.",
+            "string",
+        ),
+        (
+            "recipient",
+            "Only mails to somebody whose name or address contains this.",
+            "string",
+        ),
+        ("from", "Only mails queued at this time or later.", "string"),
+        ("until", "Only mails queued before this time.", "string"),
+        ("$top", "Mails of a page; 200 when absent.", "integer"),
+        ("$skip", "Mails to pass over.", "integer"),
+    ] {
+        mails.push(json!({"name": name, "in": "query", "required": false, "description": description, "schema": {"type": kind}}));
+    }
     let mut one_mail = place.clone();
     one_mail[3] = text("mailId", "The mail.");
     let deleted = vec![

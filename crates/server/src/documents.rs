@@ -135,6 +135,16 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
     let row = row.ok_or_else(|| Error::not_found("Api"))?;
     // Written once now, so that what cannot be written is said here and not at the end of a link.
     kinds::export::document(&mut connection, row, format, "").await?;
+    engine::audit::note(
+        &mut connection,
+        &state.engine,
+        request,
+        at.service.id,
+        "Microsoft.ApiManagement/service/apis/export/action",
+        id,
+        Some(json!({"format": label})),
+    )
+    .await?;
     let ticket = Ticket {
         api: row,
         format: label.to_owned(),

@@ -54,6 +54,7 @@ pub async fn once(
     }
     let caller = match &request.caller {
         Caller::Principal { id, .. } => format!("principal {id}"),
+        Caller::Developer { service, email } => format!("developer {service} {email}"),
         Caller::Integration { service } => format!("integration {service}"),
     };
     let digest = digest(request);

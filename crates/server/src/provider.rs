@@ -107,7 +107,7 @@ fn operations(registry: &Registry) -> Vec<Value> {
 async fn skus(state: &State, request: &Request) -> Result<Vec<Value>> {
     let principal = match &request.caller {
         Caller::Principal { id, .. } => *id,
-        Caller::Integration { .. } => {
+        Caller::Developer { .. } | Caller::Integration { .. } => {
             return Err(Error::Forbidden(format!("{PROVIDER}/skus/read")));
         }
     };

@@ -114,7 +114,16 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         }
         let action = format!("{}/service/{action}", arm_id::PROVIDER);
         let resource = request.path.to_string();
-        engine::audit::note(&mut tx, engine, request, at.service.id, &action, &resource).await?;
+        engine::audit::note(
+            &mut tx,
+            engine,
+            request,
+            at.service.id,
+            &action,
+            &resource,
+            None,
+        )
+        .await?;
     }
     tx.commit().await?;
     let mut shown: Vec<Value> = counters.iter().map(|counter| counter.shown(key)).collect();

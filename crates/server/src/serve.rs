@@ -520,6 +520,7 @@ async fn chain_audit(pool: sqlx::PgPool, codec: Codec) -> anyhow::Result<()> {
 
 async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyhow::Result<()> {
     let services = deleted::purge_expired(pool, now).await?;
+    let entities = engine::deleted::purge(pool, now).await?;
     let changes = rollout::purge(pool, CHANGES_KEPT).await?;
     let nodes = nodes::purge(pool).await?;
     let mails = mail::purge_sent(&mut *pool.acquire().await?, now - MAILS_KEPT).await?;
@@ -549,7 +550,15 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .await?;
     certificates(pool, now).await?;
     let days = reports::drop_old_calls(pool, (now - CALLS_KEPT).date_naive()).await?;
-    tracing::debug!(days, services, changes, nodes, mails, "housekeeping done");
+    tracing::debug!(
+        days,
+        services,
+        entities,
+        changes,
+        nodes,
+        mails,
+        "housekeeping done"
+    );
     Ok(())
 }
 

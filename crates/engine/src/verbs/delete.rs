@@ -1,6 +1,6 @@
 //! DELETE.
 
-use super::{Target, Write, accepted_headers, authorise};
+use super::{Target, Write, accepted_headers, authorise, item_path};
 use crate::{
     Engine, Error, Result,
     kind::Deletion,
@@ -48,8 +48,14 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         row.id,
         &row.name,
     );
+    let deletion = kind.deletion(&row.name);
+    if facts.restorable && !is_service && matches!(deletion, Deletion::Row) {
+        // Before the hook, which may delete what goes with the row.
+        let resource = item_path(kind, &row.at, &row.name);
+        crate::deleted::keep(&mut write.cx, kind, &resource).await?;
+    }
     kind.deleting(&mut write.cx, row.entity.as_ref()).await?;
-    match kind.deletion(&row.name) {
+    match deletion {
         Deletion::Row => {
             let statements = engine.registry.statements(kind);
             sqlx::query(sqlx::AssertSqlSafe(statements.delete.clone()))

@@ -281,7 +281,7 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
             sql.push_str(&format!(" AND lower(t.resource_group) = lower({group})"));
         }
         match &request.caller {
-            Caller::Integration { service } => {
+            Caller::Developer { service, .. } | Caller::Integration { service } => {
                 let service = bound.add(*service)?;
                 sql.push_str(&format!(" AND t.id = {service}"));
             }

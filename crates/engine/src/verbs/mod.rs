@@ -133,7 +133,7 @@ fn path_arguments(target: &Target, caller: &Caller, names: &[String]) -> Result<
     let mut args = PgArguments::default();
     let principal = match caller {
         Caller::Principal { id, .. } => Some(*id),
-        Caller::Integration { .. } => None,
+        Caller::Developer { .. } | Caller::Integration { .. } => None,
     };
     let mut add = |value: &str| args.add(value.to_owned()).map_err(Error::Internal);
     add(&target.root.0)?;
@@ -157,7 +157,9 @@ fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
     };
     let path = format!("{root}/service/{name}");
     let role = match caller {
-        Caller::Integration { service } => (*service == id).then_some(Role::Contributor),
+        Caller::Developer { service, .. } | Caller::Integration { service } => {
+            (*service == id).then_some(Role::Contributor)
+        }
         Caller::Principal { .. } => Role::from_rank(row.try_get("rank")?),
     };
     let parents = (1..=parents)
@@ -578,6 +580,7 @@ impl<'a> Write<'a> {
             query,
             caller: match caller {
                 Caller::Principal { name, .. } => name,
+                Caller::Developer { email, .. } => email,
                 Caller::Integration { .. } => "integration",
             },
             now: engine.now(),
@@ -588,6 +591,7 @@ impl<'a> Write<'a> {
             body: Map::new(),
             given: Vec::new(),
             changes: Vec::new(),
+            notes: Vec::new(),
             restored: false,
             accepted: None,
         };
@@ -673,7 +677,8 @@ impl<'a> Write<'a> {
             before,
             after,
         };
-        crate::audit::record(&mut self.cx, self.kind, entry).await
+        crate::audit::record(&mut self.cx, self.kind, entry).await?;
+        crate::audit::notes(&mut self.cx, request).await
     }
 
     /// Stores the changes that hooks and actions noted in the outbox of the transaction.

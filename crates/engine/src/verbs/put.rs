@@ -123,7 +123,7 @@ async fn may_create_service(
 ) -> Result<At> {
     let name = target.names.first().map_or("", String::as_str);
     let allowed = match &request.caller {
-        Caller::Integration { .. } => false,
+        Caller::Developer { .. } | Caller::Integration { .. } => false,
         Caller::Principal { id, .. } => {
             sqlx::query_scalar::<_, bool>(
                 "SELECT EXISTS (SELECT FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL \

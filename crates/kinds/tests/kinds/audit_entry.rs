@@ -1,7 +1,11 @@
 //! `auditEntries`, and the chain that makes tampering show
 
-use crate::world::{World, body};
+use crate::{
+    conformance::below_services,
+    world::{World, body},
+};
 use engine::{
+    Access, Method, Value,
     audit::{self, Tampering},
     json, sqlx,
 };
@@ -160,5 +164,88 @@ async fn changing_removing_and_cutting_off_entries_shows() {
     assert_eq!(
         lines.last().map(|line| line["hash"].clone()),
         Some(json!(whole.head))
+    );
+}
+
+async fn count(world: &World) -> i64 {
+    sqlx::query_scalar("SELECT count(*) FROM audit_entries")
+        .fetch_one(&world.pool)
+        .await
+        .expect("a count")
+}
+
+/// Over the registry, so that no operation can be forgotten: what succeeds and is no plain read leaves an
+/// entry, what fails leaves none.
+#[tokio::test]
+async fn every_operation_that_changes_or_reveals_something_leaves_an_entry() {
+    let world = World::new().await;
+    let mut operations = Vec::new();
+    for (kind, item) in below_services(&world).await {
+        let (facts, example) = (kind.facts(), kind.example());
+        operations.push((Method::Put, item.clone(), body(example), true));
+        if facts.verbs.patch {
+            operations.push((Method::Patch, item.clone(), body(json!({})), true));
+        }
+        for action in facts.actions {
+            let path = format!("{item}/{}", action.name);
+            let given = match action.operation {
+                "EmailTemplate_SendTest" => json!({"to": "ops@example.org"}),
+                "UserConfirmationEmail_Send" => json!({"email": "new@example.org"}),
+                "User_GetSharedAccessToken" => {
+                    body(json!({"keyType": "primary", "expiry": "2027-01-16T08:00:00Z"}))
+                }
+                _ => Value::Null,
+            };
+            let recorded = action.access != Access::Read;
+            operations.push((Method::Post, path, given, recorded));
+        }
+        if facts.verbs.delete {
+            operations.push((Method::Delete, item, Value::Null, true));
+        }
+    }
+    for (parent, path) in [
+        ("/products/starter", "/products/starter/apis/echo-api"),
+        ("/products/starter", "/products/starter/groups/guests"),
+        ("/apis/echo-api", "/apis/echo-api/tags/labelled"),
+        ("/products/starter", "/products/starter/tags/labelled"),
+    ] {
+        world.get(parent).await.expect(200);
+        for method in [Method::Delete, Method::Put, Method::Delete] {
+            operations.push((method, path.to_owned(), Value::Null, true));
+        }
+    }
+    let mut recorded_ones = 0;
+    for (method, path, given, recorded) in operations {
+        let before = count(&world).await;
+        let answer = world.send(method, &path, Some("*"), given).await;
+        let entries = count(&world).await - before;
+        // 204 of a DELETE means that nothing was there; that of an action that it was done.
+        let nothing_there = method == Method::Delete && answer.status == 204 && entries == 0;
+        if answer.status < 300 && recorded && !nothing_there {
+            assert!(entries >= 1, "{} {path} leaves no entry", method.name());
+            recorded_ones += 1;
+        } else {
+            assert_eq!(entries, 0, "{} {path}: {}", method.name(), answer.status);
+        }
+    }
+    assert!(recorded_ones > 100, "only {recorded_ones} succeeded");
+}
+
+#[tokio::test]
+async fn an_import_is_recorded_with_what_it_did() {
+    let world = World::new().await;
+    let document = json!({
+        "openapi": "3.0.1", "info": {"title": "Pets", "version": "1"},
+        "paths": {"/pets": {"get": {"operationId": "list-pets", "responses": {"200": {"description": "OK"}}}}}
+    });
+    let given = json!({"path": "pets", "format": "openapi+json", "value": document.to_string()});
+    world.put("/apis/pets", body(given)).await.expect(201);
+    let listed = world
+        .get("/auditEntries?$filter=endswith(action,'apis/import/action')")
+        .await
+        .expect(200);
+    assert_eq!(
+        listed["value"][0]["properties"]["after"],
+        json!({"added": ["list-pets"], "changed": [], "removed": [], "unchanged": 0, "format": "openapi+json"})
     );
 }

@@ -45,7 +45,7 @@ fn name(kind: &dyn Kind) -> &'static str {
 }
 
 /// Every kind below a service, with the path of an item. Makes the parents that no new service has.
-async fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
+pub(crate) async fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
     for (path, example) in [
         (
             "/apis/echo-api/issues/reported",

@@ -88,7 +88,10 @@ async fn a_document_becomes_an_api() {
     );
     let tags = world.names("/apis/pets/operations/listPets/tags").await;
     assert_eq!(tags, ["all-pets", "Reading"]);
-    assert_eq!(world.changes().await, ["api_operations", "api_schemas", "apis"]);
+    assert_eq!(
+        world.changes().await,
+        ["api_operations", "api_schemas", "apis"]
+    );
     assert_eq!(
         report(&world).await,
         json!({"added": ["listPets", "addPet", "getPet"], "changed": [], "removed": [], "unchanged": 0})

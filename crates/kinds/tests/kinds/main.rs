@@ -9,6 +9,7 @@ mod authorization;
 mod certificate;
 mod conformance;
 mod content;
+mod deleted_entity;
 mod diagnostic;
 mod email_template;
 mod gateway;

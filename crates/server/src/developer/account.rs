@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{State, sign_in::parsed};
 use actix_web::{HttpRequest, HttpResponse, http::header, web};
-use engine::{Error, Method, Result};
+use engine::{Error, Method, Result, audit};
 use identity::password;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
@@ -59,6 +59,7 @@ pub(super) async fn sign_in(
         let right = password::verify(given.password, hash)
             .await
             .map_err(Error::internal)?;
+        record_sign_in(&state, &http, &portal, &given.email, right).await?;
         if !right {
             return Err(Error::Unauthenticated(
                 "The e-mail address or the password is wrong.".into(),
@@ -196,6 +197,7 @@ pub(super) async fn sign_up(
         if shown.requires_consent() && !given.consent {
             return Err(Error::invalid("consent", "to the terms is required"));
         }
+        let portal = portal.acted_in_by(&given.email);
         session::attempt(&state, &portal, &format!("sign-up {}", given.email)).await?;
         if mail_reset(&state, &http, &portal, &given.email).await? {
             return Ok(HttpResponse::Accepted().finish());
@@ -256,6 +258,7 @@ pub(super) async fn reset(
 ) -> HttpResponse {
     answered(&state, &http, async |portal| {
         let given: Reset = parsed(&body)?;
+        let portal = portal.acted_in_by(&given.email);
         // Each attempt may send a mail.
         session::attempt(&state, &portal, &format!("reset {}", given.email)).await?;
         mail_reset(&state, &http, &portal, &given.email).await?;
@@ -331,6 +334,59 @@ impl Open {
     }
 }
 
+/// Records a sign-in to the portal, or the failure of one.
+async fn record_sign_in(
+    state: &State,
+    http: &HttpRequest,
+    portal: &Portal,
+    email: &str,
+    right: bool,
+) -> Result<()> {
+    // Bounded, because strangers choose it.
+    let email: String = email.chars().take(254).collect();
+    audit::Event {
+        service: Some(portal.id),
+        caller: &email,
+        address: &crate::client_address::of(http).to_string(),
+        request_id: &crate::request_id::of(http),
+        action: if right {
+            "Microsoft.ApiManagement/service/portal/signIn/action"
+        } else {
+            "Microsoft.ApiManagement/service/portal/failedSignIn/action"
+        },
+        resource: &portal.path(),
+        ..audit::Event::default()
+    }
+    .record(
+        &mut *state.engine.pool.acquire().await?,
+        state.engine.new_id(),
+        state.engine.now(),
+    )
+    .await
+}
+
+/// Records a new password of the user `name`, in the transaction that sets it.
+async fn record_password(
+    conn: &mut PgConnection,
+    state: &State,
+    http: &HttpRequest,
+    portal: &Portal,
+    name: &str,
+    email: &str,
+) -> Result<()> {
+    audit::Event {
+        service: Some(portal.id),
+        caller: email,
+        address: &crate::client_address::of(http).to_string(),
+        request_id: &crate::request_id::of(http),
+        action: "Microsoft.ApiManagement/service/users/password/write",
+        resource: &format!("{}/users/{name}", portal.path()),
+        ..audit::Event::default()
+    }
+    .record(conn, state.engine.new_id(), state.engine.now())
+    .await
+}
+
 /// What a mailed link is for.
 #[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -372,6 +428,7 @@ pub(super) async fn confirm(
     answered(&state, &http, async |portal| {
         let given: Ticket = parsed(&body)?;
         let open = open(&state, &portal, &given.ticket).await?;
+        let portal = portal.acted_in_by(&open.email);
         let hash = if open.needs_password() {
             Some(hashed("password", given.password).await?)
         } else {
@@ -392,6 +449,7 @@ pub(super) async fn confirm(
         if let Some(hash) = hash {
             set_password(&mut tx, &state, open.user_id, Some(hash)).await?;
             session::end_all(&mut tx, open.user_id, &digest_of(&given.ticket)).await?;
+            record_password(&mut tx, &state, &http, &portal, &open.name, &open.email).await?;
         }
         tx.commit().await?;
         if open.purpose == NEW_ADDRESS {
@@ -532,6 +590,8 @@ pub(super) async fn change_password(
         let mut tx = state.engine.pool.begin().await?;
         set_password(&mut tx, &state, developer.id, Some(hash)).await?;
         session::end_all(&mut tx, developer.id, &developer.session).await?;
+        let (name, email) = (&developer.name, &developer.email);
+        record_password(&mut tx, &state, &http, &portal, name, email).await?;
         tx.commit().await?;
         Ok(HttpResponse::NoContent().finish())
     })

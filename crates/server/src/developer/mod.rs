@@ -60,9 +60,29 @@ struct Portal {
     publisher_name: String,
     publisher_email: String,
     gateway_url: Option<String>,
+    /// Who acts, for the audit trail: the address of who is signed in, or of who is about to be.
+    #[sqlx(skip)]
+    acting: Option<String>,
 }
 
 impl Portal {
+    /// The service's resource id.
+    fn path(&self) -> String {
+        format!(
+            "/subscriptions/{}/resourceGroups/{}/providers/{}/service/{}",
+            self.subscription_id,
+            self.resource_group,
+            arm_id::PROVIDER,
+            self.name
+        )
+    }
+
+    /// The portal, with somebody who acts in it.
+    fn acted_in_by(mut self, email: &str) -> Self {
+        self.acting = Some(email.to_owned());
+        self
+    }
+
     async fn of(state: &State, http: &HttpRequest) -> Result<Self> {
         let name = http.match_info().get("service").unwrap_or_default();
         sqlx::query_as(
@@ -98,13 +118,7 @@ impl Portal {
         more: &[(&str, &str)],
         body: Option<Value>,
     ) -> Result<Reply> {
-        let path = format!(
-            "/subscriptions/{}/resourceGroups/{}/providers/{}/service/{}{below}",
-            self.subscription_id,
-            self.resource_group,
-            arm_id::PROVIDER,
-            self.name
-        );
+        let path = format!("{}{below}", self.path());
         let request = Request {
             method,
             path: ResourcePath::parse(&path).map_err(|_| Error::not_found("Resource"))?,
@@ -119,7 +133,10 @@ impl Portal {
                 _ => IfMatch::parse(None),
             },
             body: body.map_or_else(web::Bytes::new, |body| body.to_string().into()),
-            caller: Caller::Integration { service: self.id },
+            caller: Caller::Developer {
+                service: self.id,
+                email: self.acting.clone().unwrap_or_else(|| "visitor".to_owned()),
+            },
             base_url: base_url(http),
             api_version: API_VERSION.to_owned(),
             origin: Origin {
@@ -157,6 +174,7 @@ async fn answered_to_developer(
         let developer = Developer::of(state, http, &portal)
             .await?
             .ok_or_else(|| Error::Unauthenticated("Sign in first.".into()))?;
+        let portal = portal.acted_in_by(&developer.email);
         work(portal, developer).await
     })
     .await

@@ -20,14 +20,14 @@ use tokio::{
 const BINARY: &str = env!("CARGO_BIN_EXE_portico");
 
 /// A real SMTP server that prints what it accepts.
-struct Sink {
+pub(crate) struct Sink {
     child: Child,
-    url: String,
+    pub(crate) url: String,
     lines: tokio::io::Lines<BufReader<tokio::process::ChildStdout>>,
 }
 
 impl Sink {
-    async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../scripts/smtp-sink.sh");
         let mut child = Command::new(script)
             .stdin(Stdio::piped())
@@ -45,13 +45,30 @@ impl Sink {
         &mut self,
         wanted: &BTreeSet<String>,
     ) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
+        self.message_ids_until(|found| wanted.iter().all(|to| found.contains_key(to)))
+            .await
+    }
+
+    /// The next mail.
+    pub(crate) async fn next(&mut self) -> anyhow::Result<Value> {
+        let line = tokio::time::timeout(Duration::from_secs(60), self.lines.next_line())
+            .await
+            .context("no more mails came")??
+            .context("the mail server ended")?;
+        Ok(serde_json::from_str(&line)?)
+    }
+
+    /// Message-IDs by recipient, read until there are enough.
+    pub(crate) async fn message_ids_until(
+        &mut self,
+        mut enough: impl FnMut(&BTreeMap<String, BTreeSet<String>>) -> bool,
+    ) -> anyhow::Result<BTreeMap<String, BTreeSet<String>>> {
         let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-        while !wanted.iter().all(|recipient| found.contains_key(recipient)) {
-            let line = tokio::time::timeout(Duration::from_secs(60), self.lines.next_line())
+        while !enough(&found) {
+            let mail = self
+                .next()
                 .await
-                .with_context(|| format!("{} of {} mails came", found.len(), wanted.len()))??
-                .context("the mail server ended")?;
-            let mail: Value = serde_json::from_str(&line)?;
+                .with_context(|| format!("{} mails came", found.len()))?;
             let message = mail["message"].as_str().unwrap_or_default();
             let id = message
                 .lines()

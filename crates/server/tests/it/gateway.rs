@@ -478,3 +478,45 @@ async fn a_logger_with_a_url_gets_what_policies_log() -> anyhow::Result<()> {
     assert!(received?.starts_with("POST /log HTTP/1.1"));
     Ok(())
 }
+
+#[tokio::test]
+async fn a_restored_product_serves_its_former_key_again() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let caller = Caller::new(&portico, "back").await?;
+    let key = caller.key("kept", "/products/unlimited").await?;
+    let url = format!(
+        "{}/echo/resource?param1=sample",
+        caller.gateway_url().await?
+    );
+    assert_eq!(call(&url, &key).await?.0, StatusCode::OK);
+    for (resource, query, refused) in [
+        (
+            "/products/unlimited",
+            "?deleteSubscriptions=true",
+            StatusCode::UNAUTHORIZED,
+        ),
+        ("/subscriptions/kept", "", StatusCode::UNAUTHORIZED),
+        (
+            "/apis/echo-api",
+            "?deleteRevisions=true",
+            StatusCode::NOT_FOUND,
+        ),
+    ] {
+        caller
+            .send(Method::DELETE, &format!("{resource}{query}"), None)
+            .await?;
+        assert_eq!(call(&url, &key).await?.0, refused, "{resource}");
+        let listed = caller.send(Method::GET, "/deletedEntities", None).await?;
+        let name = listed["value"][0]["name"].as_str().unwrap_or_default();
+        caller
+            .send(
+                Method::POST,
+                &format!("/deletedEntities/{name}/restore"),
+                None,
+            )
+            .await?;
+        assert_eq!(call(&url, &key).await?.0, StatusCode::OK, "{resource}");
+    }
+    Ok(())
+}

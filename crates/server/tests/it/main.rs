@@ -12,6 +12,7 @@ mod gateway;
 mod gateway_process;
 mod idempotency;
 mod identity_provider;
+mod mails;
 mod management;
 mod otlp;
 mod permissions;
