@@ -60,6 +60,346 @@ export interface paths {
         patch: operations["ApiManagementService_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/getssotoken": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the URL of the publisher portal, which asks for a sign-in of its own.
+         * @description Gives the URL of the publisher portal, which asks for a sign-in of its own. Needs the role reader.
+         */
+        post: operations["ApiManagementService_GetSsoToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/applynetworkconfigurationupdates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes the service see changes of its network. Names are resolved for each connection, so that nothing has to wait.
+         * @description Makes the service see changes of its network. Names are resolved for each connection, so that nothing has to wait. Needs the role contributor.
+         */
+        post: operations["ApiManagementService_ApplyNetworkConfigurationUpdates"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/migrateToStv2": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Moves the service to the platform stv2, where every service here is from the start.
+         * @description Moves the service to the platform stv2, where every service here is from the start. Needs the role contributor.
+         */
+        post: operations["ApiManagementService_MigrateToStv2"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backup": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refused: a backup of an installation is one of its database.
+         * @description Refused: a backup of an installation is one of its database. Needs the role owner.
+         */
+        post: operations["ApiManagementService_Backup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refused: an installation is restored from a backup of its database.
+         * @description Refused: an installation is restored from a backup of its database. Needs the role owner.
+         */
+        post: operations["ApiManagementService_Restore"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/validatePolicies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Checks every policy document of the service against its restrictions.
+         * @description Checks every policy document of the service against its restrictions. Needs the role contributor.
+         */
+        post: operations["PolicyRestrictionValidations_ByService"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/deletionPlan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells what deleting a resource of the service would take with it; nothing is changed.
+         * @description Tells what deleting a resource of the service would take with it; nothing is changed. Needs the role reader.
+         */
+        get: operations["ApiManagementService_PlanDeletion"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/skus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the tiers that the service may have.
+         * @description Lists the tiers that the service may have. Needs the role reader.
+         */
+        get: operations["ApiManagementServiceSkus_ListAvailableServiceSkus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/regions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the regions of the service.
+         * @description Lists the regions of the service. Needs the role reader.
+         */
+        get: operations["Region_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/networkstatus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells whether what the service needs can be reached, in each of its regions.
+         * @description Tells whether what the service needs can be reached, in each of its regions. Needs the role reader.
+         */
+        get: operations["NetworkStatus_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/outboundNetworkDependenciesEndpoints": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the hosts outside that the service depends on: the web services of its APIs and backends.
+         * @description Lists the hosts outside that the service depends on: the web services of its APIs and backends. Needs the role reader.
+         */
+        get: operations["OutboundNetworkDependenciesEndpoints_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the settings of the tenant.
+         * @description Lists the settings of the tenant. Needs the role reader.
+         */
+        get: operations["TenantSettings_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/settings/public": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the settings of the tenant that everybody may know.
+         * @description Gets the settings of the tenant that everybody may know. Needs the role reader.
+         */
+        get: operations["TenantSettings_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyDescriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the policies that there are, for `scope=Tenant|Product|Api|Operation|All`.
+         * @description Lists the policies that there are, for `scope=Tenant|Product|Api|Operation|All`. Needs the role reader.
+         */
+        get: operations["PolicyDescription_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/allPolicies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists every policy document of the service, and whether it keeps its restrictions.
+         * @description Lists every policy document of the service, and whether it keeps its restrictions. Needs the role reader.
+         */
+        get: operations["AllPolicies_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/privateLinkResources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists what private endpoints may lead to.
+         * @description Lists what private endpoints may lead to. Needs the role reader.
+         */
+        get: operations["PrivateEndpointConnection_ListPrivateLinkResources"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/privateLinkResources/Gateway": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets what private endpoints may lead to.
+         * @description Gets what private endpoints may lead to. Needs the role reader.
+         */
+        get: operations["PrivateEndpointConnection_GetPrivateLinkResource"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis": {
         parameters: {
             query?: never;
@@ -116,6 +456,26 @@ export interface paths {
         patch: operations["Api_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/importReport": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says what the last import added, changed and removed.
+         * @description Says what the last import added, changed and removed. Needs the role reader.
+         */
+        get: operations["Api_ImportReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations": {
         parameters: {
             query?: never;
@@ -170,6 +530,62 @@ export interface paths {
          * @description Changes the named properties of the API operation (JSON merge patch). Needs the role contributor.
          */
         patch: operations["ApiOperation_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API release, page by page.
+         * @description Lists each API release, page by page. `$filter` may name name, notes. Needs the role reader.
+         */
+        get: operations["ApiRelease_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API release.
+         * @description Gets the API release. Needs the role reader.
+         */
+        get: operations["ApiRelease_Get"];
+        /**
+         * Creates or replaces the API release.
+         * @description Creates or replaces the API release. Needs the role contributor.
+         */
+        put: operations["ApiRelease_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API release.
+         * @description Deletes the API release. Needs the role contributor.
+         */
+        delete: operations["ApiRelease_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API release exists, and its revision.
+         * @description Tells whether the API release exists, and its revision. Needs the role reader.
+         */
+        head: operations["ApiRelease_GetEntityTag"];
+        /**
+         * Changes the named properties of the API release (JSON merge patch).
+         * @description Changes the named properties of the API release (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["ApiRelease_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products": {
@@ -394,6 +810,26 @@ export interface paths {
          * @description Sends a mail with which the user can set a new password. Needs the role contributor.
          */
         post: operations["UserConfirmationPassword_Send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/users/{userId}/confirmations/email/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends a mail to a new address of the user, who has it once the link in the mail is opened.
+         * @description Sends a mail to a new address of the user, who has it once the link in the mail is opened. Needs the role contributor.
+         */
+        post: operations["UserConfirmationEmail_Send"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1040,6 +1476,46 @@ export interface paths {
         patch: operations["EmailTemplate_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/templates/{templateName}/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Renders the stored texts, or a draft of them, with sample data. Nothing is stored or sent.
+         * @description Renders the stored texts, or a draft of them, with sample data. Nothing is stored or sent. Needs the role reader.
+         */
+        post: operations["EmailTemplate_Preview"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/templates/{templateName}/send": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Sends the stored texts, or a draft of them, with sample data to an address. Nothing is stored but the mail.
+         * @description Sends the stored texts, or a draft of them, with sample data to an address. Nothing is stored but the mail. Needs the role contributor.
+         */
+        post: operations["EmailTemplate_SendTest"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tenant": {
         parameters: {
             query?: never;
@@ -1186,6 +1662,118 @@ export interface paths {
          * @description Replaces the second key of access to the configuration's repository. Needs the role contributor.
          */
         post: operations["TenantAccessGit_RegenerateSecondaryKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/auditEntries": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each audit entry, page by page.
+         * @description Lists each audit entry, page by page. `$filter` may name name, recordedAt, caller, address, requestId, action, resource, sequence. Needs the role reader.
+         */
+        get: operations["AuditEntry_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/auditEntries/{auditEntryId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the audit entry.
+         * @description Gets the audit entry. Needs the role reader.
+         */
+        get: operations["AuditEntry_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the audit entry exists, and its revision.
+         * @description Tells whether the audit entry exists, and its revision. Needs the role reader.
+         */
+        head: operations["AuditEntry_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/deletedEntities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each deleted entity, page by page.
+         * @description Lists each deleted entity, page by page. `$filter` may name name, resource, resourceType, resourceName, deletedBy, deletionDate. Needs the role reader.
+         */
+        get: operations["DeletedEntity_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/deletedEntities/{deletedEntityId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the deleted entity.
+         * @description Gets the deleted entity. Needs the role reader.
+         */
+        get: operations["DeletedEntity_Get"];
+        put?: never;
+        post?: never;
+        /**
+         * Deletes the deleted entity.
+         * @description Deletes the deleted entity. Needs the role contributor.
+         */
+        delete: operations["DeletedEntity_Delete"];
+        options?: never;
+        /**
+         * Tells whether the deleted entity exists, and its revision.
+         * @description Tells whether the deleted entity exists, and its revision. Needs the role reader.
+         */
+        head: operations["DeletedEntity_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/deletedEntities/{deletedEntityId}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Restores the resource with everything that went with it: children, links, policies, subscriptions and their keys.
+         * @description Restores the resource with everything that went with it: children, links, policies, subscriptions and their keys. Needs the role contributor.
+         */
+        post: operations["DeletedEntity_Restore"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1664,6 +2252,78 @@ export interface paths {
         patch: operations["Cache_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each certificate, page by page.
+         * @description Lists each certificate, page by page. `$filter` may name name, subject, thumbprint, expirationDate. Needs the role reader.
+         */
+        get: operations["Certificate_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the certificate.
+         * @description Gets the certificate. Needs the role reader.
+         */
+        get: operations["Certificate_Get"];
+        /**
+         * Creates or replaces the certificate.
+         * @description Creates or replaces the certificate. Needs the role contributor.
+         */
+        put: operations["Certificate_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the certificate.
+         * @description Deletes the certificate. Needs the role contributor.
+         */
+        delete: operations["Certificate_Delete"];
+        options?: never;
+        /**
+         * Tells whether the certificate exists, and its revision.
+         * @description Tells whether the certificate exists, and its revision. Needs the role reader.
+         */
+        head: operations["Certificate_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}/refreshSecret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads the certificate from its key vault again; only for certificates that live in one.
+         * @description Reads the certificate from its key vault again; only for certificates that live in one. Needs the role contributor.
+         */
+        post: operations["Certificate_RefreshSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/openidConnectProviders": {
         parameters: {
             query?: never;
@@ -2049,6 +2709,1262 @@ export interface paths {
          * @description Tells whether the API issue attachment exists, and its revision. Needs the role reader.
          */
         head: operations["ApiIssueAttachment_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/documentations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each documentation, page by page.
+         * @description Lists each documentation, page by page. `$filter` may name name, title, content. Needs the role reader.
+         */
+        get: operations["Documentation_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/documentations/{documentationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the documentation.
+         * @description Gets the documentation. Needs the role reader.
+         */
+        get: operations["Documentation_Get"];
+        /**
+         * Creates or replaces the documentation.
+         * @description Creates or replaces the documentation. Needs the role contributor.
+         */
+        put: operations["Documentation_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the documentation.
+         * @description Deletes the documentation. Needs the role contributor.
+         */
+        delete: operations["Documentation_Delete"];
+        options?: never;
+        /**
+         * Tells whether the documentation exists, and its revision.
+         * @description Tells whether the documentation exists, and its revision. Needs the role reader.
+         */
+        head: operations["Documentation_GetEntityTag"];
+        /**
+         * Changes the named properties of the documentation (JSON merge patch).
+         * @description Changes the named properties of the documentation (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["Documentation_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/developerPortals": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each developer portal, page by page.
+         * @description Lists each developer portal, page by page. Needs the role reader.
+         */
+        get: operations["DeveloperPortal_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/developerPortals/{developerPortalId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the developer portal.
+         * @description Gets the developer portal. Needs the role reader.
+         */
+        get: operations["DeveloperPortal_Get"];
+        /**
+         * Creates or replaces the developer portal.
+         * @description Creates or replaces the developer portal. Needs the role contributor.
+         */
+        put: operations["DeveloperPortal_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the developer portal.
+         * @description Deletes the developer portal. Needs the role contributor.
+         */
+        delete: operations["DeveloperPortal_Delete"];
+        options?: never;
+        /**
+         * Tells whether the developer portal exists, and its revision.
+         * @description Tells whether the developer portal exists, and its revision. Needs the role reader.
+         */
+        head: operations["DeveloperPortal_GetEntityTag"];
+        /**
+         * Changes the named properties of the developer portal (JSON merge patch).
+         * @description Changes the named properties of the developer portal (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["DeveloperPortal_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/wikis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API wiki, page by page.
+         * @description Lists each API wiki, page by page. Needs the role reader.
+         */
+        get: operations["ApiWiki_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/wikis/{wikiName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API wiki.
+         * @description Gets the API wiki. Needs the role reader.
+         */
+        get: operations["ApiWiki_Get"];
+        /**
+         * Creates or replaces the API wiki.
+         * @description Creates or replaces the API wiki. Needs the role contributor.
+         */
+        put: operations["ApiWiki_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API wiki.
+         * @description Deletes the API wiki. Needs the role contributor.
+         */
+        delete: operations["ApiWiki_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API wiki exists, and its revision.
+         * @description Tells whether the API wiki exists, and its revision. Needs the role reader.
+         */
+        head: operations["ApiWiki_GetEntityTag"];
+        /**
+         * Changes the named properties of the API wiki (JSON merge patch).
+         * @description Changes the named properties of the API wiki (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["ApiWiki_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/wikis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product wiki, page by page.
+         * @description Lists each product wiki, page by page. Needs the role reader.
+         */
+        get: operations["ProductWiki_ListByProduct"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/wikis/{wikiName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product wiki.
+         * @description Gets the product wiki. Needs the role reader.
+         */
+        get: operations["ProductWiki_Get"];
+        /**
+         * Creates or replaces the product wiki.
+         * @description Creates or replaces the product wiki. Needs the role contributor.
+         */
+        put: operations["ProductWiki_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product wiki.
+         * @description Deletes the product wiki. Needs the role contributor.
+         */
+        delete: operations["ProductWiki_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product wiki exists, and its revision.
+         * @description Tells whether the product wiki exists, and its revision. Needs the role reader.
+         */
+        head: operations["ProductWiki_GetEntityTag"];
+        /**
+         * Changes the named properties of the product wiki (JSON merge patch).
+         * @description Changes the named properties of the product wiki (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["ProductWiki_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/issues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each issue, page by page.
+         * @description Lists each issue, page by page. `$filter` may name name, apiId, title, description, state. Needs the role reader.
+         */
+        get: operations["Issue_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/issues/{issueId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the issue.
+         * @description Gets the issue. Needs the role reader.
+         */
+        get: operations["Issue_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the issue exists, and its revision.
+         * @description Tells whether the issue exists, and its revision. Needs the role reader.
+         */
+        head: operations["Issue_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each logger, page by page.
+         * @description Lists each logger, page by page. `$filter` may name name, description, loggerType, resourceId. Needs the role reader.
+         */
+        get: operations["Logger_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the logger.
+         * @description Gets the logger. Needs the role reader.
+         */
+        get: operations["Logger_Get"];
+        /**
+         * Creates or replaces the logger.
+         * @description Creates or replaces the logger. Needs the role contributor.
+         */
+        put: operations["Logger_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the logger.
+         * @description Deletes the logger. Needs the role contributor.
+         */
+        delete: operations["Logger_Delete"];
+        options?: never;
+        /**
+         * Tells whether the logger exists, and its revision.
+         * @description Tells whether the logger exists, and its revision. Needs the role reader.
+         */
+        head: operations["Logger_GetEntityTag"];
+        /**
+         * Changes the named properties of the logger (JSON merge patch).
+         * @description Changes the named properties of the logger (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["Logger_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each diagnostic, page by page.
+         * @description Lists each diagnostic, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["Diagnostic_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the diagnostic.
+         * @description Gets the diagnostic. Needs the role reader.
+         */
+        get: operations["Diagnostic_Get"];
+        /**
+         * Creates or replaces the diagnostic.
+         * @description Creates or replaces the diagnostic. Needs the role contributor.
+         */
+        put: operations["Diagnostic_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the diagnostic.
+         * @description Deletes the diagnostic. Needs the role contributor.
+         */
+        delete: operations["Diagnostic_Delete"];
+        options?: never;
+        /**
+         * Tells whether the diagnostic exists, and its revision.
+         * @description Tells whether the diagnostic exists, and its revision. Needs the role reader.
+         */
+        head: operations["Diagnostic_GetEntityTag"];
+        /**
+         * Changes the named properties of the diagnostic (JSON merge patch).
+         * @description Changes the named properties of the diagnostic (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["Diagnostic_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API diagnostic, page by page.
+         * @description Lists each API diagnostic, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["ApiDiagnostic_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API diagnostic.
+         * @description Gets the API diagnostic. Needs the role reader.
+         */
+        get: operations["ApiDiagnostic_Get"];
+        /**
+         * Creates or replaces the API diagnostic.
+         * @description Creates or replaces the API diagnostic. Needs the role contributor.
+         */
+        put: operations["ApiDiagnostic_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API diagnostic.
+         * @description Deletes the API diagnostic. Needs the role contributor.
+         */
+        delete: operations["ApiDiagnostic_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API diagnostic exists, and its revision.
+         * @description Tells whether the API diagnostic exists, and its revision. Needs the role reader.
+         */
+        head: operations["ApiDiagnostic_GetEntityTag"];
+        /**
+         * Changes the named properties of the API diagnostic (JSON merge patch).
+         * @description Changes the named properties of the API diagnostic (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["ApiDiagnostic_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalsettings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each portal settings, page by page.
+         * @description Lists each portal settings, page by page. Needs the role reader.
+         */
+        get: operations["PortalSettings_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalsettings/{settingsName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the portal settings.
+         * @description Gets the portal settings. Needs the role reader.
+         */
+        get: operations["PortalSettings_Get"];
+        /**
+         * Creates or replaces the portal settings.
+         * @description Creates or replaces the portal settings. Needs the role contributor.
+         */
+        put: operations["PortalSettings_CreateOrUpdate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the portal settings exists, and its revision.
+         * @description Tells whether the portal settings exists, and its revision. Needs the role reader.
+         */
+        head: operations["PortalSettings_GetEntityTag"];
+        /**
+         * Changes the named properties of the portal settings (JSON merge patch).
+         * @description Changes the named properties of the portal settings (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["PortalSettings_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalsettings/{settingsName}/listSecrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the key with which redirections to the delegation's page are signed.
+         * @description Gives the key with which redirections to the delegation's page are signed. Needs the role contributor.
+         */
+        post: operations["DelegationSettings_ListSecrets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalconfigs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each portal config, page by page.
+         * @description Lists each portal config, page by page. Needs the role reader.
+         */
+        get: operations["PortalConfig_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalconfigs/{portalConfigId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the portal config.
+         * @description Gets the portal config. Needs the role reader.
+         */
+        get: operations["PortalConfig_Get"];
+        /**
+         * Creates or replaces the portal config.
+         * @description Creates or replaces the portal config. Needs the role contributor.
+         */
+        put: operations["PortalConfig_CreateOrUpdate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the portal config exists, and its revision.
+         * @description Tells whether the portal config exists, and its revision. Needs the role reader.
+         */
+        head: operations["PortalConfig_GetEntityTag"];
+        /**
+         * Changes the named properties of the portal config (JSON merge patch).
+         * @description Changes the named properties of the portal config (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["PortalConfig_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalRevisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each portal revision, page by page.
+         * @description Lists each portal revision, page by page. `$filter` may name name, description, isCurrent. Needs the role reader.
+         */
+        get: operations["PortalRevision_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalRevisions/{portalRevisionId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the portal revision.
+         * @description Gets the portal revision. Needs the role reader.
+         */
+        get: operations["PortalRevision_Get"];
+        /**
+         * Creates or replaces the portal revision.
+         * @description Creates or replaces the portal revision. Needs the role contributor.
+         */
+        put: operations["PortalRevision_CreateOrUpdate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the portal revision exists, and its revision.
+         * @description Tells whether the portal revision exists, and its revision. Needs the role reader.
+         */
+        head: operations["PortalRevision_GetEntityTag"];
+        /**
+         * Changes the named properties of the portal revision (JSON merge patch).
+         * @description Changes the named properties of the portal revision (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["PortalRevision_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each content type, page by page.
+         * @description Lists each content type, page by page. Needs the role reader.
+         */
+        get: operations["ContentType_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the content type.
+         * @description Gets the content type. Needs the role reader.
+         */
+        get: operations["ContentType_Get"];
+        /**
+         * Creates or replaces the content type.
+         * @description Creates or replaces the content type. Needs the role contributor.
+         */
+        put: operations["ContentType_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the content type.
+         * @description Deletes the content type. Needs the role contributor.
+         */
+        delete: operations["ContentType_Delete"];
+        options?: never;
+        /**
+         * Tells whether the content type exists, and its revision.
+         * @description Tells whether the content type exists, and its revision. Needs the role reader.
+         */
+        head: operations["ContentType_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}/contentItems": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each content item, page by page.
+         * @description Lists each content item, page by page. Needs the role reader.
+         */
+        get: operations["ContentItem_ListByContentType"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}/contentItems/{contentItemId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the content item.
+         * @description Gets the content item. Needs the role reader.
+         */
+        get: operations["ContentItem_Get"];
+        /**
+         * Creates or replaces the content item.
+         * @description Creates or replaces the content item. Needs the role contributor.
+         */
+        put: operations["ContentItem_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the content item.
+         * @description Deletes the content item. Needs the role contributor.
+         */
+        delete: operations["ContentItem_Delete"];
+        options?: never;
+        /**
+         * Tells whether the content item exists, and its revision.
+         * @description Tells whether the content item exists, and its revision. Needs the role reader.
+         */
+        head: operations["ContentItem_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyRestrictions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each policy restriction, page by page.
+         * @description Lists each policy restriction, page by page. Needs the role reader.
+         */
+        get: operations["PolicyRestriction_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyRestrictions/{policyRestrictionId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the policy restriction.
+         * @description Gets the policy restriction. Needs the role reader.
+         */
+        get: operations["PolicyRestriction_Get"];
+        /**
+         * Creates or replaces the policy restriction.
+         * @description Creates or replaces the policy restriction. Needs the role contributor.
+         */
+        put: operations["PolicyRestriction_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the policy restriction.
+         * @description Deletes the policy restriction. Needs the role contributor.
+         */
+        delete: operations["PolicyRestriction_Delete"];
+        options?: never;
+        /**
+         * Tells whether the policy restriction exists, and its revision.
+         * @description Tells whether the policy restriction exists, and its revision. Needs the role reader.
+         */
+        head: operations["PolicyRestriction_GetEntityTag"];
+        /**
+         * Changes the named properties of the policy restriction (JSON merge patch).
+         * @description Changes the named properties of the policy restriction (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["PolicyRestriction_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each graph q l api resolver, page by page.
+         * @description Lists each graph q l api resolver, page by page. `$filter` may name name, displayName, description, path. Needs the role reader.
+         */
+        get: operations["GraphQLApiResolver_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the graph q l api resolver.
+         * @description Gets the graph q l api resolver. Needs the role reader.
+         */
+        get: operations["GraphQLApiResolver_Get"];
+        /**
+         * Creates or replaces the graph q l api resolver.
+         * @description Creates or replaces the graph q l api resolver. Needs the role contributor.
+         */
+        put: operations["GraphQLApiResolver_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the graph q l api resolver.
+         * @description Deletes the graph q l api resolver. Needs the role contributor.
+         */
+        delete: operations["GraphQLApiResolver_Delete"];
+        options?: never;
+        /**
+         * Tells whether the graph q l api resolver exists, and its revision.
+         * @description Tells whether the graph q l api resolver exists, and its revision. Needs the role reader.
+         */
+        head: operations["GraphQLApiResolver_GetEntityTag"];
+        /**
+         * Changes the named properties of the graph q l api resolver (JSON merge patch).
+         * @description Changes the named properties of the graph q l api resolver (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["GraphQLApiResolver_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each authorization provider, page by page.
+         * @description Lists each authorization provider, page by page. `$filter` may name name, displayName. Needs the role reader.
+         */
+        get: operations["AuthorizationProvider_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the authorization provider.
+         * @description Gets the authorization provider. Needs the role reader.
+         */
+        get: operations["AuthorizationProvider_Get"];
+        /**
+         * Creates or replaces the authorization provider.
+         * @description Creates or replaces the authorization provider. Needs the role contributor.
+         */
+        put: operations["AuthorizationProvider_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the authorization provider.
+         * @description Deletes the authorization provider. Needs the role contributor.
+         */
+        delete: operations["AuthorizationProvider_Delete"];
+        options?: never;
+        /**
+         * Tells whether the authorization provider exists, and its revision.
+         * @description Tells whether the authorization provider exists, and its revision. Needs the role reader.
+         */
+        head: operations["AuthorizationProvider_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each authorization, page by page.
+         * @description Lists each authorization, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["Authorization_ListByAuthorizationProvider"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the authorization.
+         * @description Gets the authorization. Needs the role reader.
+         */
+        get: operations["Authorization_Get"];
+        /**
+         * Creates or replaces the authorization.
+         * @description Creates or replaces the authorization. Needs the role contributor.
+         */
+        put: operations["Authorization_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the authorization.
+         * @description Deletes the authorization. Needs the role contributor.
+         */
+        delete: operations["Authorization_Delete"];
+        options?: never;
+        /**
+         * Tells whether the authorization exists, and its revision.
+         * @description Tells whether the authorization exists, and its revision. Needs the role reader.
+         */
+        head: operations["Authorization_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each authorization access policy, page by page.
+         * @description Lists each authorization access policy, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["AuthorizationAccessPolicy_ListByAuthorization"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies/{authorizationAccessPolicyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the authorization access policy.
+         * @description Gets the authorization access policy. Needs the role reader.
+         */
+        get: operations["AuthorizationAccessPolicy_Get"];
+        /**
+         * Creates or replaces the authorization access policy.
+         * @description Creates or replaces the authorization access policy. Needs the role contributor.
+         */
+        put: operations["AuthorizationAccessPolicy_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the authorization access policy.
+         * @description Deletes the authorization access policy. Needs the role contributor.
+         */
+        delete: operations["AuthorizationAccessPolicy_Delete"];
+        options?: never;
+        /**
+         * Tells whether the authorization access policy exists, and its revision.
+         * @description Tells whether the authorization access policy exists, and its revision. Needs the role reader.
+         */
+        head: operations["AuthorizationAccessPolicy_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each gateway, page by page.
+         * @description Lists each gateway, page by page. `$filter` may name name, region, description. Needs the role reader.
+         */
+        get: operations["Gateway_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the gateway.
+         * @description Gets the gateway. Needs the role reader.
+         */
+        get: operations["Gateway_Get"];
+        /**
+         * Creates or replaces the gateway.
+         * @description Creates or replaces the gateway. Needs the role contributor.
+         */
+        put: operations["Gateway_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the gateway.
+         * @description Deletes the gateway. Needs the role contributor.
+         */
+        delete: operations["Gateway_Delete"];
+        options?: never;
+        /**
+         * Tells whether the gateway exists, and its revision.
+         * @description Tells whether the gateway exists, and its revision. Needs the role reader.
+         */
+        head: operations["Gateway_GetEntityTag"];
+        /**
+         * Changes the named properties of the gateway (JSON merge patch).
+         * @description Changes the named properties of the gateway (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["Gateway_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/listKeys": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the gateway's keys.
+         * @description Gives the gateway's keys. Needs the role contributor.
+         */
+        post: operations["Gateway_ListKeys"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/regenerateKey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replaces one of the gateway's keys; tokens made with it end.
+         * @description Replaces one of the gateway's keys; tokens made with it end. Needs the role contributor.
+         */
+        post: operations["Gateway_RegenerateKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/generateToken": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives a token with which `portico gateway` gets its configuration, for 30 days at most.
+         * @description Gives a token with which `portico gateway` gets its configuration, for 30 days at most. Needs the role contributor.
+         */
+        post: operations["Gateway_GenerateToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/hostnameConfigurations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each gateway hostname configuration, page by page.
+         * @description Lists each gateway hostname configuration, page by page. `$filter` may name name, hostname. Needs the role reader.
+         */
+        get: operations["GatewayHostnameConfiguration_ListByGateway"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/hostnameConfigurations/{hcId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the gateway hostname configuration.
+         * @description Gets the gateway hostname configuration. Needs the role reader.
+         */
+        get: operations["GatewayHostnameConfiguration_Get"];
+        /**
+         * Creates or replaces the gateway hostname configuration.
+         * @description Creates or replaces the gateway hostname configuration. Needs the role contributor.
+         */
+        put: operations["GatewayHostnameConfiguration_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the gateway hostname configuration.
+         * @description Deletes the gateway hostname configuration. Needs the role contributor.
+         */
+        delete: operations["GatewayHostnameConfiguration_Delete"];
+        options?: never;
+        /**
+         * Tells whether the gateway hostname configuration exists, and its revision.
+         * @description Tells whether the gateway hostname configuration exists, and its revision. Needs the role reader.
+         */
+        head: operations["GatewayHostnameConfiguration_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/certificateAuthorities": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each gateway certificate authority, page by page.
+         * @description Lists each gateway certificate authority, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["GatewayCertificateAuthority_ListByGateway"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/certificateAuthorities/{certificateId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the gateway certificate authority.
+         * @description Gets the gateway certificate authority. Needs the role reader.
+         */
+        get: operations["GatewayCertificateAuthority_Get"];
+        /**
+         * Creates or replaces the gateway certificate authority.
+         * @description Creates or replaces the gateway certificate authority. Needs the role contributor.
+         */
+        put: operations["GatewayCertificateAuthority_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the gateway certificate authority.
+         * @description Deletes the gateway certificate authority. Needs the role contributor.
+         */
+        delete: operations["GatewayCertificateAuthority_Delete"];
+        options?: never;
+        /**
+         * Tells whether the gateway certificate authority exists, and its revision.
+         * @description Tells whether the gateway certificate authority exists, and its revision. Needs the role reader.
+         */
+        head: operations["GatewayCertificateAuthority_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/apis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API of the gateway.
+         * @description Lists each API of the gateway. Needs the role reader.
+         */
+        get: operations["GatewayApi_List"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/apis/{apiId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API of the gateway.
+         * @description Gets the API of the gateway. Needs the role reader.
+         */
+        get: operations["GatewayApi_Get"];
+        /**
+         * Adds the API to the gateway.
+         * @description Adds the API to the gateway. Needs the role contributor.
+         */
+        put: operations["GatewayApi_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Removes the API from the gateway.
+         * @description Removes the API from the gateway. Needs the role contributor.
+         */
+        delete: operations["GatewayApi_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API belongs to the gateway.
+         * @description Tells whether the API belongs to the gateway. Needs the role reader.
+         */
+        head: operations["GatewayApi_GetEntityState"];
         patch?: never;
         trace?: never;
     };
@@ -2452,6 +4368,174 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/revisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the revisions of the API.
+         * @description Lists the revisions of the API. Needs the role reader.
+         */
+        get: operations["ApiRevision_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apisByTags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the APIs by their tags.
+         * @description Lists the APIs by their tags. Needs the role reader.
+         */
+        get: operations["Api_ListByTags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/productsByTags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the products by their tags.
+         * @description Lists the products by their tags. Needs the role reader.
+         */
+        get: operations["Product_ListByTags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operationsByTags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the operations of the API by their tags.
+         * @description Lists the operations of the API by their tags. Needs the role reader.
+         */
+        get: operations["Operation_ListByTags"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tagResources": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the APIs, operations and products by their tags.
+         * @description Lists the APIs, operations and products by their tags. Needs the role reader.
+         */
+        get: operations["TagResource_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/providers/Microsoft.ApiManagement/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the operations for which roles are needed. */
+        get: operations["ApiManagementOperations_List"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/providers/Microsoft.ApiManagement/skus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the tiers in each region. */
+        get: operations["ApiManagementSkus_List"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/providers/Microsoft.ApiManagement/getDomainOwnershipIdentifier": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives the text by which a domain shows that it belongs to the subscription. */
+        post: operations["ApiManagementService_GetDomainOwnershipIdentifier"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/locations/{locationName}/networkstatus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells whether what the service needs can be reached from a region. */
+        get: operations["NetworkStatus_ListByLocation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/sign-in": {
         parameters: {
             query?: never;
@@ -2555,6 +4639,109 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyWorkbench": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the policies that there are: what each does, in which sections and scopes it may stand, and an example. */
+        get: operations["PolicyWorkbench_ListPolicies"];
+        put?: never;
+        /** Runs a request against draft policies, offline, and traces every step. Needs the role contributor. */
+        post: operations["PolicyWorkbench_Rehearse"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/testCall": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Sends a call through the service's own gateway. Needs the role contributor. */
+        post: operations["TestCall_Send"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/nodes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Lists the processes of a gateway with the revision that each serves, since when, and whether it is live. The gateway managed is the built-in one. Needs the role reader. */
+        get: operations["GatewayNode_ListByGateway"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/listDebugCredentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives a token for Apim-Debug-Authorization, with which calls of an API through the built-in gateway, managed, are traced. Needs the role contributor. */
+        post: operations["Gateway_ListDebugCredentials"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/invalidateDebugCredentials": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Ends all debug credentials of the built-in gateway, managed. Needs the role contributor. */
+        post: operations["Gateway_InvalidateDebugCredentials"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/listTrace": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Gives what each policy did for a call, by the Apim-Trace-Id of its response. Needs the role contributor. */
+        post: operations["Gateway_ListTrace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/mails": {
         parameters: {
             query?: never;
@@ -2638,6 +4825,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/quotas/{quotaCounterKey}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives what quotas have counted. */
+        get: operations["QuotaByCounterKeys_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Sets what quotas have counted; gateways follow at once. Needs the role contributor. */
+        patch: operations["QuotaByCounterKeys_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/quotas/{quotaCounterKey}/periods/{quotaPeriodKey}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives what quotas have counted. */
+        get: operations["QuotaByPeriodKeys_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Sets what quotas have counted; gateways follow at once. Needs the role contributor. */
+        patch: operations["QuotaByPeriodKeys_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/reports/byApi": {
@@ -2776,6 +4999,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/reports/byLatency": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Counts, bytes and times of calls for each interval, as percentiles of the time that calls took. */
+        get: operations["Reports_ListByLatency"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -2796,7 +5036,9 @@ export interface components {
             type: string;
             /** @description Host name. */
             hostName: string;
-        })[][];
+        })[];
+        /** Format: password */
+        ApiManagementServiceSecret: string;
         /**
          * @description Whether something is on.
          * @enum {string}
@@ -2978,7 +5220,7 @@ export interface components {
              */
             nextLink?: string;
         };
-        ApiProtocolList: ("http" | "https" | "ws" | "wss")[][];
+        ApiProtocolList: ("http" | "https" | "ws" | "wss")[];
         /**
          * @description Type of an API.
          * @enum {string}
@@ -3016,7 +5258,7 @@ export interface components {
                 protocols?: components["schemas"]["ApiProtocolList"];
                 /** @description Type of the API. */
                 type?: components["schemas"]["ApiType"];
-                /** @description Revision. */
+                /** @description Number of the revision; the name of a new one says it (`apis/{id};rev=2`), and it never changes. */
                 apiRevision?: string;
                 /** @description Description of the revision. */
                 apiRevisionDescription?: string | null;
@@ -3027,7 +5269,7 @@ export interface components {
                 /** @description Version set that the API belongs to. */
                 apiVersionSetId?: string | null;
                 apiVersionSet?: components["schemas"]["ApiAny"] | null;
-                /** @description Whether this is the current revision. */
+                /** @description Whether this is the current revision. A body does not change it; a release does. */
                 isCurrent?: boolean;
                 /** @description Whether the revision can be called. */
                 readonly isOnline?: boolean | null;
@@ -3051,7 +5293,10 @@ export interface components {
                 apiType?: string | null;
                 /** @description Whether an import makes required query parameters part of the URL template. */
                 translateRequiredQueryParameters?: string | null;
-                /** @description API to copy. */
+                /**
+                 * @description API, or revision of one, that a new API or revision is a copy of: properties that the body leaves out, operations,
+                 *     policies, schemas and tags. Without effect on what exists already.
+                 */
                 sourceApiId?: string | null;
             };
         };
@@ -3079,7 +5324,7 @@ export interface components {
                 protocols?: components["schemas"]["ApiProtocolList"];
                 /** @description Type of the API. */
                 type?: components["schemas"]["ApiType"];
-                /** @description Revision. */
+                /** @description Number of the revision; the name of a new one says it (`apis/{id};rev=2`), and it never changes. */
                 apiRevision?: string;
                 /** @description Description of the revision. */
                 apiRevisionDescription?: string | null;
@@ -3090,7 +5335,7 @@ export interface components {
                 /** @description Version set that the API belongs to. */
                 apiVersionSetId?: string | null;
                 apiVersionSet?: components["schemas"]["ApiAny"] | null;
-                /** @description Whether this is the current revision. */
+                /** @description Whether this is the current revision. A body does not change it; a release does. */
                 isCurrent?: boolean;
                 /** @description Whether the revision can be called. */
                 readonly isOnline?: boolean | null;
@@ -3114,7 +5359,10 @@ export interface components {
                 apiType?: string | null;
                 /** @description Whether an import makes required query parameters part of the URL template. */
                 translateRequiredQueryParameters?: string | null;
-                /** @description API to copy. */
+                /**
+                 * @description API, or revision of one, that a new API or revision is a copy of: properties that the body leaves out, operations,
+                 *     policies, schemas and tags. Without effect on what exists already.
+                 */
                 sourceApiId?: string | null;
             };
         };
@@ -3151,7 +5399,7 @@ export interface components {
             typeName?: string | null;
             /** @description Examples by name. */
             examples?: unknown;
-        }[][];
+        }[];
         /** @description A request. */
         ApiOperationRequestContract: {
             /** @description Description. */
@@ -3175,7 +5423,7 @@ export interface components {
             representations?: components["schemas"]["ApiOperationRepresentationContract"][];
             /** @description Headers. */
             headers?: components["schemas"]["ApiOperationParameterContract"][];
-        }[][];
+        }[];
         /** @description A parameter. */
         ApiOperationParameterContract: {
             /** @description Name. */
@@ -3273,6 +5521,76 @@ export interface components {
         /** @description A page of a list. */
         ApiOperationCollection: {
             value: components["schemas"]["ApiOperationContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A release. */
+        ApiReleaseContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/releases
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The revision that the release made current, `/apis/{apiId};rev=2`; in a body, the plain id means the current one. */
+                apiId?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it was released.
+                 */
+                readonly createdDateTime?: string;
+                /**
+                 * Format: date-time
+                 * @description When the release was last changed.
+                 */
+                readonly updatedDateTime?: string;
+                /** @description What changed. */
+                notes?: string | null;
+            };
+        };
+        /** @description A release. */
+        ApiReleaseUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/releases
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The revision that the release made current, `/apis/{apiId};rev=2`; in a body, the plain id means the current one. */
+                apiId?: string | null;
+                /**
+                 * Format: date-time
+                 * @description When it was released.
+                 */
+                readonly createdDateTime?: string;
+                /**
+                 * Format: date-time
+                 * @description When the release was last changed.
+                 */
+                readonly updatedDateTime?: string;
+                /** @description What changed. */
+                notes?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        ApiReleaseCollection: {
+            value: components["schemas"]["ApiReleaseContract"][];
             /**
              * Format: int64
              * @description Items of all pages together.
@@ -3442,7 +5760,7 @@ export interface components {
             provider: string;
             /** @description Identifier there. */
             id: string;
-        }[][];
+        }[];
         /** Format: password */
         UserSecret: string;
         /**
@@ -3987,7 +6305,7 @@ export interface components {
             title?: string | null;
             /** @description Description. */
             description?: string | null;
-        }[][];
+        }[];
         /** @description An e-mail template. */
         EmailTemplateContract: {
             /** @description Resource id. */
@@ -4101,6 +6419,123 @@ export interface components {
         /** @description A page of a list. */
         TenantAccessCollection: {
             value: components["schemas"]["TenantAccessContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        AuditEntryAny: Record<string, never>;
+        /** @description One write, or one reading of a secret. */
+        AuditEntryContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/auditEntries
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /**
+                 * Format: date-time
+                 * @description When it happened.
+                 */
+                readonly recordedAt?: string;
+                /** @description E-mail address or client id; `integration` for a signature of the tenant access. */
+                readonly caller?: string;
+                /**
+                 * Format: uuid
+                 * @description The principal.
+                 */
+                readonly principalId?: string | null;
+                /** @description Address that it came from. */
+                readonly address?: string;
+                /** @description Id of the request in the log. */
+                readonly requestId?: string;
+                /** @description Type and verb: `Microsoft.ApiManagement/service/products/write`. */
+                readonly action?: string;
+                /** @description Id of the resource. */
+                readonly resource?: string;
+                readonly before?: components["schemas"]["AuditEntryAny"] | null;
+                readonly after?: components["schemas"]["AuditEntryAny"] | null;
+                /**
+                 * Format: int64
+                 * @description Number in the chain of all entries of the installation; absent for the newest until it is chained.
+                 */
+                readonly sequence?: number | null;
+                /** @description Hash of the entry and all before it. */
+                readonly hash?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        AuditEntryCollection: {
+            value: components["schemas"]["AuditEntryContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        DeletedEntityContentList: {
+            /** @description Type. */
+            type: string;
+            /**
+             * Format: int64
+             * @description How many.
+             */
+            count: number;
+            /** @description Their names, the first twenty; links have none. */
+            names: string[];
+        }[];
+        /** @description A deleted resource. */
+        DeletedEntityContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/deletedEntities
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Id that the resource had, and has again once it is restored. */
+                readonly resource?: string;
+                /** @description Its type: `Microsoft.ApiManagement/service/products`. */
+                readonly resourceType?: string;
+                /** @description Its name. */
+                readonly resourceName?: string;
+                /**
+                 * Format: date-time
+                 * @description When it was deleted.
+                 */
+                readonly deletionDate?: string;
+                /** @description Who deleted it. */
+                readonly deletedBy?: string;
+                /**
+                 * Format: date-time
+                 * @description When it goes for good.
+                 */
+                readonly scheduledPurgeDate?: string;
+                /** @description What went with it, by type. */
+                readonly contents?: components["schemas"]["DeletedEntityContentList"];
+            };
+        };
+        /** @description A page of a list. */
+        DeletedEntityCollection: {
+            value: components["schemas"]["DeletedEntityContract"][];
             /**
              * Format: int64
              * @description Items of all pages together.
@@ -4545,6 +6980,49 @@ export interface components {
             nextLink?: string;
         };
         /** Format: password */
+        CertificateSecret: string;
+        CertificateAny: Record<string, never>;
+        /** @description A certificate. */
+        CertificateContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/certificates
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                data?: components["schemas"]["CertificateSecret"] | null;
+                password?: components["schemas"]["CertificateSecret"] | null;
+                keyVault?: components["schemas"]["CertificateAny"] | null;
+                /** @description Distinguished name of the subject. */
+                readonly subject?: string;
+                /** @description SHA-1 in upper-case hexadecimal. */
+                readonly thumbprint?: string;
+                /**
+                 * Format: date-time
+                 * @description When it expires.
+                 */
+                readonly expirationDate?: string;
+            };
+        };
+        /** @description A page of a list. */
+        CertificateCollection: {
+            value: components["schemas"]["CertificateContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** Format: password */
         OpenIdConnectProviderSecret: string;
         /** @description An OpenID Connect provider. */
         OpenIdConnectProviderContract: {
@@ -4614,18 +7092,18 @@ export interface components {
              */
             nextLink?: string;
         };
-        AuthorizationServerGrantTypeList: ("authorizationCode" | "implicit" | "resourceOwnerPassword" | "clientCredentials" | "authorizationCodeWithPkce")[][];
+        AuthorizationServerGrantTypeList: ("authorizationCode" | "implicit" | "resourceOwnerPassword" | "clientCredentials" | "authorizationCodeWithPkce")[];
         /** Format: password */
         AuthorizationServerSecret: string;
-        AuthorizationServerAuthorizationMethodList: ("HEAD" | "OPTIONS" | "TRACE" | "GET" | "POST" | "PUT" | "PATCH" | "DELETE")[][];
-        AuthorizationServerClientAuthenticationMethodList: ("Basic" | "Body")[][];
+        AuthorizationServerAuthorizationMethodList: ("HEAD" | "OPTIONS" | "TRACE" | "GET" | "POST" | "PUT" | "PATCH" | "DELETE")[];
+        AuthorizationServerClientAuthenticationMethodList: ("Basic" | "Body")[];
         AuthorizationServerTokenBodyParameterList: {
             /** @description Name. */
             name: string;
             /** @description Value. */
             value: string;
-        }[][];
-        AuthorizationServerBearerTokenSendingMethodList: ("authorizationHeader" | "query")[][];
+        }[];
+        AuthorizationServerBearerTokenSendingMethodList: ("authorizationHeader" | "query")[];
         /** @description An authorization server. */
         AuthorizationServerContract: {
             /** @description Resource id. */
@@ -4966,6 +7444,1343 @@ export interface components {
              */
             nextLink?: string;
         };
+        /** @description A page. */
+        DocumentationContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/documentations
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Title. */
+                title?: string | null;
+                /** @description Markdown. */
+                content?: string | null;
+            };
+        };
+        /** @description A page. */
+        DocumentationUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/documentations
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Title. */
+                title?: string | null;
+                /** @description Markdown. */
+                content?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        DocumentationCollection: {
+            value: components["schemas"]["DocumentationContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A developer portal. */
+        DeveloperPortalContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/developerPortals
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that visitors see; the organization's when absent. */
+                title?: string | null;
+                /** @description Logo as a data URL of a PNG, JPEG, WebP, GIF or SVG image in base64. */
+                logo?: string | null;
+                /** @description Colour of links and buttons, `#rrggbb`; the portal changes its brightness where it would be hard to read. */
+                accentColor?: string | null;
+                /** @description Markdown that greets visitors on the first page. */
+                welcome?: string | null;
+                /** @description Ids of the service's documentations that the portal shows as pages, in this order. */
+                pages?: string[] | null;
+                /**
+                 * @description Ids of OpenID Connect providers with which developers may sign in, besides the identity providers. Whoever such a
+                 *     provider vouches for gets an account.
+                 */
+                signInProviders?: string[] | null;
+            };
+        };
+        /** @description A developer portal. */
+        DeveloperPortalUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/developerPortals
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that visitors see; the organization's when absent. */
+                title?: string | null;
+                /** @description Logo as a data URL of a PNG, JPEG, WebP, GIF or SVG image in base64. */
+                logo?: string | null;
+                /** @description Colour of links and buttons, `#rrggbb`; the portal changes its brightness where it would be hard to read. */
+                accentColor?: string | null;
+                /** @description Markdown that greets visitors on the first page. */
+                welcome?: string | null;
+                /** @description Ids of the service's documentations that the portal shows as pages, in this order. */
+                pages?: string[] | null;
+                /**
+                 * @description Ids of OpenID Connect providers with which developers may sign in, besides the identity providers. Whoever such a
+                 *     provider vouches for gets an account.
+                 */
+                signInProviders?: string[] | null;
+            };
+        };
+        /** @description A page of a list. */
+        DeveloperPortalCollection: {
+            value: components["schemas"]["DeveloperPortalContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        ApiWikiWikiDocumentList: {
+            /** @description Name of the documentation. */
+            documentationId: string;
+        }[];
+        /** @description A wiki. */
+        ApiWikiContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/wikis
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The pages, in their order. */
+                documents?: components["schemas"]["ApiWikiWikiDocumentList"];
+            };
+        };
+        /** @description A wiki. */
+        ApiWikiUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/wikis
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The pages, in their order. */
+                documents?: components["schemas"]["ApiWikiWikiDocumentList"];
+            };
+        };
+        /** @description A page of a list. */
+        ApiWikiCollection: {
+            value: components["schemas"]["ApiWikiContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        ProductWikiWikiDocumentList: {
+            /** @description Name of the documentation. */
+            documentationId: string;
+        }[];
+        /** @description A wiki. */
+        ProductWikiContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/products/wikis
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The pages, in their order. */
+                documents?: components["schemas"]["ProductWikiWikiDocumentList"];
+            };
+        };
+        /** @description A wiki. */
+        ProductWikiUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/products/wikis
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The pages, in their order. */
+                documents?: components["schemas"]["ProductWikiWikiDocumentList"];
+            };
+        };
+        /** @description A page of a list. */
+        ProductWikiCollection: {
+            value: components["schemas"]["ProductWikiContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description What became of an issue.
+         * @enum {string}
+         */
+        IssueState: "proposed" | "open" | "removed" | "resolved" | "closed";
+        IssueRef: string;
+        /** @description An issue. */
+        IssueContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/issues
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /**
+                 * Format: date-time
+                 * @description When it was reported.
+                 */
+                createdDate?: string;
+                /** @description What became of it. */
+                state?: components["schemas"]["IssueState"];
+                /** @description The API's resource id. */
+                apiId?: string | null;
+                /** @description Title. */
+                title: string;
+                /** @description Text. */
+                description: string;
+                /** @description Who reported it. */
+                userId: components["schemas"]["IssueRef"];
+            };
+        };
+        /** @description A page of a list. */
+        IssueCollection: {
+            value: components["schemas"]["IssueContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description What a logger logs to.
+         * @enum {string}
+         */
+        LoggerType: "azureEventHub" | "applicationInsights" | "azureMonitor";
+        LoggerBTreeMap: {
+            [key: string]: string;
+        };
+        /** Format: password */
+        LoggerSecret: string;
+        /** @description A logger. */
+        LoggerContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/loggers
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description What it logs to. */
+                loggerType: components["schemas"]["LoggerType"];
+                /** @description Description. */
+                description?: string | null;
+                credentials?: components["schemas"]["LoggerBTreeMap"] | null;
+                /** @description Whether records are gathered before they are sent. */
+                isBuffered?: boolean;
+                /** @description Resource id of what it logs to; a label. */
+                resourceId?: string | null;
+            };
+        };
+        /** @description A logger. */
+        LoggerUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/loggers
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description What it logs to. */
+                loggerType?: components["schemas"]["LoggerType"];
+                /** @description Description. */
+                description?: string | null;
+                credentials?: components["schemas"]["LoggerBTreeMap"] | null;
+                /** @description Whether records are gathered before they are sent. */
+                isBuffered?: boolean;
+                /** @description Resource id of what it logs to; a label. */
+                resourceId?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        LoggerCollection: {
+            value: components["schemas"]["LoggerContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description Which calls are logged whatever the sampling says.
+         * @enum {string}
+         */
+        DiagnosticAlwaysLog: "allErrors";
+        DiagnosticRef: string;
+        /** @description Which share of the calls is logged. */
+        DiagnosticSampling: {
+            samplingType?: components["schemas"]["DiagnosticSamplingType"] | null;
+            /**
+             * Format: double
+             * @description The share in percent.
+             */
+            percentage?: number | null;
+        };
+        /** @description What of both messages of one connection is logged. */
+        DiagnosticPipeline: {
+            request?: components["schemas"]["DiagnosticMessage"] | null;
+            response?: components["schemas"]["DiagnosticMessage"] | null;
+        };
+        /**
+         * @description Headers that join the records of one call.
+         * @enum {string}
+         */
+        DiagnosticHttpCorrelationProtocol: "None" | "Legacy" | "W3C";
+        /**
+         * @description How much traces of policies tell.
+         * @enum {string}
+         */
+        DiagnosticVerbosity: "verbose" | "information" | "error";
+        /**
+         * @description What a record calls the operation.
+         * @enum {string}
+         */
+        DiagnosticOperationNameFormat: "Name" | "Url";
+        /**
+         * @description How a share is chosen.
+         * @enum {string}
+         */
+        DiagnosticSamplingType: "fixed";
+        /** @description What of a message is logged. */
+        DiagnosticMessage: {
+            /** @description Names of headers. */
+            headers?: string[] | null;
+            body?: components["schemas"]["DiagnosticBody"] | null;
+            dataMasking?: components["schemas"]["DiagnosticDataMasking"] | null;
+        };
+        /** @description How much of a body is logged. */
+        DiagnosticBody: {
+            /**
+             * Format: int32
+             * @description Bytes at most.
+             */
+            bytes?: number | null;
+        };
+        /** @description What is hidden in a record. */
+        DiagnosticDataMasking: {
+            /** @description Query parameters. */
+            queryParams?: components["schemas"]["DiagnosticMasked"][] | null;
+            /** @description Headers. */
+            headers?: components["schemas"]["DiagnosticMasked"][] | null;
+        };
+        /** @description What is hidden, and how. */
+        DiagnosticMasked: {
+            /** @description Name. */
+            value?: string | null;
+            mode?: components["schemas"]["DiagnosticMaskingMode"] | null;
+        };
+        /**
+         * @description How something is hidden.
+         * @enum {string}
+         */
+        DiagnosticMaskingMode: "Mask" | "Hide";
+        /** @description A diagnostic. */
+        DiagnosticContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/diagnostics
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                alwaysLog?: components["schemas"]["DiagnosticAlwaysLog"] | null;
+                /** @description The logger. */
+                loggerId: components["schemas"]["DiagnosticRef"];
+                sampling?: components["schemas"]["DiagnosticSampling"] | null;
+                frontend?: components["schemas"]["DiagnosticPipeline"] | null;
+                backend?: components["schemas"]["DiagnosticPipeline"] | null;
+                /** @description Whether the caller's address is logged. */
+                logClientIp?: boolean | null;
+                httpCorrelationProtocol?: components["schemas"]["DiagnosticHttpCorrelationProtocol"] | null;
+                verbosity?: components["schemas"]["DiagnosticVerbosity"] | null;
+                operationNameFormat?: components["schemas"]["DiagnosticOperationNameFormat"] | null;
+                /** @description Whether `emit-metric` sends metrics. */
+                metrics?: boolean | null;
+            };
+        };
+        /** @description A diagnostic. */
+        DiagnosticUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/diagnostics
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                alwaysLog?: components["schemas"]["DiagnosticAlwaysLog"] | null;
+                /** @description The logger. */
+                loggerId?: components["schemas"]["DiagnosticRef"];
+                sampling?: components["schemas"]["DiagnosticSampling"] | null;
+                frontend?: components["schemas"]["DiagnosticPipeline"] | null;
+                backend?: components["schemas"]["DiagnosticPipeline"] | null;
+                /** @description Whether the caller's address is logged. */
+                logClientIp?: boolean | null;
+                httpCorrelationProtocol?: components["schemas"]["DiagnosticHttpCorrelationProtocol"] | null;
+                verbosity?: components["schemas"]["DiagnosticVerbosity"] | null;
+                operationNameFormat?: components["schemas"]["DiagnosticOperationNameFormat"] | null;
+                /** @description Whether `emit-metric` sends metrics. */
+                metrics?: boolean | null;
+            };
+        };
+        /** @description A page of a list. */
+        DiagnosticCollection: {
+            value: components["schemas"]["DiagnosticContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description Which calls are logged whatever the sampling says.
+         * @enum {string}
+         */
+        ApiDiagnosticAlwaysLog: "allErrors";
+        ApiDiagnosticRef: string;
+        /** @description Which share of the calls is logged. */
+        ApiDiagnosticSampling: {
+            samplingType?: components["schemas"]["ApiDiagnosticSamplingType"] | null;
+            /**
+             * Format: double
+             * @description The share in percent.
+             */
+            percentage?: number | null;
+        };
+        /** @description What of both messages of one connection is logged. */
+        ApiDiagnosticPipeline: {
+            request?: components["schemas"]["ApiDiagnosticMessage"] | null;
+            response?: components["schemas"]["ApiDiagnosticMessage"] | null;
+        };
+        /**
+         * @description Headers that join the records of one call.
+         * @enum {string}
+         */
+        ApiDiagnosticHttpCorrelationProtocol: "None" | "Legacy" | "W3C";
+        /**
+         * @description How much traces of policies tell.
+         * @enum {string}
+         */
+        ApiDiagnosticVerbosity: "verbose" | "information" | "error";
+        /**
+         * @description What a record calls the operation.
+         * @enum {string}
+         */
+        ApiDiagnosticOperationNameFormat: "Name" | "Url";
+        /**
+         * @description How a share is chosen.
+         * @enum {string}
+         */
+        ApiDiagnosticSamplingType: "fixed";
+        /** @description What of a message is logged. */
+        ApiDiagnosticMessage: {
+            /** @description Names of headers. */
+            headers?: string[] | null;
+            body?: components["schemas"]["ApiDiagnosticBody"] | null;
+            dataMasking?: components["schemas"]["ApiDiagnosticDataMasking"] | null;
+        };
+        /** @description How much of a body is logged. */
+        ApiDiagnosticBody: {
+            /**
+             * Format: int32
+             * @description Bytes at most.
+             */
+            bytes?: number | null;
+        };
+        /** @description What is hidden in a record. */
+        ApiDiagnosticDataMasking: {
+            /** @description Query parameters. */
+            queryParams?: components["schemas"]["ApiDiagnosticMasked"][] | null;
+            /** @description Headers. */
+            headers?: components["schemas"]["ApiDiagnosticMasked"][] | null;
+        };
+        /** @description What is hidden, and how. */
+        ApiDiagnosticMasked: {
+            /** @description Name. */
+            value?: string | null;
+            mode?: components["schemas"]["ApiDiagnosticMaskingMode"] | null;
+        };
+        /**
+         * @description How something is hidden.
+         * @enum {string}
+         */
+        ApiDiagnosticMaskingMode: "Mask" | "Hide";
+        /** @description A diagnostic. */
+        ApiDiagnosticContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/diagnostics
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                alwaysLog?: components["schemas"]["ApiDiagnosticAlwaysLog"] | null;
+                /** @description The logger. */
+                loggerId: components["schemas"]["ApiDiagnosticRef"];
+                sampling?: components["schemas"]["ApiDiagnosticSampling"] | null;
+                frontend?: components["schemas"]["ApiDiagnosticPipeline"] | null;
+                backend?: components["schemas"]["ApiDiagnosticPipeline"] | null;
+                /** @description Whether the caller's address is logged. */
+                logClientIp?: boolean | null;
+                httpCorrelationProtocol?: components["schemas"]["ApiDiagnosticHttpCorrelationProtocol"] | null;
+                verbosity?: components["schemas"]["ApiDiagnosticVerbosity"] | null;
+                operationNameFormat?: components["schemas"]["ApiDiagnosticOperationNameFormat"] | null;
+                /** @description Whether `emit-metric` sends metrics. */
+                metrics?: boolean | null;
+            };
+        };
+        /** @description A diagnostic. */
+        ApiDiagnosticUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/diagnostics
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                alwaysLog?: components["schemas"]["ApiDiagnosticAlwaysLog"] | null;
+                /** @description The logger. */
+                loggerId?: components["schemas"]["ApiDiagnosticRef"];
+                sampling?: components["schemas"]["ApiDiagnosticSampling"] | null;
+                frontend?: components["schemas"]["ApiDiagnosticPipeline"] | null;
+                backend?: components["schemas"]["ApiDiagnosticPipeline"] | null;
+                /** @description Whether the caller's address is logged. */
+                logClientIp?: boolean | null;
+                httpCorrelationProtocol?: components["schemas"]["ApiDiagnosticHttpCorrelationProtocol"] | null;
+                verbosity?: components["schemas"]["ApiDiagnosticVerbosity"] | null;
+                operationNameFormat?: components["schemas"]["ApiDiagnosticOperationNameFormat"] | null;
+                /** @description Whether `emit-metric` sends metrics. */
+                metrics?: boolean | null;
+            };
+        };
+        /** @description A page of a list. */
+        ApiDiagnosticCollection: {
+            value: components["schemas"]["ApiDiagnosticContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description Terms that a visitor may have to accept. */
+        PortalSettingsTermsOfService: {
+            /** @description The terms. */
+            text?: string | null;
+            /** @description Whether they are shown. */
+            enabled?: boolean;
+            /** @description Whether they must be accepted. */
+            consentRequired?: boolean;
+        };
+        /** Format: password */
+        PortalSettingsSecret: string;
+        /** @description Whether something is on. */
+        PortalSettingsSwitch: {
+            /** @description Whether it is. */
+            enabled?: boolean;
+        };
+        /** @description One of the settings; which members it has depends on its name. */
+        PortalSettingsContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/portalsettings
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description `signin`: whether anonymous visitors are sent to the sign-in page. `signup`: whether visitors can sign up. */
+                enabled?: boolean | null;
+                termsOfService?: components["schemas"]["PortalSettingsTermsOfService"] | null;
+                /** @description `delegation`: the page that takes over. */
+                url?: string | null;
+                validationKey?: components["schemas"]["PortalSettingsSecret"] | null;
+                subscriptions?: components["schemas"]["PortalSettingsSwitch"] | null;
+                userRegistration?: components["schemas"]["PortalSettingsSwitch"] | null;
+            };
+        };
+        /** @description One of the settings; which members it has depends on its name. */
+        PortalSettingsUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/portalsettings
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description `signin`: whether anonymous visitors are sent to the sign-in page. `signup`: whether visitors can sign up. */
+                enabled?: boolean | null;
+                termsOfService?: components["schemas"]["PortalSettingsTermsOfService"] | null;
+                /** @description `delegation`: the page that takes over. */
+                url?: string | null;
+                validationKey?: components["schemas"]["PortalSettingsSecret"] | null;
+                subscriptions?: components["schemas"]["PortalSettingsSwitch"] | null;
+                userRegistration?: components["schemas"]["PortalSettingsSwitch"] | null;
+            };
+        };
+        /** @description A page of a list. */
+        PortalSettingsCollection: {
+            value: components["schemas"]["PortalSettingsContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description Sign-in. */
+        PortalConfigSignin: {
+            /** @description Whether anonymous visitors are sent to the sign-in page. */
+            require?: boolean;
+        };
+        /** @description Sign-up. */
+        PortalConfigSignup: {
+            termsOfService?: components["schemas"]["PortalConfigTermsOfService"] | null;
+        };
+        /** @description Pages of others that take over. */
+        PortalConfigDelegation: {
+            /** @description Whether signing in and up is delegated. */
+            delegateRegistration?: boolean;
+            /** @description Whether subscribing is delegated. */
+            delegateSubscription?: boolean;
+            /** @description The page. */
+            delegationUrl?: string | null;
+            /** @description The key with which redirections are signed; only in bodies. */
+            validationKey?: string | null;
+        };
+        /** Format: password */
+        PortalConfigSecret: string;
+        /** @description Origins that may call the portal's API. */
+        PortalConfigCors: {
+            /** @description The origins. */
+            allowedOrigins?: string[];
+        };
+        /** @description Content security policy. */
+        PortalConfigCsp: {
+            /** @description Whether browsers enforce it. */
+            mode?: components["schemas"]["PortalConfigCspMode"];
+            /** @description Where browsers report violations. */
+            reportUri?: string[];
+            /** @description Sources that are allowed besides the portal's own. */
+            allowedSources?: string[];
+        };
+        /** @description Terms that a visitor may have to accept. */
+        PortalConfigTermsOfService: {
+            /** @description The terms. */
+            text?: string | null;
+            /** @description Whether they must be accepted. */
+            requireConsent?: boolean;
+        };
+        /**
+         * @description Whether browsers enforce a content security policy.
+         * @enum {string}
+         */
+        PortalConfigCspMode: "enabled" | "disabled" | "reportOnly";
+        /** @description The configuration. */
+        PortalConfigContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/portalconfigs
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Whether people sign in with e-mail address and password. */
+                enableBasicAuth?: boolean;
+                signin?: components["schemas"]["PortalConfigSignin"] | null;
+                signup?: components["schemas"]["PortalConfigSignup"] | null;
+                delegation?: components["schemas"]["PortalConfigDelegation"] | null;
+                cors?: components["schemas"]["PortalConfigCors"] | null;
+                csp?: components["schemas"]["PortalConfigCsp"] | null;
+            };
+        };
+        /** @description The configuration. */
+        PortalConfigUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/portalconfigs
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Whether people sign in with e-mail address and password. */
+                enableBasicAuth?: boolean;
+                signin?: components["schemas"]["PortalConfigSignin"] | null;
+                signup?: components["schemas"]["PortalConfigSignup"] | null;
+                delegation?: components["schemas"]["PortalConfigDelegation"] | null;
+                cors?: components["schemas"]["PortalConfigCors"] | null;
+                csp?: components["schemas"]["PortalConfigCsp"] | null;
+            };
+        };
+        /** @description A page of a list. */
+        PortalConfigCollection: {
+            value: components["schemas"]["PortalConfigContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description How far a publishing is.
+         * @enum {string}
+         */
+        PortalRevisionStatus: "pending" | "publishing" | "completed" | "failed";
+        /** @description A revision. */
+        PortalRevisionContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/portalRevisions
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Description. */
+                description?: string | null;
+                /** @description More about the status. */
+                readonly statusDetails?: string | null;
+                /** @description How far the publishing is. */
+                readonly status?: components["schemas"]["PortalRevisionStatus"];
+                /** @description Whether visitors see it; at most one revision is. */
+                isCurrent?: boolean;
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                readonly createdDateTime?: string;
+                /**
+                 * Format: date-time
+                 * @description When it was changed.
+                 */
+                readonly updatedDateTime?: string;
+                /** @description Ends the polling of clients: nothing goes on after the reply. */
+                readonly provisioningState?: string;
+            };
+        };
+        /** @description A revision. */
+        PortalRevisionUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/portalRevisions
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Description. */
+                description?: string | null;
+                /** @description More about the status. */
+                readonly statusDetails?: string | null;
+                /** @description How far the publishing is. */
+                readonly status?: components["schemas"]["PortalRevisionStatus"];
+                /** @description Whether visitors see it; at most one revision is. */
+                isCurrent?: boolean;
+                /**
+                 * Format: date-time
+                 * @description When it was made.
+                 */
+                readonly createdDateTime?: string;
+                /**
+                 * Format: date-time
+                 * @description When it was changed.
+                 */
+                readonly updatedDateTime?: string;
+                /** @description Ends the polling of clients: nothing goes on after the reply. */
+                readonly provisioningState?: string;
+            };
+        };
+        /** @description A page of a list. */
+        PortalRevisionCollection: {
+            value: components["schemas"]["PortalRevisionContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        ContentTypeAny: Record<string, never>;
+        /** @description A type of content. */
+        ContentTypeContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/contentTypes
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Identifier, as given. */
+                id?: string | null;
+                /** @description Name that people see. */
+                name?: string | null;
+                /** @description Description. */
+                description?: string | null;
+                schema?: components["schemas"]["ContentTypeAny"] | null;
+                /** @description Version. */
+                version?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        ContentTypeCollection: {
+            value: components["schemas"]["ContentTypeContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        ContentItemAny: Record<string, never>;
+        /** @description An item of content. */
+        ContentItemContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/contentTypes/contentItems
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                [key: string]: unknown;
+            };
+        };
+        /** @description A page of a list. */
+        ContentItemCollection: {
+            value: components["schemas"]["ContentItemContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description Yes or no, as the contract spells it.
+         * @enum {string}
+         */
+        PolicyRestrictionRequired: "true" | "false";
+        /** @description A restriction. */
+        PolicyRestrictionContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/policyRestrictions
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Path of the policy document. */
+                scope?: string | null;
+                /** @description Whether every section of the document must have `<base />`. */
+                requireBase?: components["schemas"]["PolicyRestrictionRequired"];
+            };
+        };
+        /** @description A restriction. */
+        PolicyRestrictionUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/policyRestrictions
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Path of the policy document. */
+                scope?: string | null;
+                /** @description Whether every section of the document must have `<base />`. */
+                requireBase?: components["schemas"]["PolicyRestrictionRequired"];
+            };
+        };
+        /** @description A page of a list. */
+        PolicyRestrictionCollection: {
+            value: components["schemas"]["PolicyRestrictionContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A resolver. */
+        GraphQLApiResolverContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/resolvers
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName: string;
+                /** @description Type and field: `Query/users`. */
+                path: string;
+                /** @description Description. */
+                description?: string | null;
+            };
+        };
+        /** @description A resolver. */
+        GraphQLApiResolverUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/resolvers
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName?: string;
+                /** @description Type and field: `Query/users`. */
+                path?: string;
+                /** @description Description. */
+                description?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        GraphQLApiResolverCollection: {
+            value: components["schemas"]["GraphQLApiResolverContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description Settings of OAuth 2.0. */
+        AuthorizationProviderOAuth2: {
+            /** @description Where the provider sends people back to. */
+            redirectUrl?: string | null;
+            grantTypes?: components["schemas"]["AuthorizationProviderGrantTypes"] | null;
+        };
+        /** Format: password */
+        AuthorizationProviderSecret: string;
+        /** @description Parameters of the grants. */
+        AuthorizationProviderGrantTypes: {
+            authorizationCode?: components["schemas"]["AuthorizationProviderBTreeMap"] | null;
+            clientCredentials?: components["schemas"]["AuthorizationProviderBTreeMap"] | null;
+        };
+        AuthorizationProviderBTreeMap: {
+            [key: string]: string;
+        };
+        /** @description A provider. */
+        AuthorizationProviderContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/authorizationProviders
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName?: string | null;
+                /** @description Name of the identity provider: `aad`, `oauth2`, … */
+                identityProvider?: string | null;
+                oauth2?: components["schemas"]["AuthorizationProviderOAuth2"] | null;
+            };
+        };
+        /** @description A page of a list. */
+        AuthorizationProviderCollection: {
+            value: components["schemas"]["AuthorizationProviderContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /**
+         * @description Protocol of a connection.
+         * @enum {string}
+         */
+        AuthorizationType: "OAuth2";
+        /**
+         * @description Grant of a connection.
+         * @enum {string}
+         */
+        AuthorizationOAuth2Grant: "AuthorizationCode" | "ClientCredentials";
+        AuthorizationBTreeMap: {
+            [key: string]: string;
+        };
+        /** Format: password */
+        AuthorizationSecret: string;
+        /** @description Why a connection gives no tokens. */
+        AuthorizationError: {
+            /** @description Code. */
+            code: string;
+            /** @description Sentence. */
+            message: string;
+        };
+        /** @description A connection to a provider. */
+        AuthorizationContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/authorizationProviders/authorizations
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Protocol. */
+                authorizationType?: components["schemas"]["AuthorizationType"];
+                /** @description The grant. */
+                oauth2grantType?: components["schemas"]["AuthorizationOAuth2Grant"];
+                parameters?: components["schemas"]["AuthorizationBTreeMap"] | null;
+                /** @description Whether it gives tokens. */
+                readonly status?: string;
+                readonly error?: components["schemas"]["AuthorizationError"] | null;
+            };
+        };
+        /** @description A page of a list. */
+        AuthorizationCollection: {
+            value: components["schemas"]["AuthorizationContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description Who may use a connection. */
+        AuthorizationAccessPolicyContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/authorizationProviders/authorizations/accessPolicies
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Applications. */
+                appIds?: string[] | null;
+                /** @description Tenant of the object. */
+                tenantId?: string | null;
+                /** @description Person, group or application. */
+                objectId?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        AuthorizationAccessPolicyCollection: {
+            value: components["schemas"]["AuthorizationAccessPolicyContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description Where a gateway is. */
+        GatewayResourceLocationData: {
+            /** @description Name of the place. */
+            name: string;
+            /** @description City. */
+            city?: string | null;
+            /** @description District. */
+            district?: string | null;
+            /** @description Country or region. */
+            countryOrRegion?: string | null;
+        };
+        /** Format: password */
+        GatewaySecret: string;
+        /** @description A gateway. */
+        GatewayContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/gateways
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                locationData?: components["schemas"]["GatewayResourceLocationData"] | null;
+                /** @description Description. */
+                description?: string | null;
+            };
+        };
+        /** @description A gateway. */
+        GatewayUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/gateways
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                locationData?: components["schemas"]["GatewayResourceLocationData"] | null;
+                /** @description Description. */
+                description?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        GatewayCollection: {
+            value: components["schemas"]["GatewayContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A host of a gateway. */
+        GatewayHostnameConfigurationContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/gateways/hostnameConfigurations
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The host; `*` in front stands for any. */
+                hostname?: string | null;
+                /** @description Certificate for TLS: a resource id that ends in `/certificates/{certificateId}`. */
+                certificateId?: string | null;
+                /** @description Whether callers are asked for a certificate. */
+                negotiateClientCertificate?: boolean | null;
+                /** @description Whether TLS 1.0 is offered. It never is; kept for clients that send it. */
+                tls10Enabled?: boolean | null;
+                /** @description Whether TLS 1.1 is offered. It never is; kept for clients that send it. */
+                tls11Enabled?: boolean | null;
+                /** @description Whether HTTP/2 is offered. */
+                http2Enabled?: boolean | null;
+            };
+        };
+        /** @description A page of a list. */
+        GatewayHostnameConfigurationCollection: {
+            value: components["schemas"]["GatewayHostnameConfigurationContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A certificate authority of a gateway: the certificate of the same name, as an issuer of callers' certificates. */
+        GatewayCertificateAuthorityContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/gateways/certificateAuthorities
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Whether its certificates are accepted. */
+                isTrusted?: boolean | null;
+            };
+        };
+        /** @description A page of a list. */
+        GatewayCertificateAuthorityCollection: {
+            value: components["schemas"]["GatewayCertificateAuthorityContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
         /** @description Error envelope of every operation. */
         ErrorResponse: {
             error: {
@@ -4999,6 +8814,8 @@ export interface components {
         apiId: string;
         /** @description Name of the API operation. */
         operationId: string;
+        /** @description Name of the API release. */
+        releaseId: string;
         /** @description Name of the product. */
         productId: string;
         /** @description Name of the group. */
@@ -5019,6 +8836,10 @@ export interface components {
         templateName: "AccountClosedDeveloper" | "ApplicationApprovedNotificationMessage" | "ConfirmSignUpIdentityDefault" | "EmailChangeIdentityDefault" | "InviteUserNotificationMessage" | "NewCommentNotificationMessage" | "NewDeveloperNotificationMessage" | "NewIssueNotificationMessage" | "PasswordResetByAdminNotificationMessage" | "PasswordResetIdentityDefault" | "PurchaseDeveloperNotificationMessage" | "QuotaLimitApproachingDeveloperNotificationMessage" | "RejectDeveloperNotificationMessage" | "RequestDeveloperNotificationMessage";
         /** @description Name of the tenant access. */
         accessName: "access" | "gitAccess";
+        /** @description Name of the audit entry. */
+        auditEntryId: string;
+        /** @description Name of the deleted entity. */
+        deletedEntityId: string;
         /** @description Name of the tag. */
         tagId: string;
         /** @description Name of the API tag description. */
@@ -5033,18 +8854,54 @@ export interface components {
         schemaId: string;
         /** @description Name of the cache. */
         cacheId: string;
+        /** @description Name of the gateway certificate authority. */
+        certificateId: string;
         /** @description Name of the open id connect provider. */
         opid: string;
         /** @description Name of the authorization server. */
         authsid: string;
         /** @description Name of the identity provider. */
         identityProviderName: "facebook" | "google" | "microsoft" | "twitter" | "aad" | "aadB2C";
-        /** @description Name of the API issue. */
+        /** @description Name of the issue. */
         issueId: string;
         /** @description Name of the API issue comment. */
         commentId: string;
         /** @description Name of the API issue attachment. */
         attachmentId: string;
+        /** @description Name of the documentation. */
+        documentationId: string;
+        /** @description Name of the developer portal. */
+        developerPortalId: "default";
+        /** @description Name of the product wiki. */
+        wikiName: "default";
+        /** @description Name of the logger. */
+        loggerId: string;
+        /** @description Name of the API diagnostic. */
+        diagnosticId: string;
+        /** @description Name of the portal settings. */
+        settingsName: "delegation" | "signin" | "signup";
+        /** @description Name of the portal config. */
+        portalConfigId: "default";
+        /** @description Name of the portal revision. */
+        portalRevisionId: string;
+        /** @description Name of the content type. */
+        contentTypeId: string;
+        /** @description Name of the content item. */
+        contentItemId: string;
+        /** @description Name of the policy restriction. */
+        policyRestrictionId: string;
+        /** @description Name of the graph q l api resolver. */
+        resolverId: string;
+        /** @description Name of the authorization provider. */
+        authorizationProviderId: string;
+        /** @description Name of the authorization. */
+        authorizationId: string;
+        /** @description Name of the authorization access policy. */
+        authorizationAccessPolicyId: string;
+        /** @description Name of the gateway. */
+        gatewayId: string;
+        /** @description Name of the gateway hostname configuration. */
+        hcId: string;
         /** @description Subscription id: any text that groups services. */
         subscriptionId: string;
         /** @description Resource group; exists implicitly. */
@@ -5055,8 +8912,12 @@ export interface components {
         ifMatch: string;
         /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
         ifMatchOptional: string;
+        /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+        wait: "all";
         /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
         filter: string;
+        /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+        orderby: string;
         /** @description Items of a page, at most 1000. */
         top: number;
         /** @description Items to pass over. */
@@ -5075,6 +8936,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -5152,6 +9015,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -5186,6 +9051,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5208,6 +9075,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5233,6 +9102,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -5253,6 +9124,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5303,6 +9176,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -5337,6 +9212,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5357,6 +9234,548 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    ApiManagementService_GetSsoToken: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementService_ApplyNetworkConfigurationUpdates: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementService_MigrateToStv2: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementService_Backup: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementService_Restore: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestrictionValidations_ByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementService_PlanDeletion: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Id of the resource, whole or below the service: `/products/starter`. */
+                resource: string;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Id of the resource. */
+                        resource?: string;
+                        /** @description Its type. */
+                        resourceType?: string;
+                        contents?: {
+                            /** @description Type of resource or link. */
+                            type?: string;
+                            /** @description How many. */
+                            count?: number;
+                            /** @description Their names, the first twenty. */
+                            names?: string[];
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementServiceSkus_ListAvailableServiceSkus: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Region_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    NetworkStatus_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    OutboundNetworkDependenciesEndpoints_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TenantSettings_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TenantSettings_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyDescription_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AllPolicies_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_ListPrivateLinkResources: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_GetPrivateLinkResource: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Api_ListByService: {
         parameters: {
             query: {
@@ -5364,6 +9783,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -5451,6 +9872,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -5493,6 +9916,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5521,6 +9946,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5552,6 +9979,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -5574,6 +10003,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -5626,6 +10057,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -5668,6 +10101,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5694,6 +10129,39 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    Api_ImportReport: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiOperation_ListByApi: {
         parameters: {
             query: {
@@ -5701,6 +10169,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -5818,6 +10288,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -5888,6 +10360,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5942,6 +10416,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -5999,6 +10475,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -6023,6 +10501,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -6077,6 +10557,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -6147,6 +10629,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6199,6 +10683,335 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    ApiRelease_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiReleaseCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiRelease_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiRelease_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api",
+                 *         "notes": "The third feature is right now."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiReleaseContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiRelease_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiRelease_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiRelease_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api",
+                 *         "notes": "The third feature is right now."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiReleaseUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Product_ListByService: {
         parameters: {
             query: {
@@ -6206,6 +11019,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -6292,6 +11107,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -6333,6 +11150,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6360,6 +11179,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6390,6 +11211,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -6412,6 +11235,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -6464,6 +11289,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -6505,6 +11332,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6537,6 +11366,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -6619,6 +11450,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -6656,6 +11489,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6679,6 +11514,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6705,6 +11542,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -6727,6 +11566,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -6779,6 +11620,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -6816,6 +11659,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6844,6 +11689,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -6928,6 +11775,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -6967,6 +11816,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -6992,6 +11843,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7020,6 +11873,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -7042,6 +11897,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -7094,6 +11951,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -7133,6 +11992,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7253,6 +12114,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    UserConfirmationEmail_Send: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: email
+                     * @description The new address.
+                     */
+                    email: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     UserIdentities_List: {
         parameters: {
             query: {
@@ -7280,7 +12182,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": Record<string, never>;
+                    "application/json": Record<string, never> | unknown[];
                 };
             };
             default: components["responses"]["Error"];
@@ -7293,6 +12195,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -7376,6 +12280,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -7414,6 +12320,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7438,6 +12346,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7465,6 +12375,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -7487,6 +12399,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -7539,6 +12453,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -7577,6 +12493,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7701,6 +12619,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -7782,6 +12702,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -7818,6 +12740,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7840,6 +12764,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -7865,6 +12791,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -7887,6 +12815,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -7941,6 +12871,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -8026,6 +12958,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -8064,6 +12998,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8086,6 +13022,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8111,6 +13049,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -8135,6 +13075,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -8191,6 +13133,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -8276,6 +13220,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -8314,6 +13260,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8336,6 +13284,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8361,6 +13311,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -8385,6 +13337,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -8441,6 +13395,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -8530,6 +13486,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -8570,6 +13528,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8592,6 +13552,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8617,6 +13579,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -8643,6 +13607,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -8701,6 +13667,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -8786,6 +13754,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -8826,6 +13796,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8852,6 +13824,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -8881,6 +13855,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -8903,6 +13879,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -8955,6 +13933,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -8995,6 +13975,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9092,6 +14074,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -9170,6 +14154,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -9194,6 +14180,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9251,6 +14239,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -9288,6 +14278,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -9314,6 +14306,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9333,6 +14327,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9355,6 +14351,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -9379,6 +14377,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -9433,6 +14433,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -9470,6 +14472,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -9496,6 +14500,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9515,6 +14521,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9537,6 +14545,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -9561,6 +14571,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -9615,6 +14627,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -9696,6 +14710,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -9732,6 +14748,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9754,6 +14772,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9779,6 +14799,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -9801,6 +14823,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -9853,6 +14877,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -9889,6 +14915,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -9909,6 +14937,122 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    EmailTemplate_Preview: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the email template. */
+                templateName: components["parameters"]["templateName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description Instead of the stored subject. */
+                    subject?: string;
+                    /** @description Instead of the stored body. */
+                    body?: string;
+                    /**
+                     * @description The default texts of this language instead of the stored ones.
+                     * @enum {string}
+                     */
+                    language?: "en" | "cs";
+                    /** @description Values of variables instead of the samples. */
+                    parameters?: {
+                        [key: string]: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        subject?: string;
+                        /** @description Body as HTML. */
+                        html?: string;
+                        /** @description Body for programs that show no HTML. */
+                        text?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    EmailTemplate_SendTest: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the email template. */
+                templateName: components["parameters"]["templateName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description Instead of the stored subject. */
+                    subject?: string;
+                    /** @description Instead of the stored body. */
+                    body?: string;
+                    /**
+                     * @description The default texts of this language instead of the stored ones.
+                     * @enum {string}
+                     */
+                    language?: "en" | "cs";
+                    /** @description Values of variables instead of the samples. */
+                    parameters?: {
+                        [key: string]: string;
+                    };
+                    /**
+                     * Format: email
+                     * @description Who gets the mail.
+                     */
+                    to: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Id of the mail in the outbox. */
+                        mail?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     TenantAccess_ListByService: {
         parameters: {
             query: {
@@ -9916,6 +15060,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -9996,6 +15142,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -10031,6 +15179,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10088,6 +15238,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -10123,6 +15275,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10299,6 +15453,330 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    AuditEntry_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntryCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuditEntry_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the audit entry. */
+                auditEntryId: components["parameters"]["auditEntryId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/auditEntries/{auditEntryId}",
+                     *       "type": "Microsoft.ApiManagement/service/auditEntries",
+                     *       "name": "auditEntrie",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuditEntryContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuditEntry_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the audit entry. */
+                auditEntryId: components["parameters"]["auditEntryId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeletedEntity_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeletedEntityCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeletedEntity_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the deleted entity. */
+                deletedEntityId: components["parameters"]["deletedEntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/deletedEntities/{deletedEntityId}",
+                     *       "type": "Microsoft.ApiManagement/service/deletedEntities",
+                     *       "name": "deletedEntitie",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeletedEntityContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeletedEntity_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the deleted entity. */
+                deletedEntityId: components["parameters"]["deletedEntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeletedEntity_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the deleted entity. */
+                deletedEntityId: components["parameters"]["deletedEntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeletedEntity_Restore: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the deleted entity. */
+                deletedEntityId: components["parameters"]["deletedEntityId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** @description Id of the resource that is back. */
+                        resource?: string;
+                        contents?: {
+                            /** @description Type of resource or link. */
+                            type?: string;
+                            /** @description How many. */
+                            count?: number;
+                            /** @description Their names, the first twenty. */
+                            names?: string[];
+                        }[];
+                        /** @description What could not come back, because something that it needs is gone. */
+                        leftOut?: {
+                            type?: string;
+                            count?: number;
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Tag_ListByService: {
         parameters: {
             query: {
@@ -10306,6 +15784,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -10386,6 +15866,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -10421,6 +15903,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10442,6 +15926,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10466,6 +15952,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -10488,6 +15976,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -10540,6 +16030,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -10575,6 +16067,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10601,6 +16095,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -10686,6 +16182,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -10724,6 +16222,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10746,6 +16246,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10771,6 +16273,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -10795,6 +16299,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -10851,6 +16357,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -10933,6 +16441,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -10970,6 +16480,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -10993,6 +16505,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11019,6 +16533,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -11041,6 +16557,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -11093,6 +16611,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -11130,6 +16650,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11158,6 +16680,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -11244,6 +16768,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -11285,6 +16811,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11312,6 +16840,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11342,6 +16872,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -11364,6 +16896,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -11416,6 +16950,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -11457,6 +16993,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11520,6 +17058,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -11602,6 +17142,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -11639,6 +17181,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11662,6 +17206,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11688,6 +17234,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -11710,6 +17258,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -11797,6 +17347,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -11881,6 +17433,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -11920,6 +17474,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11945,6 +17501,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -11973,6 +17531,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -11995,6 +17555,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -12049,6 +17611,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -12142,6 +17706,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -12188,6 +17754,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12218,6 +17786,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12251,6 +17821,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -12275,6 +17847,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -12331,6 +17905,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -12413,6 +17989,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -12450,6 +18028,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12473,6 +18053,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12499,6 +18081,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -12521,6 +18105,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -12573,6 +18159,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -12610,6 +18198,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12631,6 +18221,276 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    Certificate_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CertificateCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Certificate_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/certificates",
+                     *       "name": "certificate",
+                     *       "properties": {
+                     *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CertificateContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Certificate_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/certificates",
+                     *       "name": "certificate",
+                     *       "properties": {
+                     *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CertificateContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/certificates",
+                     *       "name": "certificate",
+                     *       "properties": {
+                     *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CertificateContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Certificate_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Certificate_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Certificate_RefreshSecret: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     OpenIdConnectProvider_ListByService: {
         parameters: {
             query: {
@@ -12638,6 +18498,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -12721,6 +18583,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -12759,6 +18623,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12783,6 +18649,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12810,6 +18678,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -12832,6 +18702,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -12884,6 +18756,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -12922,6 +18796,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -12984,6 +18860,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -13081,6 +18959,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -13133,6 +19013,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13171,6 +19053,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13212,6 +19096,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -13234,6 +19120,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -13286,6 +19174,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -13338,6 +19228,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13414,6 +19306,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -13498,6 +19392,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -13537,6 +19433,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13562,6 +19460,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13590,6 +19490,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -13612,6 +19514,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -13664,6 +19568,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -13703,6 +19609,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13766,6 +19674,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -13814,7 +19724,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -13853,6 +19763,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -13867,7 +19779,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -13893,6 +19805,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13917,6 +19831,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -13944,6 +19860,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -13958,7 +19876,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -13968,6 +19886,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -13998,7 +19918,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -14022,6 +19942,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -14036,7 +19958,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -14062,6 +19984,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14091,6 +20015,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -14106,7 +20032,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -14141,7 +20067,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue comment. */
                 commentId: components["parameters"]["commentId"];
@@ -14180,6 +20106,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -14194,7 +20122,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue comment. */
                 commentId: components["parameters"]["commentId"];
@@ -14220,6 +20148,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14242,6 +20172,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14267,6 +20199,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -14281,7 +20215,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue comment. */
                 commentId: components["parameters"]["commentId"];
@@ -14293,6 +20227,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -14323,7 +20259,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue comment. */
                 commentId: components["parameters"]["commentId"];
@@ -14351,6 +20287,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -14366,7 +20304,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
             };
             cookie?: never;
@@ -14401,7 +20339,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue attachment. */
                 attachmentId: components["parameters"]["attachmentId"];
@@ -14441,6 +20379,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: {
                 /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
@@ -14455,7 +20395,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue attachment. */
                 attachmentId: components["parameters"]["attachmentId"];
@@ -14482,6 +20422,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14505,6 +20447,8 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14531,6 +20475,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header: {
                 /** @description ETag of the revision that is to be changed, or * for any. */
@@ -14545,7 +20491,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue attachment. */
                 attachmentId: components["parameters"]["attachmentId"];
@@ -14557,6 +20503,8 @@ export interface operations {
             /** @description Deleted. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -14587,7 +20535,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API issue. */
+                /** @description Name of the issue. */
                 issueId: components["parameters"]["issueId"];
                 /** @description Name of the API issue attachment. */
                 attachmentId: components["parameters"]["attachmentId"];
@@ -14608,6 +20556,6689 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    Documentation_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DocumentationCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Documentation_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the documentation. */
+                documentationId: components["parameters"]["documentationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/documentations/{documentationId}",
+                     *       "type": "Microsoft.ApiManagement/service/documentations",
+                     *       "name": "documentation",
+                     *       "properties": {
+                     *         "title": "Getting started",
+                     *         "content": "Ask for a key, then call **RRS Execute**."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DocumentationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Documentation_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the documentation. */
+                documentationId: components["parameters"]["documentationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "title": "Getting started",
+                 *         "content": "Ask for a key, then call **RRS Execute**."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DocumentationContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/documentations/{documentationId}",
+                     *       "type": "Microsoft.ApiManagement/service/documentations",
+                     *       "name": "documentation",
+                     *       "properties": {
+                     *         "title": "Getting started",
+                     *         "content": "Ask for a key, then call **RRS Execute**."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DocumentationContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/documentations/{documentationId}",
+                     *       "type": "Microsoft.ApiManagement/service/documentations",
+                     *       "name": "documentation",
+                     *       "properties": {
+                     *         "title": "Getting started",
+                     *         "content": "Ask for a key, then call **RRS Execute**."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DocumentationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Documentation_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the documentation. */
+                documentationId: components["parameters"]["documentationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Documentation_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the documentation. */
+                documentationId: components["parameters"]["documentationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Documentation_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the documentation. */
+                documentationId: components["parameters"]["documentationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "title": "Getting started",
+                 *         "content": "Ask for a key, then call **RRS Execute**."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DocumentationUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/documentations/{documentationId}",
+                     *       "type": "Microsoft.ApiManagement/service/documentations",
+                     *       "name": "documentation",
+                     *       "properties": {
+                     *         "title": "Getting started",
+                     *         "content": "Ask for a key, then call **RRS Execute**."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DocumentationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeveloperPortal_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DeveloperPortalCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeveloperPortal_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the developer portal. */
+                developerPortalId: components["parameters"]["developerPortalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/developerPortals/{developerPortalId}",
+                     *       "type": "Microsoft.ApiManagement/service/developerPortals",
+                     *       "name": "developerPortal",
+                     *       "properties": {
+                     *         "title": "Contoso for developers",
+                     *         "accentColor": "#0b5cad",
+                     *         "welcome": "# Welcome\n\nAsk for a key.",
+                     *         "pages": [],
+                     *         "signInProviders": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeveloperPortalContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeveloperPortal_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the developer portal. */
+                developerPortalId: components["parameters"]["developerPortalId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "title": "Contoso for developers",
+                 *         "accentColor": "#0b5cad",
+                 *         "welcome": "# Welcome\n\nAsk for a key.",
+                 *         "pages": [],
+                 *         "signInProviders": []
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DeveloperPortalContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/developerPortals/{developerPortalId}",
+                     *       "type": "Microsoft.ApiManagement/service/developerPortals",
+                     *       "name": "developerPortal",
+                     *       "properties": {
+                     *         "title": "Contoso for developers",
+                     *         "accentColor": "#0b5cad",
+                     *         "welcome": "# Welcome\n\nAsk for a key.",
+                     *         "pages": [],
+                     *         "signInProviders": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeveloperPortalContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/developerPortals/{developerPortalId}",
+                     *       "type": "Microsoft.ApiManagement/service/developerPortals",
+                     *       "name": "developerPortal",
+                     *       "properties": {
+                     *         "title": "Contoso for developers",
+                     *         "accentColor": "#0b5cad",
+                     *         "welcome": "# Welcome\n\nAsk for a key.",
+                     *         "pages": [],
+                     *         "signInProviders": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeveloperPortalContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeveloperPortal_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the developer portal. */
+                developerPortalId: components["parameters"]["developerPortalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeveloperPortal_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the developer portal. */
+                developerPortalId: components["parameters"]["developerPortalId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DeveloperPortal_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the developer portal. */
+                developerPortalId: components["parameters"]["developerPortalId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "title": "Contoso for developers",
+                 *         "accentColor": "#0b5cad",
+                 *         "welcome": "# Welcome\n\nAsk for a key.",
+                 *         "pages": [],
+                 *         "signInProviders": []
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DeveloperPortalUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/developerPortals/{developerPortalId}",
+                     *       "type": "Microsoft.ApiManagement/service/developerPortals",
+                     *       "name": "developerPortal",
+                     *       "properties": {
+                     *         "title": "Contoso for developers",
+                     *         "accentColor": "#0b5cad",
+                     *         "welcome": "# Welcome\n\nAsk for a key.",
+                     *         "pages": [],
+                     *         "signInProviders": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DeveloperPortalContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiWiki_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiWikiCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiWiki_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiWikiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiWiki_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "documents": []
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiWikiContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiWikiContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiWikiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiWiki_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiWiki_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiWiki_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "documents": []
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiWikiUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiWikiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductWiki_ListByProduct: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductWikiCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductWiki_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/products/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductWikiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductWiki_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "documents": []
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductWikiContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/products/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductWikiContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/products/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductWikiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductWiki_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductWiki_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductWiki_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product wiki. */
+                wikiName: components["parameters"]["wikiName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "documents": []
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductWikiUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/wikis/{wikiName}",
+                     *       "type": "Microsoft.ApiManagement/service/products/wikis",
+                     *       "name": "wiki",
+                     *       "properties": {
+                     *         "documents": []
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductWikiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Issue_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IssueCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Issue_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the issue. */
+                issueId: components["parameters"]["issueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/issues/{issueId}",
+                     *       "type": "Microsoft.ApiManagement/service/issues",
+                     *       "name": "issue",
+                     *       "properties": {
+                     *         "title": "Wrong hash",
+                     *         "description": "The third feature is off by one.",
+                     *         "userId": "/users/1",
+                     *         "state": "open"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["IssueContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Issue_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the issue. */
+                issueId: components["parameters"]["issueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Logger_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggerCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Logger_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Logger_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerType": "azureEventHub",
+                 *         "description": "Every call",
+                 *         "isBuffered": true,
+                 *         "credentials": {
+                 *           "name": "calls",
+                 *           "connectionString": "{{event-hub-connection}}"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["LoggerContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Logger_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Logger_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Logger_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerType": "azureEventHub",
+                 *         "description": "Every call",
+                 *         "isBuffered": true,
+                 *         "credentials": {
+                 *           "name": "calls",
+                 *           "connectionString": "{{event-hub-connection}}"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["LoggerUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Diagnostic_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiagnosticCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Diagnostic_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Diagnostic_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DiagnosticContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Diagnostic_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Diagnostic_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Diagnostic_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DiagnosticUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiDiagnostic_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiDiagnosticCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiDiagnostic_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiDiagnostic_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiDiagnosticContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiDiagnostic_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiDiagnostic_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiDiagnostic_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiDiagnosticUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalSettings_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalSettingsCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalSettings_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal settings. */
+                settingsName: components["parameters"]["settingsName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalsettings/{settingsName}",
+                     *       "type": "Microsoft.ApiManagement/service/portalsettings",
+                     *       "name": "portalsetting",
+                     *       "properties": {
+                     *         "url": "https://example.org/delegation",
+                     *         "subscriptions": {
+                     *           "enabled": true
+                     *         },
+                     *         "userRegistration": {
+                     *           "enabled": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalSettingsContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalSettings_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal settings. */
+                settingsName: components["parameters"]["settingsName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "url": "https://example.org/delegation",
+                 *         "subscriptions": {
+                 *           "enabled": true
+                 *         },
+                 *         "userRegistration": {
+                 *           "enabled": true
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalSettingsContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalsettings/{settingsName}",
+                     *       "type": "Microsoft.ApiManagement/service/portalsettings",
+                     *       "name": "portalsetting",
+                     *       "properties": {
+                     *         "url": "https://example.org/delegation",
+                     *         "subscriptions": {
+                     *           "enabled": true
+                     *         },
+                     *         "userRegistration": {
+                     *           "enabled": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalSettingsContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalsettings/{settingsName}",
+                     *       "type": "Microsoft.ApiManagement/service/portalsettings",
+                     *       "name": "portalsetting",
+                     *       "properties": {
+                     *         "url": "https://example.org/delegation",
+                     *         "subscriptions": {
+                     *           "enabled": true
+                     *         },
+                     *         "userRegistration": {
+                     *           "enabled": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalSettingsContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalSettings_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal settings. */
+                settingsName: components["parameters"]["settingsName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalSettings_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal settings. */
+                settingsName: components["parameters"]["settingsName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "url": "https://example.org/delegation",
+                 *         "subscriptions": {
+                 *           "enabled": true
+                 *         },
+                 *         "userRegistration": {
+                 *           "enabled": true
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalSettingsUpdate"];
+            };
+        };
+        responses: {
+            /** @description Changed. */
+            204: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    DelegationSettings_ListSecrets: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal settings. */
+                settingsName: components["parameters"]["settingsName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalConfig_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalConfigCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalConfig_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal config. */
+                portalConfigId: components["parameters"]["portalConfigId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalconfigs/{portalConfigId}",
+                     *       "type": "Microsoft.ApiManagement/service/portalconfigs",
+                     *       "name": "portalconfig",
+                     *       "properties": {
+                     *         "enableBasicAuth": true,
+                     *         "signin": {
+                     *           "require": false
+                     *         },
+                     *         "cors": {
+                     *           "allowedOrigins": [
+                     *             "https://example.org"
+                     *           ]
+                     *         },
+                     *         "csp": {
+                     *           "mode": "reportOnly",
+                     *           "reportUri": [
+                     *             "https://report.example.org"
+                     *           ],
+                     *           "allowedSources": [
+                     *             "*.example.org"
+                     *           ]
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalConfigContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalConfig_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal config. */
+                portalConfigId: components["parameters"]["portalConfigId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "enableBasicAuth": true,
+                 *         "signin": {
+                 *           "require": false
+                 *         },
+                 *         "cors": {
+                 *           "allowedOrigins": [
+                 *             "https://example.org"
+                 *           ]
+                 *         },
+                 *         "csp": {
+                 *           "mode": "reportOnly",
+                 *           "reportUri": [
+                 *             "https://report.example.org"
+                 *           ],
+                 *           "allowedSources": [
+                 *             "*.example.org"
+                 *           ]
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalConfigContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalconfigs/{portalConfigId}",
+                     *       "type": "Microsoft.ApiManagement/service/portalconfigs",
+                     *       "name": "portalconfig",
+                     *       "properties": {
+                     *         "enableBasicAuth": true,
+                     *         "signin": {
+                     *           "require": false
+                     *         },
+                     *         "cors": {
+                     *           "allowedOrigins": [
+                     *             "https://example.org"
+                     *           ]
+                     *         },
+                     *         "csp": {
+                     *           "mode": "reportOnly",
+                     *           "reportUri": [
+                     *             "https://report.example.org"
+                     *           ],
+                     *           "allowedSources": [
+                     *             "*.example.org"
+                     *           ]
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalConfigContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalConfig_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal config. */
+                portalConfigId: components["parameters"]["portalConfigId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalConfig_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal config. */
+                portalConfigId: components["parameters"]["portalConfigId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "enableBasicAuth": true,
+                 *         "signin": {
+                 *           "require": false
+                 *         },
+                 *         "cors": {
+                 *           "allowedOrigins": [
+                 *             "https://example.org"
+                 *           ]
+                 *         },
+                 *         "csp": {
+                 *           "mode": "reportOnly",
+                 *           "reportUri": [
+                 *             "https://report.example.org"
+                 *           ],
+                 *           "allowedSources": [
+                 *             "*.example.org"
+                 *           ]
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalConfigUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalconfigs/{portalConfigId}",
+                     *       "type": "Microsoft.ApiManagement/service/portalconfigs",
+                     *       "name": "portalconfig",
+                     *       "properties": {
+                     *         "enableBasicAuth": true,
+                     *         "signin": {
+                     *           "require": false
+                     *         },
+                     *         "cors": {
+                     *           "allowedOrigins": [
+                     *             "https://example.org"
+                     *           ]
+                     *         },
+                     *         "csp": {
+                     *           "mode": "reportOnly",
+                     *           "reportUri": [
+                     *             "https://report.example.org"
+                     *           ],
+                     *           "allowedSources": [
+                     *             "*.example.org"
+                     *           ]
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalConfigContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalRevision_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PortalRevisionCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalRevision_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal revision. */
+                portalRevisionId: components["parameters"]["portalRevisionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalRevisions/{portalRevisionId}",
+                     *       "type": "Microsoft.ApiManagement/service/portalRevisions",
+                     *       "name": "portalRevision",
+                     *       "properties": {
+                     *         "description": "New colours",
+                     *         "isCurrent": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalRevisionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalRevision_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal revision. */
+                portalRevisionId: components["parameters"]["portalRevisionId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "description": "New colours",
+                 *         "isCurrent": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalRevisionContract"];
+            };
+        };
+        responses: {
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalRevisions/{portalRevisionId}",
+                     *       "type": "Microsoft.ApiManagement/service/portalRevisions",
+                     *       "name": "portalRevision",
+                     *       "properties": {
+                     *         "description": "New colours",
+                     *         "isCurrent": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalRevisionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalRevision_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal revision. */
+                portalRevisionId: components["parameters"]["portalRevisionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PortalRevision_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the portal revision. */
+                portalRevisionId: components["parameters"]["portalRevisionId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "description": "New colours",
+                 *         "isCurrent": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PortalRevisionUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/portalRevisions/{portalRevisionId}",
+                     *       "type": "Microsoft.ApiManagement/service/portalRevisions",
+                     *       "name": "portalRevision",
+                     *       "properties": {
+                     *         "description": "New colours",
+                     *         "isCurrent": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PortalRevisionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentType_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentTypeCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentType_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}",
+                     *       "type": "Microsoft.ApiManagement/service/contentTypes",
+                     *       "name": "contentType",
+                     *       "properties": {
+                     *         "name": "Page",
+                     *         "description": "A page",
+                     *         "version": "1.0.0",
+                     *         "schema": {
+                     *           "properties": {
+                     *             "title": {
+                     *               "type": "string"
+                     *             }
+                     *           },
+                     *           "additionalProperties": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ContentTypeContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentType_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "name": "Page",
+                 *         "description": "A page",
+                 *         "version": "1.0.0",
+                 *         "schema": {
+                 *           "properties": {
+                 *             "title": {
+                 *               "type": "string"
+                 *             }
+                 *           },
+                 *           "additionalProperties": false
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ContentTypeContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}",
+                     *       "type": "Microsoft.ApiManagement/service/contentTypes",
+                     *       "name": "contentType",
+                     *       "properties": {
+                     *         "name": "Page",
+                     *         "description": "A page",
+                     *         "version": "1.0.0",
+                     *         "schema": {
+                     *           "properties": {
+                     *             "title": {
+                     *               "type": "string"
+                     *             }
+                     *           },
+                     *           "additionalProperties": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ContentTypeContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}",
+                     *       "type": "Microsoft.ApiManagement/service/contentTypes",
+                     *       "name": "contentType",
+                     *       "properties": {
+                     *         "name": "Page",
+                     *         "description": "A page",
+                     *         "version": "1.0.0",
+                     *         "schema": {
+                     *           "properties": {
+                     *             "title": {
+                     *               "type": "string"
+                     *             }
+                     *           },
+                     *           "additionalProperties": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ContentTypeContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentType_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentType_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentItem_ListByContentType: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContentItemCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentItem_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+                /** @description Name of the content item. */
+                contentItemId: components["parameters"]["contentItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}/contentItems/{contentItemId}",
+                     *       "type": "Microsoft.ApiManagement/service/contentTypes/contentItems",
+                     *       "name": "contentItem",
+                     *       "properties": {
+                     *         "en_us": {
+                     *           "title": "About",
+                     *           "permalink": "/about"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ContentItemContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentItem_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+                /** @description Name of the content item. */
+                contentItemId: components["parameters"]["contentItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "en_us": {
+                 *           "title": "About",
+                 *           "permalink": "/about"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ContentItemContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}/contentItems/{contentItemId}",
+                     *       "type": "Microsoft.ApiManagement/service/contentTypes/contentItems",
+                     *       "name": "contentItem",
+                     *       "properties": {
+                     *         "en_us": {
+                     *           "title": "About",
+                     *           "permalink": "/about"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ContentItemContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/contentTypes/{contentTypeId}/contentItems/{contentItemId}",
+                     *       "type": "Microsoft.ApiManagement/service/contentTypes/contentItems",
+                     *       "name": "contentItem",
+                     *       "properties": {
+                     *         "en_us": {
+                     *           "title": "About",
+                     *           "permalink": "/about"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ContentItemContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentItem_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+                /** @description Name of the content item. */
+                contentItemId: components["parameters"]["contentItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ContentItem_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the content type. */
+                contentTypeId: components["parameters"]["contentTypeId"];
+                /** @description Name of the content item. */
+                contentItemId: components["parameters"]["contentItemId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestriction_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyRestrictionCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestriction_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the policy restriction. */
+                policyRestrictionId: components["parameters"]["policyRestrictionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyRestrictions/{policyRestrictionId}",
+                     *       "type": "Microsoft.ApiManagement/service/policyRestrictions",
+                     *       "name": "policyRestriction",
+                     *       "properties": {
+                     *         "scope": "/apis/echo-api/policies/policy",
+                     *         "requireBase": "true"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyRestrictionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestriction_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the policy restriction. */
+                policyRestrictionId: components["parameters"]["policyRestrictionId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "scope": "/apis/echo-api/policies/policy",
+                 *         "requireBase": "true"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyRestrictionContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyRestrictions/{policyRestrictionId}",
+                     *       "type": "Microsoft.ApiManagement/service/policyRestrictions",
+                     *       "name": "policyRestriction",
+                     *       "properties": {
+                     *         "scope": "/apis/echo-api/policies/policy",
+                     *         "requireBase": "true"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyRestrictionContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyRestrictions/{policyRestrictionId}",
+                     *       "type": "Microsoft.ApiManagement/service/policyRestrictions",
+                     *       "name": "policyRestriction",
+                     *       "properties": {
+                     *         "scope": "/apis/echo-api/policies/policy",
+                     *         "requireBase": "true"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyRestrictionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestriction_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the policy restriction. */
+                policyRestrictionId: components["parameters"]["policyRestrictionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestriction_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the policy restriction. */
+                policyRestrictionId: components["parameters"]["policyRestrictionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyRestriction_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the policy restriction. */
+                policyRestrictionId: components["parameters"]["policyRestrictionId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "scope": "/apis/echo-api/policies/policy",
+                 *         "requireBase": "true"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyRestrictionUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyRestrictions/{policyRestrictionId}",
+                     *       "type": "Microsoft.ApiManagement/service/policyRestrictions",
+                     *       "name": "policyRestriction",
+                     *       "properties": {
+                     *         "scope": "/apis/echo-api/policies/policy",
+                     *         "requireBase": "true"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyRestrictionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolver_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphQLApiResolverCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolver_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers",
+                     *       "name": "resolver",
+                     *       "properties": {
+                     *         "displayName": "Users",
+                     *         "path": "Query/users",
+                     *         "description": "All users"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolver_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Users",
+                 *         "path": "Query/users",
+                 *         "description": "All users"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GraphQLApiResolverContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers",
+                     *       "name": "resolver",
+                     *       "properties": {
+                     *         "displayName": "Users",
+                     *         "path": "Query/users",
+                     *         "description": "All users"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers",
+                     *       "name": "resolver",
+                     *       "properties": {
+                     *         "displayName": "Users",
+                     *         "path": "Query/users",
+                     *         "description": "All users"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolver_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolver_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolver_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Users",
+                 *         "path": "Query/users",
+                 *         "description": "All users"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GraphQLApiResolverUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers",
+                     *       "name": "resolver",
+                     *       "properties": {
+                     *         "displayName": "Users",
+                     *         "path": "Query/users",
+                     *         "description": "All users"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationProvider_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationProviderCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationProvider_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders",
+                     *       "name": "authorizationProvider",
+                     *       "properties": {
+                     *         "displayName": "Company directory",
+                     *         "identityProvider": "oauth2",
+                     *         "oauth2": {
+                     *           "redirectUrl": "https://example.org/redirect",
+                     *           "grantTypes": {
+                     *             "authorizationCode": {
+                     *               "clientId": "portal",
+                     *               "scopes": "read"
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationProviderContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationProvider_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Company directory",
+                 *         "identityProvider": "oauth2",
+                 *         "oauth2": {
+                 *           "redirectUrl": "https://example.org/redirect",
+                 *           "grantTypes": {
+                 *             "authorizationCode": {
+                 *               "clientId": "portal",
+                 *               "scopes": "read"
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["AuthorizationProviderContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders",
+                     *       "name": "authorizationProvider",
+                     *       "properties": {
+                     *         "displayName": "Company directory",
+                     *         "identityProvider": "oauth2",
+                     *         "oauth2": {
+                     *           "redirectUrl": "https://example.org/redirect",
+                     *           "grantTypes": {
+                     *             "authorizationCode": {
+                     *               "clientId": "portal",
+                     *               "scopes": "read"
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationProviderContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders",
+                     *       "name": "authorizationProvider",
+                     *       "properties": {
+                     *         "displayName": "Company directory",
+                     *         "identityProvider": "oauth2",
+                     *         "oauth2": {
+                     *           "redirectUrl": "https://example.org/redirect",
+                     *           "grantTypes": {
+                     *             "authorizationCode": {
+                     *               "clientId": "portal",
+                     *               "scopes": "read"
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationProviderContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationProvider_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationProvider_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_ListByAuthorizationProvider: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders/authorizations",
+                     *       "name": "authorization",
+                     *       "properties": {
+                     *         "authorizationType": "OAuth2",
+                     *         "oauth2grantType": "ClientCredentials",
+                     *         "parameters": {
+                     *           "clientId": "portal"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "authorizationType": "OAuth2",
+                 *         "oauth2grantType": "ClientCredentials",
+                 *         "parameters": {
+                 *           "clientId": "portal"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["AuthorizationContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders/authorizations",
+                     *       "name": "authorization",
+                     *       "properties": {
+                     *         "authorizationType": "OAuth2",
+                     *         "oauth2grantType": "ClientCredentials",
+                     *         "parameters": {
+                     *           "clientId": "portal"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders/authorizations",
+                     *       "name": "authorization",
+                     *       "properties": {
+                     *         "authorizationType": "OAuth2",
+                     *         "oauth2grantType": "ClientCredentials",
+                     *         "parameters": {
+                     *           "clientId": "portal"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationAccessPolicy_ListByAuthorization: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuthorizationAccessPolicyCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationAccessPolicy_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+                /** @description Name of the authorization access policy. */
+                authorizationAccessPolicyId: components["parameters"]["authorizationAccessPolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies/{authorizationAccessPolicyId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders/authorizations/accessPolicies",
+                     *       "name": "accessPolicie",
+                     *       "properties": {
+                     *         "tenantId": "11111111-1111-1111-1111-111111111111",
+                     *         "objectId": "22222222-2222-2222-2222-222222222222"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationAccessPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationAccessPolicy_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+                /** @description Name of the authorization access policy. */
+                authorizationAccessPolicyId: components["parameters"]["authorizationAccessPolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "tenantId": "11111111-1111-1111-1111-111111111111",
+                 *         "objectId": "22222222-2222-2222-2222-222222222222"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["AuthorizationAccessPolicyContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies/{authorizationAccessPolicyId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders/authorizations/accessPolicies",
+                     *       "name": "accessPolicie",
+                     *       "properties": {
+                     *         "tenantId": "11111111-1111-1111-1111-111111111111",
+                     *         "objectId": "22222222-2222-2222-2222-222222222222"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationAccessPolicyContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies/{authorizationAccessPolicyId}",
+                     *       "type": "Microsoft.ApiManagement/service/authorizationProviders/authorizations/accessPolicies",
+                     *       "name": "accessPolicie",
+                     *       "properties": {
+                     *         "tenantId": "11111111-1111-1111-1111-111111111111",
+                     *         "objectId": "22222222-2222-2222-2222-222222222222"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["AuthorizationAccessPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationAccessPolicy_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+                /** @description Name of the authorization access policy. */
+                authorizationAccessPolicyId: components["parameters"]["authorizationAccessPolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationAccessPolicy_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+                /** @description Name of the authorization access policy. */
+                authorizationAccessPolicyId: components["parameters"]["authorizationAccessPolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "locationData": {
+                     *           "name": "my location",
+                     *           "city": "Enschede",
+                     *           "countryOrRegion": "Netherlands"
+                     *         },
+                     *         "description": "The gateway at the plant."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "locationData": {
+                 *           "name": "my location",
+                 *           "city": "Enschede",
+                 *           "countryOrRegion": "Netherlands"
+                 *         },
+                 *         "description": "The gateway at the plant."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GatewayContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "locationData": {
+                     *           "name": "my location",
+                     *           "city": "Enschede",
+                     *           "countryOrRegion": "Netherlands"
+                     *         },
+                     *         "description": "The gateway at the plant."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "locationData": {
+                     *           "name": "my location",
+                     *           "city": "Enschede",
+                     *           "countryOrRegion": "Netherlands"
+                     *         },
+                     *         "description": "The gateway at the plant."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "locationData": {
+                 *           "name": "my location",
+                 *           "city": "Enschede",
+                 *           "countryOrRegion": "Netherlands"
+                 *         },
+                 *         "description": "The gateway at the plant."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GatewayUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "locationData": {
+                     *           "name": "my location",
+                     *           "city": "Enschede",
+                     *           "countryOrRegion": "Netherlands"
+                     *         },
+                     *         "description": "The gateway at the plant."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_ListKeys: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_RegenerateKey: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_GenerateToken: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayHostnameConfiguration_ListByGateway: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayHostnameConfigurationCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayHostnameConfiguration_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway hostname configuration. */
+                hcId: components["parameters"]["hcId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/hostnameConfigurations/{hcId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways/hostnameConfigurations",
+                     *       "name": "hostnameConfiguration",
+                     *       "properties": {
+                     *         "hostname": "*.plant.example.org",
+                     *         "negotiateClientCertificate": false,
+                     *         "http2Enabled": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayHostnameConfigurationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayHostnameConfiguration_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway hostname configuration. */
+                hcId: components["parameters"]["hcId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "hostname": "*.plant.example.org",
+                 *         "negotiateClientCertificate": false,
+                 *         "http2Enabled": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GatewayHostnameConfigurationContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/hostnameConfigurations/{hcId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways/hostnameConfigurations",
+                     *       "name": "hostnameConfiguration",
+                     *       "properties": {
+                     *         "hostname": "*.plant.example.org",
+                     *         "negotiateClientCertificate": false,
+                     *         "http2Enabled": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayHostnameConfigurationContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/hostnameConfigurations/{hcId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways/hostnameConfigurations",
+                     *       "name": "hostnameConfiguration",
+                     *       "properties": {
+                     *         "hostname": "*.plant.example.org",
+                     *         "negotiateClientCertificate": false,
+                     *         "http2Enabled": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayHostnameConfigurationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayHostnameConfiguration_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway hostname configuration. */
+                hcId: components["parameters"]["hcId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayHostnameConfiguration_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway hostname configuration. */
+                hcId: components["parameters"]["hcId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayCertificateAuthority_ListByGateway: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GatewayCertificateAuthorityCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayCertificateAuthority_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/certificateAuthorities/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways/certificateAuthorities",
+                     *       "name": "certificateAuthoritie",
+                     *       "properties": {
+                     *         "isTrusted": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayCertificateAuthorityContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayCertificateAuthority_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "isTrusted": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GatewayCertificateAuthorityContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/certificateAuthorities/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways/certificateAuthorities",
+                     *       "name": "certificateAuthoritie",
+                     *       "properties": {
+                     *         "isTrusted": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayCertificateAuthorityContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/certificateAuthorities/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/gateways/certificateAuthorities",
+                     *       "name": "certificateAuthoritie",
+                     *       "properties": {
+                     *         "isTrusted": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GatewayCertificateAuthorityContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayCertificateAuthority_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayCertificateAuthority_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayApi_List: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayApi_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayApi_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It belonged to it before. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiContract"];
+                };
+            };
+            /** @description Added. */
+            201: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayApi_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not belong to it. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayApi_GetEntityState: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the gateway. */
+                gatewayId: components["parameters"]["gatewayId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiTag_List: {
         parameters: {
             query: {
@@ -14615,6 +27246,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -14689,6 +27322,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -14710,6 +27345,8 @@ export interface operations {
             /** @description It belonged to it before. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14719,6 +27356,8 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14733,6 +27372,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -14754,6 +27395,8 @@ export interface operations {
             /** @description Removed. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -14810,6 +27453,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -14888,6 +27533,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -14911,6 +27558,8 @@ export interface operations {
             /** @description It belonged to it before. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14920,6 +27569,8 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -14934,6 +27585,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -14957,6 +27610,8 @@ export interface operations {
             /** @description Removed. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -15015,6 +27670,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15089,6 +27746,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15110,6 +27769,8 @@ export interface operations {
             /** @description It belonged to it before. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15119,6 +27780,8 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15133,6 +27796,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15154,6 +27819,8 @@ export interface operations {
             /** @description Removed. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -15210,6 +27877,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15247,6 +27916,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15268,6 +27939,8 @@ export interface operations {
             /** @description It belonged to it before. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15277,6 +27950,8 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15291,6 +27966,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15312,6 +27989,8 @@ export interface operations {
             /** @description Removed. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -15366,6 +28045,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15403,6 +28084,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15424,6 +28107,8 @@ export interface operations {
             /** @description It belonged to it before. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15433,6 +28118,8 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15447,6 +28134,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15468,6 +28157,8 @@ export interface operations {
             /** @description Removed. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -15522,6 +28213,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15561,6 +28254,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15600,6 +28295,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15637,6 +28334,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15658,6 +28357,8 @@ export interface operations {
             /** @description It belonged to it before. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15667,6 +28368,8 @@ export interface operations {
             /** @description Added. */
             201: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content: {
@@ -15681,6 +28384,8 @@ export interface operations {
             query: {
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
             };
             header?: never;
             path: {
@@ -15702,6 +28407,8 @@ export interface operations {
             /** @description Removed. */
             200: {
                 headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
                     [name: string]: unknown;
                 };
                 content?: never;
@@ -15756,6 +28463,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15795,6 +28504,8 @@ export interface operations {
                 "api-version": components["parameters"]["apiVersion"];
                 /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
                 $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
                 /** @description Items of a page, at most 1000. */
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
@@ -15859,6 +28570,337 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SubscriptionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiRevision_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: Record<string, never>[];
+                        /** Format: int64 */
+                        count?: number;
+                        nextLink?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Api_ListByTags: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description `true` or `false`, which is the default. */
+                includeNotTaggedApis?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: Record<string, never>[];
+                        /** Format: int64 */
+                        count?: number;
+                        nextLink?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Product_ListByTags: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description `true` or `false`, which is the default. */
+                includeNotTaggedProducts?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: Record<string, never>[];
+                        /** Format: int64 */
+                        count?: number;
+                        nextLink?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Operation_ListByTags: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description `true` or `false`, which is the default. */
+                includeNotTaggedOperations?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: Record<string, never>[];
+                        /** Format: int64 */
+                        count?: number;
+                        nextLink?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagResource_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: Record<string, never>[];
+                        /** Format: int64 */
+                        count?: number;
+                        nextLink?: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementOperations_List: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The operations. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementSkus_List: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The tiers. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementService_GetDomainOwnershipIdentifier: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The text. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    NetworkStatus_ListByLocation: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Region. */
+                locationName: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
                 };
             };
             default: components["responses"]["Error"];
@@ -16081,6 +29123,281 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    PolicyWorkbench_ListPolicies: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The policies. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyWorkbench_Rehearse: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description Documents in the place of the stored ones. */
+                    drafts?: {
+                        /** @description /, /products/{id}, /apis/{id} or /apis/{id}/operations/{id} */
+                        scope: string;
+                        value: string;
+                        /** @enum {string} */
+                        format?: "xml" | "rawxml";
+                    }[];
+                    request: {
+                        method?: string;
+                        /** @description Path and query at the gateway. */
+                        url: string;
+                        headers?: Record<string, never>;
+                        body?: string;
+                    };
+                    /** @description What the backend answers. */
+                    response?: {
+                        status?: number;
+                        headers?: Record<string, never>;
+                        body?: string;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description What the caller and the backend would get, and what each policy did. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TestCall_Send: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    method: string;
+                    /** @description Begins with the gateway's URL. */
+                    url: string;
+                    headers?: string[][];
+                    body?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description What the gateway answered: status, headers, body and the milliseconds it took. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GatewayNode_ListByGateway: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The gateway. */
+                gatewayId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The processes. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_ListDebugCredentials: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The gateway. */
+                gatewayId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    /** @description ISO 8601 duration, PT1H at most and if not said. */
+                    credentialsExpireAfter?: string;
+                    purposes: "tracing"[];
+                    /** @description Resource id of the API. */
+                    apiId: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The token. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_InvalidateDebugCredentials: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The gateway. */
+                gatewayId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Ended. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Gateway_ListTrace: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The gateway. */
+                gatewayId: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    traceId: string;
+                };
+            };
+        };
+        responses: {
+            /** @description The trace. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Mail_ListByService: {
         parameters: {
             query: {
@@ -16088,6 +29405,18 @@ export interface operations {
                 status?: "queued" | "held" | "sent" | "failed";
                 /** @description Contract version. */
                 "api-version": components["parameters"]["apiVersion"];
+                /** @description Only mails made from this template or notification. */
+                template?: string;
+                /** @description Only mails to somebody whose name or address contains this. */
+                recipient?: string;
+                /** @description Only mails queued at this time or later. */
+                from?: string;
+                /** @description Only mails queued before this time. */
+                until?: string;
+                /** @description Mails of a page; 200 when absent. */
+                $top?: number;
+                /** @description Mails to pass over. */
+                $skip?: number;
             };
             header?: never;
             path: {
@@ -16245,6 +29574,168 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    QuotaByCounterKeys_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The key of quota-by-key, or the name of the subscription that a quota limits. */
+                quotaCounterKey: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    QuotaByCounterKeys_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The key of quota-by-key, or the name of the subscription that a quota limits. */
+                quotaCounterKey: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    properties: {
+                        callsCount?: number;
+                        kbTransferred?: number;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The counters. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    QuotaByPeriodKeys_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The key of quota-by-key, or the name of the subscription that a quota limits. */
+                quotaCounterKey: string;
+                /** @description The period, as the list names it. */
+                quotaPeriodKey: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The counters. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    QuotaByPeriodKeys_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The key of quota-by-key, or the name of the subscription that a quota limits. */
+                quotaCounterKey: string;
+                /** @description The period, as the list names it. */
+                quotaPeriodKey: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    properties: {
+                        callsCount?: number;
+                        kbTransferred?: number;
+                    };
+                };
+            };
+        };
+        responses: {
+            /** @description The counters. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
             };
             default: components["responses"]["Error"];
         };
@@ -16548,6 +30039,51 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The rows. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Reports_ListByLatency: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /**
+                 * @description A range of timestamp, and apiId, operationId, productId, subscriptionId, userId or apiRegion (eq), joined by and.
+                 * @example timestamp ge datetime'2026-11-01T00:00:00' and timestamp le datetime'2026-11-30T00:00:00'
+                 */
+                $filter: string;
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /**
+                 * @description ISO 8601 duration, a multiple of 15 minutes.
+                 * @example PT1H
+                 */
+                interval?: string;
             };
             header?: never;
             path: {
