@@ -13,3 +13,4 @@ CREATE TABLE quota_notices (
     PRIMARY KEY (service_id, subscription_id, step, period_start, percent)
 );
 CREATE INDEX quota_notices_end ON quota_notices (period_end);
+CREATE INDEX quota_notices_subscription ON quota_notices (subscription_id);
