@@ -1,5 +1,7 @@
 //! Files that people have.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use certificate::{Bundle, Error, Facts};
 use p12_keystore::{
     Certificate, EncryptionAlgorithm, KeyStore, KeyStoreEntry, PrivateKey, PrivateKeyChain,

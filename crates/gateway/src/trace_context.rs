@@ -372,6 +372,7 @@ pub(crate) fn tell_call(x: &Exchange, spans: &dyn Spans, context: &TraceContext)
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::TraceParent;
 

@@ -66,6 +66,7 @@ pub fn of(http: &HttpRequest) -> IpAddr {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

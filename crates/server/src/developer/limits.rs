@@ -147,6 +147,7 @@ pub(super) async fn wrap<B: MessageBody>(
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
     use governor::clock::FakeRelativeClock;

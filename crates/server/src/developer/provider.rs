@@ -129,7 +129,9 @@ pub(super) async fn all(
             tenants: provider.allowed_tenants.unwrap_or_default(),
         });
     }
-    let chosen: Vec<(String, String, String, String, Option<Vec<u8>>)> = sqlx::query_as(
+    /// Name, display name, address of the metadata, client id, and the sealed secret.
+    type Chosen = (String, String, String, String, Option<Vec<u8>>);
+    let chosen: Vec<Chosen> = sqlx::query_as(
         "SELECT p.name, p.display_name, p.metadata_endpoint, p.client_id, p.client_secret \
          FROM unnest($2::text[]) WITH ORDINALITY AS w (name, place) JOIN openid_connect_providers p \
          ON p.parent_id = $1 AND lower(p.name) = lower(w.name) ORDER BY w.place",
@@ -626,6 +628,7 @@ fn names(claims: &Claims, email: &str) -> (String, String) {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
 mod tests {
     use super::*;
 

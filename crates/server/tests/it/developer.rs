@@ -550,7 +550,9 @@ async fn the_catalogue_is_searched_by_text_and_tag_and_read_by_machines() -> any
             .contains(&format!("{}/echo", portico.management_url)),
         "the web service's own address stays inside"
     );
-    let llms = reqwest::get(format!("{}/llms.txt", api.trim_end_matches("/api")))
+    let llms = reqwest::Client::new()
+        .get(format!("{}/llms.txt", api.trim_end_matches("/api")))
+        .send()
         .await?
         .text()
         .await?;

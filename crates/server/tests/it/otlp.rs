@@ -1,5 +1,7 @@
 //! Spans and metrics reach a collector as OTLP; a collector that is away costs no call anything.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use embedded_postgres::test_database::TestDatabase;
 use http_body_util::{BodyExt as _, Full};
 use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};

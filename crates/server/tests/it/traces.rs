@@ -1,5 +1,7 @@
 //! What policies did for a call, for those who may see it.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use embedded_postgres::test_database::TestDatabase;
 use reqwest::{Client, Method, Response};
 use serde_json::{Value, json};
