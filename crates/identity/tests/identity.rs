@@ -15,6 +15,8 @@ use std::{
 };
 
 const MIGRATION: &str = include_str!("../../../migrations/0002_identity.sql");
+/// Sign-ins and roles are recorded.
+const AUDIT: &str = include_str!("../../../migrations/0016_audit.sql");
 const HOME: IpAddr = IpAddr::V4(std::net::Ipv4Addr::new(10, 0, 0, 1));
 const PASSWORD: &str = "correct horse";
 
@@ -35,8 +37,9 @@ impl Clock {
 }
 
 async fn database() -> TestDatabase {
-    TestDatabase::from_template("identity_3", async |pool: &sqlx::PgPool| {
+    TestDatabase::from_template("identity_4", async |pool: &sqlx::PgPool| {
         sqlx::raw_sql(MIGRATION).execute(pool).await?;
+        sqlx::raw_sql(AUDIT).execute(pool).await?;
         Ok(())
     })
     .await

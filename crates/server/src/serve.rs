@@ -38,6 +38,9 @@ const MAILS_KEPT: chrono::Duration = chrono::Duration::days(30);
 const CALLS_KEPT: chrono::Duration = chrono::Duration::days(30);
 /// How long the last records of calls may take to be written.
 const LAST_RECORDS: Duration = Duration::from_secs(5);
+/// How long a connection without a request stays open. Longer than the 60 s of common load balancers and clients: whoever keeps
+/// one should be the one to close it, because a request that crosses the server's closing is lost.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// How long running requests may take to end at shutdown, in seconds.
 const SHUTDOWN_SECONDS: u64 = 20;
 
@@ -319,6 +322,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     let server = HttpServer::new(app.clone())
         .workers(workers())
         .client_request_timeout(Duration::from_secs(15))
+        .keep_alive(KEEP_ALIVE)
         .shutdown_timeout(SHUTDOWN_SECONDS)
         .disable_signals()
         .listen(listener)?
@@ -333,6 +337,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         let server = HttpServer::new(app)
             .workers(workers())
             .client_request_timeout(Duration::from_secs(15))
+            .keep_alive(KEEP_ALIVE)
             .shutdown_timeout(SHUTDOWN_SECONDS)
             .disable_signals()
             .listen_rustls_0_23(listener, tls(cert, key)?)?
@@ -353,6 +358,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         let server = HttpServer::new(app)
             .workers(workers())
             .client_request_timeout(Duration::from_secs(15))
+            .keep_alive(KEEP_ALIVE)
             .shutdown_timeout(SHUTDOWN_SECONDS)
             .disable_signals()
             .listen(listener)?
