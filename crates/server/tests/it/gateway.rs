@@ -118,7 +118,11 @@ async fn a_write_is_served_as_soon_as_it_is_answered() -> anyhow::Result<()> {
         "the old key"
     );
     publisher
-        .send(Method::DELETE, "/apis/echo-api", None)
+        .send(
+            Method::DELETE,
+            "/apis/echo-api?deleteSubscriptions=true",
+            None,
+        )
         .await?;
     assert_eq!(
         call(&url, &key).await?,

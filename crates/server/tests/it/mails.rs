@@ -269,14 +269,14 @@ async fn every_flow_mails_whom_it_concerns() -> anyhow::Result<()> {
     let (status, _) = browser
         .send(
             Method::POST,
-            &format!("{api}/email"),
+            &format!("{api}/profile/email"),
             json!({"email": moved, "password": "wrong"}),
         )
         .await?;
     assert_eq!(status, StatusCode::BAD_REQUEST);
     browser
         .post(
-            &format!("{api}/email"),
+            &format!("{api}/profile/email"),
             json!({"email": moved, "password": PASSWORD}),
         )
         .await?;
@@ -296,7 +296,10 @@ async fn every_flow_mails_whom_it_concerns() -> anyhow::Result<()> {
 
     // A closed account, with its subscriptions; its session is over.
     browser
-        .post(&format!("{api}/close"), json!({"password": PASSWORD}))
+        .post(
+            &format!("{api}/profile/close"),
+            json!({"email": moved, "password": PASSWORD}),
+        )
         .await?;
     inbox.text(moved, "Your demo API account is closed").await?;
     inbox.text(publisher, "Account of Dana").await?;
