@@ -97,6 +97,12 @@ impl Window {
         }
     }
 
+    /// The time of a call that read the clock before another one did, but came here after it: what was counted must not seem to
+    /// lie in the future, which is as far away as the distant past.
+    fn not_before(&self, now_ms: u64) -> u64 {
+        now_ms.max(self.last_ms)
+    }
+
     /// How long a slice counts.
     fn life_ms(&self) -> u32 {
         self.period_ms + self.slice_ms
@@ -199,12 +205,13 @@ impl<K: Hash + Eq> Rates<K> {
             .unwrap_or_else(PoisonError::into_inner);
         if shard.windows.len() >= shard.sweep_at {
             shard.windows.retain(|_, window| {
-                window.expire(now_ms);
+                window.expire(window.not_before(now_ms));
                 window.calls > 0
             });
             shard.sweep_at = shard.windows.len() * 2 + SWEEP;
         }
         let window = shard.windows.entry(key).or_default();
+        let now_ms = window.not_before(now_ms);
         window.adopt(limit, period_ms);
         window.expire(now_ms);
         if window.calls + count.max(1) > limit {
@@ -227,6 +234,7 @@ impl<K: Hash + Eq> Rates<K> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner);
         let window = shard.windows.entry(key).or_default();
+        let now_ms = window.not_before(now_ms);
         window.adopt(limit, period_ms);
         window.expire(now_ms);
         window.add(now_ms, count);
@@ -267,6 +275,23 @@ mod tests {
         assert_eq!(
             rates.ask("a", 60_500, 5, 60_000, 1),
             Verdict::Refused { wait_ms: 500 }
+        );
+    }
+
+    #[test]
+    fn a_call_that_is_overtaken_by_a_later_one_counts_as_well() {
+        let rates = Rates::default();
+        assert_eq!(
+            rates.ask("a", 1005, 2, 60_000, 1),
+            Verdict::Admitted { remaining: 1 }
+        );
+        assert_eq!(
+            rates.ask("a", 1003, 2, 60_000, 1),
+            Verdict::Admitted { remaining: 0 }
+        );
+        assert_eq!(
+            rates.ask("a", 1004, 2, 60_000, 1),
+            Verdict::Refused { wait_ms: 60_000 }
         );
     }
 

@@ -185,7 +185,6 @@ pub(super) async fn apply_shared(
 
 /// Asks the counters that all gateways share, or, where there are none or they do not answer, those of this process.
 async fn ask(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u64) -> Verdict {
-    let now_ms = gateway.options.clock.monotonic_ms();
     let shared = match &gateway.options.shared_rates {
         None => None,
         Some(shared) => {
@@ -200,6 +199,8 @@ async fn ask(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u
                 .await
         }
     };
+    // The answer may have taken a while.
+    let now_ms = gateway.options.clock.monotonic_ms();
     let Some(verdict) = shared else {
         return gateway.rates.ask(key, now_ms, limit, period_ms, count);
     };
@@ -212,7 +213,6 @@ async fn ask(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u
 
 /// Counts calls that were admitted before, here and where all gateways count.
 pub(crate) async fn count(gateway: &Inner, key: RateKey, limit: u64, period_ms: u64, count: u64) {
-    let now_ms = gateway.options.clock.monotonic_ms();
     if let Some(shared) = &gateway.options.shared_rates {
         // Without an answer the count of this process has to do.
         let _ = shared
@@ -225,6 +225,7 @@ pub(crate) async fn count(gateway: &Inner, key: RateKey, limit: u64, period_ms: 
             })
             .await;
     }
+    let now_ms = gateway.options.clock.monotonic_ms();
     gateway.rates.count(key, now_ms, limit, period_ms, count);
 }
 
