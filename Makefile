@@ -1,7 +1,7 @@
 # The commands of this repository. `make` alone lists them.
 #
 # PROFILE chooses how `make run` builds: `dev` (shares its build with the tests; 3 minutes on 2 cores the first time) or
-# `release` (what one deploys and measures; 8 minutes).
+# `release` (what one deploys and measures; 12 minutes).
 
 PROFILE ?= dev
 
