@@ -181,7 +181,7 @@ impl Measure {
                  AND lower(s.name) > 's-' || lpad(:n::text, 7, '0') ORDER BY lower(s.name) LIMIT 101;\n",
                 FEW - 101
             ),
-            Self::Update => "WITH r AS (UPDATE subscriptions s SET display_name = 'pgbench ' || random(), rev = rev + 1, updated_at = now() \
+            Self::Update => "WITH r AS (UPDATE subscriptions s SET display_name = 'pgbench ' || random(), rev = s.rev + 1, updated_at = now() \
                  FROM services c WHERE s.parent_id = c.id AND lower(c.name) = 'bench' AND lower(s.name) = 's-' || lpad((:client_id + 1)::text, 7, '0') RETURNING s.id, s.parent_id, s.name), \
                  a AS (INSERT INTO audit_entries (id, parent_id, name, rev, created_at, updated_at, recorded_at, caller, address, request_id, action, resource, before, after) \
                  SELECT gen_random_uuid(), r.parent_id, gen_random_uuid()::text, 1, now(), now(), now(), 'bench', '127.0.0.1', gen_random_uuid()::text, 'update', r.name, '{\"displayName\":\"before\"}', '{\"displayName\":\"after\"}' FROM r) \
