@@ -149,6 +149,17 @@ impl Request {
             .filter(|text| !text.trim().is_empty())
     }
 
+    /// Whether the path is `…/service/{name}/{tail}`: something of a service that is no kind of resource.
+    #[must_use]
+    pub fn is_of_service(&self, tail: &str) -> bool {
+        match (self.path.pairs.as_slice(), self.path.tail.as_deref()) {
+            ([(service, _)], Some(last)) => {
+                service.eq_ignore_ascii_case("service") && last.eq_ignore_ascii_case(tail)
+            }
+            _ => false,
+        }
+    }
+
     /// Whether the caller speaks a contract as new as this date.
     #[must_use]
     pub fn speaks(&self, since: &str) -> bool {

@@ -12,13 +12,7 @@ use serde_json::Value;
 /// # Errors
 /// Missing service, missing role, and what [`relay::relayed`] refuses.
 pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
-    let ours = match (request.path.pairs.as_slice(), request.path.tail.as_deref()) {
-        ([(service, _)], Some(tail)) => {
-            service.eq_ignore_ascii_case("service") && tail.eq_ignore_ascii_case("testCall")
-        }
-        _ => false,
-    };
-    if !ours {
+    if !request.is_of_service("testCall") {
         return Ok(None);
     }
     if request.method != Method::Post {

@@ -61,13 +61,7 @@ struct Message {
 /// # Errors
 /// Every violation of the body and every problem of a draft; missing service, missing role.
 pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
-    let ours = match (request.path.pairs.as_slice(), request.path.tail.as_deref()) {
-        ([(service, _)], Some(tail)) => {
-            service.eq_ignore_ascii_case("service") && tail.eq_ignore_ascii_case("policyWorkbench")
-        }
-        _ => false,
-    };
-    if !ours {
+    if !request.is_of_service("policyWorkbench") {
         return Ok(None);
     }
     let mut connection = state.engine.pool.acquire().await?;
