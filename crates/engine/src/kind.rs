@@ -66,20 +66,12 @@ pub struct Facts {
     pub fields: &'static [Field],
     /// Whether the gateway depends on it.
     pub served: bool,
+    /// What DELETE does with a row.
+    pub delete: Delete,
     /// Whether a deleted row is kept for a while.
     pub restorable: bool,
     /// What OpenAPI says of actions and views.
     pub action_details: &'static [ActionDetail],
-}
-
-/// What DELETE does with a row, with the contract erased.
-pub enum Deletion {
-    /// Removes the row.
-    Row,
-    /// Writes this instead.
-    Reset(Box<dyn Entity>),
-    /// The hook did it.
-    Hook,
 }
 
 /// Schema of a contract with everything it refers to.
@@ -138,8 +130,6 @@ pub trait Kind: Send + Sync {
     ) -> BoxFuture<'a, Result<()>>;
     /// See [`Resource::deleting`].
     fn deleting<'a>(&self, cx: &'a mut Cx<'_>, old: &'a dyn Entity) -> BoxFuture<'a, Result<()>>;
-    /// See [`Resource::DELETE`].
-    fn deletion(&self, name: &str) -> Deletion;
     /// See [`Resource::shown`].
     ///
     /// # Errors
@@ -178,6 +168,7 @@ impl<R: Resource> Kind for Of<R> {
             of_all_revisions: R::OF_ALL_REVISIONS,
             fields: R::Contract::FIELDS,
             served: R::SERVED,
+            delete: R::DELETE,
             restorable: R::RESTORABLE,
             action_details: R::ACTION_DETAILS,
         }
@@ -234,16 +225,6 @@ impl<R: Resource> Kind for Of<R> {
         match typed(old) {
             Ok(old) => R::deleting(cx, old),
             Err(e) => Box::pin(std::future::ready(Err(e))),
-        }
-    }
-    fn deletion(&self, name: &str) -> Deletion {
-        match R::DELETE {
-            Delete::Row => Deletion::Row,
-            Delete::Hook => Deletion::Hook,
-            Delete::Reset(default) => match default(name) {
-                Some(contract) => Deletion::Reset(Box::new(contract)),
-                None => Deletion::Row,
-            },
         }
     }
     fn shown(&self, entity: &dyn Entity, query: &crate::Query) -> Result<Option<Box<dyn Entity>>> {

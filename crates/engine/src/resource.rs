@@ -167,12 +167,10 @@ impl Verbs {
 
 /// What DELETE does.
 #[derive(Clone, Copy)]
-pub enum Delete<C> {
+pub enum Delete {
     /// Removes the row.
     Row,
-    /// Writes the default back (e-mail templates); the function gives it by name.
-    Reset(fn(&str) -> Option<C>),
-    /// The `deleting` hook did it (services are kept for 48 hours).
+    /// The `deleting` hook did it (services are kept for 48 hours, e-mail templates get their default back).
     Hook,
 }
 
@@ -201,7 +199,7 @@ pub trait Resource: Send + Sync + 'static {
     /// The verbs it answers.
     const VERBS: Verbs = Verbs::ALL;
     /// What DELETE does.
-    const DELETE: Delete<Self::Contract> = Delete::Row;
+    const DELETE: Delete = Delete::Row;
     /// Whether PATCH and DELETE, and a PUT that only replaces, demand `If-Match` (`if_match` column of the
     /// contract's operations).
     const IF_MATCH: bool = true;

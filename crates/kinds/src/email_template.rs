@@ -77,7 +77,7 @@ impl Resource for EmailTemplate {
     const VERBS: Verbs = Verbs::ALL;
     const FILTERS: &'static [Filter] = &[Filter::name()];
     /// Back to the text that came with the service, in its language.
-    const DELETE: Delete<EmailTemplateContract> = Delete::Hook;
+    const DELETE: Delete = Delete::Hook;
     const RESTORABLE: bool = false;
     const ACTIONS: &'static [Action] = &[
         Action {

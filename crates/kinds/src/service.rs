@@ -210,7 +210,7 @@ impl Resource for Service {
     const TABLE: &'static str = "services";
     const NAME: NameRule = NameRule::ServiceName;
     const IF_MATCH: bool = false;
-    const DELETE: Delete<ServiceContract> = Delete::Hook;
+    const DELETE: Delete = Delete::Hook;
     const SERVED: bool = true;
     const ACTIONS: &'static [engine::Action] = crate::platform::ACTIONS;
     const VIEWS: &'static [engine::Action] = crate::platform::VIEWS;

@@ -3,9 +3,8 @@
 use super::{Target, Write, accepted_headers, authorise, item_path};
 use crate::{
     Engine, Error, Result,
-    kind::Deletion,
     page::{Reply, Request},
-    resource::Access,
+    resource::{Access, Delete},
 };
 
 /// DELETE: 200 for an existing item, 204 for a missing one (contract rules §3).
@@ -48,25 +47,21 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         row.id,
         &row.name,
     );
-    let deletion = kind.deletion(&row.name);
-    if facts.restorable && !is_service && matches!(deletion, Deletion::Row) {
+    if facts.restorable && !is_service && matches!(facts.delete, Delete::Row) {
         // Before the hook, which may delete what goes with the row.
         let resource = item_path(kind, &row.at, &row.name);
         crate::deleted::keep(&mut write.cx, kind, &resource).await?;
     }
     kind.deleting(&mut write.cx, row.entity.as_ref()).await?;
-    match deletion {
-        Deletion::Row => {
+    match facts.delete {
+        Delete::Row => {
             let statements = engine.registry.statements(kind);
             sqlx::query(sqlx::AssertSqlSafe(statements.delete.clone()))
                 .bind(row.id)
                 .execute(&mut *write.cx.conn)
                 .await?;
         }
-        Deletion::Reset(default) => {
-            write.update(default.as_ref()).await?;
-        }
-        Deletion::Hook => {}
+        Delete::Hook => {}
     }
     let (changes, accepted) = write
         .outbox(request, &row.at, "delete", Some(row.entity.as_ref()), None)
