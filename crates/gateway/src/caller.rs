@@ -45,10 +45,10 @@ impl Caller {
             })
     }
 
-    /// Whether the chain leads to an authority among the service's certificates.
+    /// Whether the chain leads to one of the service's authorities, or of the gateway's where it has its own.
     pub(crate) fn is_trusted(&self, service: &ServiceState, now: DateTime<Utc>) -> bool {
         let mut roots = RootCertStore::empty();
-        for certificate in service.certificates() {
+        for certificate in service.authorities() {
             roots.add_parsable_certificates(ders(&certificate.chain_pem));
         }
         self.leads_to(roots, now)

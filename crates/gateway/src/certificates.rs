@@ -15,6 +15,8 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use rustls::{DigitallySignedStruct, DistinguishedName, SignatureScheme};
+use snapshot::ServiceState;
+use snapshot::entity::TlsHost;
 
 use crate::listen::Inner;
 
@@ -74,16 +76,50 @@ impl Tls {
             return Arc::clone(&self.config);
         };
         let chooser = &hosts.chooser;
-        let pick = |asks: bool| Arc::clone(if asks { &hosts.asking } else { &self.config });
-        if let Some(name) = name {
-            return pick(chooser.asks(name));
-        }
-        let Some((key, asks)) = local.and_then(|local| chooser.default_of(local)) else {
-            return pick(false);
+        let (key, manner) = match name {
+            Some(name) => (None, chooser.manner(name)),
+            None => match local.and_then(|local| chooser.default_of(local)) {
+                Some((key, manner)) => (Some(key), manner),
+                None => (None, Manner::default()),
+            },
         };
-        let mut config = ServerConfig::clone(&pick(asks));
-        config.cert_resolver = Arc::new(Always(key));
+        let config = if manner.asks {
+            &hosts.asking
+        } else {
+            &self.config
+        };
+        if key.is_none() && !manner.refuses_http2 {
+            return Arc::clone(config);
+        }
+        let mut config = ServerConfig::clone(config);
+        if let Some(key) = key {
+            config.cert_resolver = Arc::new(Always(key));
+        }
+        if manner.refuses_http2 {
+            config.alpn_protocols = vec![HTTP1.to_vec()];
+        }
         Arc::new(config)
+    }
+}
+
+/// By ALPN.
+const HTTP1: &[u8] = b"http/1.1";
+const HTTP2: &[u8] = b"h2";
+
+/// How a host speaks to its clients.
+#[derive(Clone, Copy, Default)]
+struct Manner {
+    /// Whether it asks for a certificate.
+    asks: bool,
+    refuses_http2: bool,
+}
+
+impl From<&TlsHost> for Manner {
+    fn from(host: &TlsHost) -> Self {
+        Self {
+            asks: host.negotiate_client_certificate,
+            refuses_http2: host.refuses_http2,
+        }
     }
 }
 
@@ -121,13 +157,10 @@ impl Chooser {
         let server_name = ServerName::try_from(name.as_str()).ok()?;
         let snapshot = self.inner.snapshot.load();
         let service = snapshot.service(&name)?;
-        let own = service.service().and_then(|service| {
-            let host = service
-                .tls_hosts
-                .iter()
-                .find(|host| host.host == name && !host.chain_pem.is_empty())?;
-            self.key(&host.host, &host.chain_pem, &host.key_pem)
-        });
+        let own = service
+            .service()
+            .and_then(|known| known.tls_host(&name))
+            .and_then(|host| self.own_key(service, host));
         own.or_else(|| {
             service.certificates().find_map(|certificate| {
                 let key = certificate.key_pem.as_ref()?;
@@ -138,29 +171,35 @@ impl Chooser {
         })
     }
 
-    fn asks(&self, name: &str) -> bool {
+    /// The certificate of a host's own configuration.
+    fn own_key(&self, service: &ServiceState, host: &TlsHost) -> Option<Arc<CertifiedKey>> {
+        if !host.chain_pem.is_empty() {
+            return self.key(&host.host, &host.chain_pem, &host.key_pem);
+        }
+        let certificate = service.certificate(host.certificate.as_deref()?)?;
+        let key = certificate.key_pem.as_ref()?;
+        self.key(&certificate.name, &certificate.chain_pem, key)
+    }
+
+    fn manner(&self, name: &str) -> Manner {
         let name = name.to_ascii_lowercase();
         let snapshot = self.inner.snapshot.load();
         let service = snapshot.service(&name).and_then(|state| state.service());
-        service.is_some_and(|service| {
-            service
-                .tls_hosts
-                .iter()
-                .any(|host| host.host == name && host.negotiate_client_certificate)
-        })
+        service
+            .and_then(|service| service.tls_host(&name))
+            .map(Manner::from)
+            .unwrap_or_default()
     }
 
-    /// The certificate of the service at this address, for clients that name no host, and whether they are asked for theirs.
-    fn default_of(&self, local: IpAddr) -> Option<(Arc<CertifiedKey>, bool)> {
+    /// The certificate of the service at this address, for clients that name no host, and how they are spoken to.
+    fn default_of(&self, local: IpAddr) -> Option<(Arc<CertifiedKey>, Manner)> {
         let snapshot = self.inner.snapshot.load();
         let service = snapshot.service(&local.to_canonical().to_string())?;
-        let host = service
-            .service()?
-            .tls_hosts
+        let hosts = &service.service()?.tls_hosts;
+        hosts
             .iter()
-            .find(|host| host.is_default && !host.chain_pem.is_empty())?;
-        let key = self.key(&host.host, &host.chain_pem, &host.key_pem)?;
-        Some((key, host.negotiate_client_certificate))
+            .filter(|host| host.is_default)
+            .find_map(|host| Some((self.own_key(service, host)?, Manner::from(host))))
     }
 
     fn key(&self, name: &str, chain: &str, key: &str) -> Option<Arc<CertifiedKey>> {
@@ -264,7 +303,7 @@ pub(crate) fn server(inner: Arc<Inner>, otherwise: Option<(&str, &str)>) -> Resu
         .with_client_cert_verifier(Arc::new(AnyClient(Arc::clone(&provider))))
         .with_cert_resolver(Arc::<Chooser>::clone(&chooser));
     for config in [&mut config, &mut asking] {
-        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        config.alpn_protocols = vec![HTTP2.to_vec(), HTTP1.to_vec()];
     }
     Ok(Tls {
         config: Arc::new(config),

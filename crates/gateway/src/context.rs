@@ -247,7 +247,7 @@ impl Context for View<'_> {
             Field::DeploymentRegion => {
                 optional(x.service.service().map(|service| &*service.region))
             }
-            Field::DeploymentGatewayId => text(&x.gateway.options.gateway_id),
+            Field::DeploymentGatewayId => text(x.gateway_id()),
             Field::LastErrorSource => optional(error.map(|error| error.fault.source)),
             Field::LastErrorReason => optional(error.map(|error| error.fault.reason)),
             Field::LastErrorMessage => optional(error.map(|error| &*error.fault.message)),

@@ -407,6 +407,14 @@ impl Exchange {
         }
     }
 
+    /// `context.Deployment.GatewayId`.
+    pub(crate) fn gateway_id(&self) -> &str {
+        match self.service.service() {
+            Some(service) if !service.gateway.is_empty() => &service.gateway,
+            _ => &self.gateway.options.gateway_id,
+        }
+    }
+
     /// Id of the subscription; nil without one.
     pub(crate) fn subscription_id(&self) -> Uuid {
         self.access

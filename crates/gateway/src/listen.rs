@@ -115,6 +115,12 @@ impl Gateway {
         self.inner.calls.load(Ordering::Relaxed)
     }
 
+    /// Connections over HTTP/1.1 to backends that are open, and how many of them are idle.
+    #[must_use]
+    pub fn backend_connections(&self) -> (usize, usize) {
+        self.inner.upstreams.connections()
+    }
+
     /// The configuration that is served.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Snapshot> {

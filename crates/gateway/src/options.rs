@@ -55,6 +55,8 @@ pub struct Timeouts {
     pub head: Duration,
     /// For a connection to a backend.
     pub connect: Duration,
+    /// For the head of a backend's response, where `forward-request` does not say.
+    pub backend: Duration,
     /// For an idle connection to a backend to be of use again.
     pub idle: Duration,
     /// For calls in progress when the gateway stops.
@@ -66,6 +68,7 @@ impl Default for Timeouts {
         Self {
             head: Duration::from_secs(30),
             connect: Duration::from_secs(20),
+            backend: Duration::from_secs(300),
             idle: Duration::from_secs(60),
             shutdown: Duration::from_secs(30),
         }
@@ -112,7 +115,7 @@ pub struct Options {
     pub debug_credentials: Option<Arc<dyn DebugCredentials>>,
     /// Tokens for the services' identities, if there are such.
     pub identity: Option<Arc<dyn Identity>>,
-    /// `context.Deployment.GatewayId`.
+    /// `context.Deployment.GatewayId`, unless the configuration names a gateway.
     pub gateway_id: String,
 }
 

@@ -470,9 +470,10 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
     };
     if let Some(token) = x.request.headers.remove(&DEBUG_AUTHORIZATION)
         && let Some(known) = &x.gateway.options.debug_credentials
+        && let Some(service) = x.service.service()
     {
         let token = token.to_str().unwrap_or_default();
-        let access = known.check(token, x.service_id, &api.name);
+        let access = known.check(token, service, &api.name);
         x.debug = Some(access);
         if access == DebugAccess::Granted {
             x.trace.get_or_insert_default();

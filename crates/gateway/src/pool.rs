@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -75,6 +75,8 @@ struct Idle {
     origins: [Mutex<Origins>; 2],
     limit: Duration,
     sweeping: AtomicBool,
+    /// Connections that are open, idle or not.
+    open: Arc<AtomicUsize>,
 }
 
 /// Idle connections by authority, the last used one last.
@@ -89,6 +91,23 @@ struct Connection {
     sender: SendRequest<Body>,
     /// `None` when the connection has ended.
     driver: Option<Driver>,
+    _open: Open,
+}
+
+/// Counts a connection while it is there.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 impl Connection {
@@ -179,6 +198,19 @@ impl Pool {
         }
     }
 
+    /// Connections that are open, and how many of them are idle.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let idle = [false, true].map(|is_https| {
+            self.idle
+                .origins(is_https)
+                .values()
+                .map(Vec::len)
+                .sum::<usize>()
+        });
+        let idle = idle[0] + idle[1];
+        (self.idle.open.load(Ordering::Relaxed).max(idle), idle)
+    }
+
     async fn connect(&self, uri: Uri) -> Result<Connection, PoolError> {
         let io = match &self.connector {
             Connector::Direct(connector) => {
@@ -204,6 +236,7 @@ impl Pool {
         Ok(Connection {
             sender,
             driver: Some(Box::pin(driver)),
+            _open: Open::count(&self.idle.open),
         })
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use http::Method;
 use snapshot::ServiceState;
-use snapshot::entity::Api;
+use snapshot::entity::{Api, Service};
 use uuid::Uuid;
 
 /// What the response cache did for a call.
@@ -159,7 +159,7 @@ pub enum DebugAccess {
 /// Checks debug credentials. Implementations must not block, and ask no database.
 pub trait DebugCredentials: Send + Sync {
     /// What this token is good for at an API of a service; `api` is its name, perhaps with `;rev=N`.
-    fn check(&self, token: &str, service_id: Uuid, api: &str) -> DebugAccess;
+    fn check(&self, token: &str, service: &Service, api: &str) -> DebugAccess;
 }
 
 /// Takes what the gateway tells. Implementations must not block: a full queue drops, and counts what it drops.

@@ -318,6 +318,7 @@ pub(crate) fn tell_call(x: &Exchange, spans: &dyn Spans, context: &TraceContext)
         ("server.address", x.original.authority.as_str().into()),
         ("client.address", x.client_ip.to_string().into()),
         ("http.response.status_code", i64::from(status).into()),
+        ("portico.gateway", x.gateway_id().into()),
         ("portico.request_id", x.request_id.to_string().into()),
         (
             "portico.revision",

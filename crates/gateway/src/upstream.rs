@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use http::{HeaderValue, Request, Response, Uri, header};
-use hyper_rustls::{ConfigBuilderExt, HttpsConnector, HttpsConnectorBuilder};
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
@@ -41,6 +41,8 @@ pub(crate) struct Route {
     /// Chain and key in PEM.
     pub(crate) certificate: Option<(String, String)>,
     pub(crate) proxy: Option<Proxy>,
+    /// Certificates that vouch for the backend besides the web's authorities, in PEM.
+    pub(crate) authorities: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -94,7 +96,7 @@ pub(crate) enum SendError {
 
 pub(crate) struct Upstreams {
     provider: Arc<CryptoProvider>,
-    roots: Option<Arc<RootCertStore>>,
+    roots: Arc<RootCertStore>,
     connect: std::time::Duration,
     idle: std::time::Duration,
     is_offline: bool,
@@ -106,9 +108,11 @@ impl Upstreams {
     /// `is_offline` lets no request out.
     pub(crate) fn new(options: &Options, is_offline: bool) -> Result<Self, Unreachable> {
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let roots = options.roots.clone().map(Arc::new);
+        let roots = Arc::new(options.roots.clone().unwrap_or_else(|| RootCertStore {
+            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
+        }));
         let (connect, idle) = (options.timeouts.connect, options.timeouts.idle);
-        let default = pool(&provider, roots.as_ref(), connect, idle, &Route::default())?;
+        let default = pool(&provider, &roots, connect, idle, &Route::default())?;
         Ok(Self {
             provider,
             roots,
@@ -118,6 +122,16 @@ impl Upstreams {
             default,
             others: Mutex::default(),
         })
+    }
+
+    /// Connections over HTTP/1.1 to backends that are open, and how many of them are idle.
+    pub(crate) fn connections(&self) -> (usize, usize) {
+        let others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        std::iter::once(&self.default)
+            .chain(others.values())
+            .filter_map(|pool| pool.http1.as_ref())
+            .map(pool::Pool::connections)
+            .fold((0, 0), |sum, pool| (sum.0 + pool.0, sum.1 + pool.1))
     }
 
     /// Sends a request; its URI must be absolute. Dropping the future ends the call at the backend too.
@@ -142,13 +156,7 @@ impl Upstreams {
             match known {
                 Some(pool) => pool,
                 None => {
-                    let made = pool(
-                        &self.provider,
-                        self.roots.as_ref(),
-                        self.connect,
-                        self.idle,
-                        route,
-                    )?;
+                    let made = pool(&self.provider, &self.roots, self.connect, self.idle, route)?;
                     let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
                     // Certificates come and go; pools of old ones must not pile up.
                     if others.len() >= 256 {
@@ -177,36 +185,40 @@ fn unreachable(error: impl std::fmt::Display) -> Unreachable {
 
 fn tls(
     provider: &Arc<CryptoProvider>,
-    roots: Option<&Arc<RootCertStore>>,
+    roots: &Arc<RootCertStore>,
     route: &Route,
 ) -> Result<ClientConfig, Unreachable> {
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(unreachable)?;
+    let roots = match &route.authorities {
+        None => Arc::clone(roots),
+        Some(more) => {
+            let mut roots = RootCertStore::clone(roots);
+            roots.add_parsable_certificates(
+                CertificateDer::pem_slice_iter(more.as_bytes()).filter_map(Result::ok),
+            );
+            Arc::new(roots)
+        }
+    };
     let builder = if route.accept_any_chain || route.accept_any_name {
-        let known = match roots {
-            Some(roots) => Some(
-                WebPkiServerVerifier::builder_with_provider(
-                    Arc::clone(roots),
-                    Arc::clone(provider),
-                )
-                .build()
-                .map_err(unreachable)?,
+        let known = match route.accept_any_chain {
+            true => None,
+            false => Some(
+                WebPkiServerVerifier::builder_with_provider(roots, Arc::clone(provider))
+                    .build()
+                    .map_err(unreachable)?,
             ),
-            None => None,
         };
         let lenient = Lenient {
             provider: Arc::clone(provider),
-            known: known.filter(|_| !route.accept_any_chain),
+            known,
         };
         builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(lenient))
     } else {
-        match roots {
-            Some(roots) => builder.with_root_certificates(Arc::clone(roots)),
-            None => builder.with_webpki_roots(),
-        }
+        builder.with_root_certificates(roots)
     };
     match &route.certificate {
         None => Ok(builder.with_no_client_auth()),
@@ -225,7 +237,7 @@ fn tls(
 
 fn pool(
     provider: &Arc<CryptoProvider>,
-    roots: Option<&Arc<RootCertStore>>,
+    roots: &Arc<RootCertStore>,
     connect: std::time::Duration,
     idle: std::time::Duration,
     route: &Route,

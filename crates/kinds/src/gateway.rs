@@ -395,7 +395,7 @@ fn parent_changed(cx: &mut Cx<'_>) -> Result<()> {
     let gateway = *cx
         .parents
         .last()
-        .ok_or_else(|| Error::internal("a host without gateway"))?;
+        .ok_or_else(|| Error::internal("a part of a gateway without one"))?;
     cx.changed("gateways", gateway);
     Ok(())
 }
@@ -427,5 +427,20 @@ impl Resource for GatewayCertificateAuthority {
 
     fn example() -> Value {
         json!({"isTrusted": true})
+    }
+
+    fn written<'a>(
+        cx: &'a mut Cx<'_>,
+        _: Option<&'a GatewayCertificateAuthorityContract>,
+        _: &'a GatewayCertificateAuthorityContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { parent_changed(cx) })
+    }
+
+    fn deleting<'a>(
+        cx: &'a mut Cx<'_>,
+        _: &'a GatewayCertificateAuthorityContract,
+    ) -> BoxFuture<'a, Result<()>> {
+        Box::pin(async move { parent_changed(cx) })
     }
 }

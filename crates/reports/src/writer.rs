@@ -7,8 +7,8 @@ use std::{collections::HashSet, time::Duration};
 use tokio::sync::{mpsc, oneshot};
 use uuid::Uuid;
 
-/// Records that may wait; more are dropped and counted, because telemetry must not slow calls.
-const QUEUE: usize = 65_536;
+/// Records that may wait, unless it is said otherwise; more are dropped and counted, because telemetry must not slow calls.
+pub const QUEUE: usize = 65_536;
 /// Records of one transaction.
 const BATCH: usize = 5_000;
 /// Longest wait of a record.
@@ -83,10 +83,13 @@ enum Message {
 }
 
 impl Writer {
-    /// Starts to write into this database.
+    /// Starts to write into this database; as many records may wait as `queue` says.
+    ///
+    /// # Panics
+    /// When `queue` is 0.
     #[must_use]
-    pub fn start(pool: PgPool) -> (Self, tokio::task::JoinHandle<()>) {
-        let (sender, inbox) = mpsc::channel(QUEUE);
+    pub fn start(pool: PgPool, queue: usize) -> (Self, tokio::task::JoinHandle<()>) {
+        let (sender, inbox) = mpsc::channel(queue);
         (Self(sender), tokio::spawn(write(pool, inbox)))
     }
 

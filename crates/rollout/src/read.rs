@@ -88,7 +88,8 @@ impl Reader {
         let select = match table {
             "services" => {
                 "SELECT x.id, x.name, x.location, x.gateway_hostname, x.gateway_url, x.hostname_configurations, \
-                 x.hostname_certificates, x.developer_portal_url, x.disable_gateway FROM services x WHERE x.deleted_at IS NULL"
+                 x.hostname_certificates, x.developer_portal_url, x.disable_gateway, \
+                 (SELECT i.invalidated_at FROM debug_invalidations i WHERE i.service_id = x.id) AS debug_invalidated_at FROM services x WHERE x.deleted_at IS NULL"
             }
             "apis" => {
                 "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \
@@ -152,7 +153,15 @@ impl Reader {
                 "SELECT x.id, x.parent_id, x.name, sha256(x.primary_key || x.secondary_key) AS keys, \
                  ARRAY(SELECT l.api_id FROM gateway_apis l WHERE l.gateway_id = x.id ORDER BY 1) AS api_ids, \
                  ARRAY(SELECT h.hostname FROM gateway_hostname_configurations h WHERE h.parent_id = x.id AND h.hostname IS NOT NULL ORDER BY 1) \
-                 AS hostnames FROM gateways x WHERE true"
+                 AS hostnames, \
+                 coalesce((SELECT jsonb_agg(jsonb_build_object('host', lower(h.hostname), \
+                   'certificate', regexp_replace(h.certificate_id, '^.*/', ''), 'is_default', h.hostname = '*', \
+                   'negotiate_client_certificate', coalesce(h.negotiate_client_certificate, false), \
+                   'refuses_http2', NOT coalesce(h.http2_enabled, true)) ORDER BY h.name) FROM gateway_hostname_configurations h \
+                   WHERE h.parent_id = x.id AND h.hostname IS NOT NULL), '[]') AS tls_hosts, \
+                 (SELECT coalesce(array_agg(c.name ORDER BY c.name) FILTER (WHERE c.is_trusted), '{}') \
+                   FROM gateway_certificate_authorities c WHERE c.parent_id = x.id HAVING count(*) > 0) AS authorities \
+                 FROM gateways x WHERE true"
             }
             "certificates" => {
                 "SELECT x.id, x.parent_id, x.name, x.thumbprint, x.chain_pem, x.key_pem FROM certificates x WHERE true"
@@ -276,6 +285,8 @@ impl Reader {
                     name,
                     api_ids: row.try_get("api_ids")?,
                     hostnames: row.try_get("hostnames")?,
+                    tls_hosts: spelled(&what, row.try_get("tls_hosts")?)?,
+                    authorities: row.try_get("authorities")?,
                     keys: keys.as_slice().try_into().map_err(|_| Error::Row {
                         what: what.clone(),
                         problem: "no digest of keys".to_owned(),
@@ -357,6 +368,8 @@ impl Reader {
                     host: name,
                     chain_pem: certificate.chain_pem,
                     key_pem: certificate.key_pem,
+                    certificate: None,
+                    refuses_http2: false,
                     negotiate_client_certificate: host["negotiateClientCertificate"] == true,
                     is_default: host["defaultSslBinding"] == true,
                 })
@@ -399,6 +412,9 @@ impl Reader {
             portal_origins: portal.and_then(origin).into_iter().collect(),
             region: row.try_get("location")?,
             tls_hosts,
+            gateway: String::new(),
+            authorities: None,
+            debug_invalidated_at: row.try_get("debug_invalidated_at")?,
         })
     }
 }
@@ -420,7 +436,6 @@ fn api(row: &PgRow, what: &str) -> Result<Api, Error> {
         version: version(row)?,
         revision: row.try_get("api_revision")?,
         is_current: row.try_get("is_current")?,
-        timeout_ms: None,
     })
 }
 

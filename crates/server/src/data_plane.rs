@@ -49,10 +49,10 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts to write records.
+    /// Starts to write records, of which `queue` may wait.
     #[must_use]
-    pub fn start(pool: PgPool, traces: Arc<Traces>) -> Self {
-        let (records, recording) = reports::Writer::start(pool.clone());
+    pub fn start(pool: PgPool, traces: Arc<Traces>, queue: usize) -> Self {
+        let (records, recording) = reports::Writer::start(pool.clone(), queue);
         Self {
             pool,
             records,

@@ -383,7 +383,7 @@ fn extra() -> Vec<Extra> {
                 let mut credentials = operation(
                     "Gateway_ListDebugCredentials",
                     "Gateway",
-                    "Gives a token for Apim-Debug-Authorization, with which calls of an API through the built-in gateway, managed, are traced. Needs the role contributor.",
+                    "Gives a token for Apim-Debug-Authorization, with which calls of an API through this gateway are traced; managed is the built-in one. Needs the role contributor.",
                     on_gateway.clone(),
                     ok("The token."),
                 );

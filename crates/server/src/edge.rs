@@ -2,15 +2,20 @@
 
 use anyhow::Context as _;
 use clap::Args;
-use gateway::{Limits, Options};
+use gateway::{Limits, Options, Timeouts};
 use rcgen::{CertificateParams, DnType, KeyPair};
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use std::{
     io::Write as _,
     net::SocketAddr,
+    num::NonZeroUsize,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
+    time::Duration,
 };
+
+/// Of records of calls.
+const DEFAULT_QUEUE: &str = "65536";
 
 /// What the gateway accepts.
 #[derive(Args, Clone, Debug)]
@@ -30,6 +35,9 @@ pub struct EdgeSettings {
     /// Proxies in front of the gateway whose X-Forwarded-For and X-Forwarded-Proto count
     #[arg(long, env = "PORTICO_GATEWAY_TRUSTED_PROXIES", default_value_t = 0)]
     pub gateway_trusted_proxies: usize,
+    /// Seconds that a backend may take to begin its response, where no `forward-request` policy says; then the call is answered with 504
+    #[arg(long, env = "PORTICO_GATEWAY_BACKEND_TIMEOUT", default_value_t = Timeouts::default().backend.as_secs(), value_parser = clap::value_parser!(u64).range(1..))]
+    pub gateway_backend_timeout: u64,
     /// Calls at one time; more are answered with 503
     #[arg(long, env = "PORTICO_GATEWAY_MAX_CALLS", default_value_t = Limits::default().calls)]
     pub gateway_max_calls: usize,
@@ -51,6 +59,9 @@ pub struct EdgeSettings {
     /// Streams of one HTTP/2 connection
     #[arg(long, env = "PORTICO_GATEWAY_MAX_STREAMS", default_value_t = Limits::default().streams)]
     pub gateway_max_streams: u32,
+    /// Records of calls that may wait to be written; more are dropped and counted
+    #[arg(long, env = "PORTICO_GATEWAY_TELEMETRY_QUEUE", default_value = DEFAULT_QUEUE)]
+    pub gateway_telemetry_queue: NonZeroUsize,
     /// Bytes of the response cache
     #[arg(long, env = "PORTICO_GATEWAY_CACHE_BYTES", default_value_t = Limits::default().cache_bytes)]
     pub gateway_cache_bytes: u64,
@@ -70,6 +81,10 @@ impl EdgeSettings {
                 calls: self.gateway_max_calls,
                 streams: self.gateway_max_streams,
                 cache_bytes: self.gateway_cache_bytes,
+            },
+            timeouts: Timeouts {
+                backend: Duration::from_secs(self.gateway_backend_timeout),
+                ..Timeouts::default()
             },
             require_scheme: self.gateway_require_scheme,
             trusted_proxies: self.gateway_trusted_proxies,

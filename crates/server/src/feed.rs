@@ -46,6 +46,8 @@ pub const CONFIGURATION_PATH: &str = "/gateway-feed/configuration";
 pub const REPORT_PATH: &str = "/gateway-feed/report";
 /// Path of records of calls.
 pub const CALLS_PATH: &str = "/gateway-feed/calls";
+/// Path of traces.
+pub const TRACES_PATH: &str = "/gateway-feed/traces";
 /// Header with the signed head of the last frame that the gateway has, in base64.
 pub const RESUME_HEADER: &str = "x-portico-resume";
 /// Header with the id of the gateway's process.
@@ -89,6 +91,18 @@ pub struct Told {
     pub settled: Vec<CounterTotal>,
     /// Totals that changed lately, or all.
     pub totals: Vec<CounterTotal>,
+    /// Base URL of links to traces.
+    #[serde(default)]
+    pub management_url: Option<String>,
+}
+
+/// What policies did for a call, as `listTrace` shows it.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct KeptTrace {
+    /// Id of the call.
+    pub id: Uuid,
+    /// The trace.
+    pub document: serde_json::Value,
 }
 
 /// The control plane's end of all feeds.
@@ -117,7 +131,7 @@ impl Feed {
     ) -> Result<Arc<Self>> {
         let key = kinds::gateway::signing_key(&mut *pool.acquire().await?, &codec).await?;
         let public_key = PublicKey(kinds::gateway::public_key(&key)?);
-        let (records, recording) = reports::Writer::start(pool.clone());
+        let (records, recording) = reports::Writer::start(pool.clone(), reports::writer::QUEUE);
         Ok(Arc::new(Self {
             pool,
             codec,
@@ -247,7 +261,8 @@ pub fn routes(config: &mut web::ServiceConfig) {
     config
         .route(CONFIGURATION_PATH, web::get().to(configuration))
         .route(REPORT_PATH, web::post().to(report))
-        .route(CALLS_PATH, web::post().to(calls));
+        .route(CALLS_PATH, web::post().to(calls))
+        .route(TRACES_PATH, web::post().to(kept_traces));
 }
 
 fn token(http: &HttpRequest) -> Result<gateway_token::GatewayToken> {
@@ -446,7 +461,12 @@ async fn report(state: web::Data<State>, http: HttpRequest, body: Bytes) -> Http
         let known = feed.known(&token(&http)?).await?;
         let report: Report = serde_json::from_slice(&body)
             .map_err(|e| Error::Malformed(format!("The report cannot be read: {e}")))?;
-        take_report(feed, &known, report).await
+        let mut told = take_report(feed, &known, report).await?;
+        told.management_url = state
+            .traces
+            .as_ref()
+            .map(|traces| traces.base_url().to_owned());
+        Ok(told)
     };
     match answered.await {
         Ok(told) => HttpResponse::Ok().json(told),
@@ -487,7 +507,11 @@ async fn take_report(feed: &Feed, gateway: &Known, mut report: Report) -> Result
         within,
     )
     .await?;
-    Ok(Told { settled, totals })
+    Ok(Told {
+        settled,
+        totals,
+        management_url: None,
+    })
 }
 
 fn node(gateway: &Known, report: &Report) -> Node {
@@ -553,6 +577,27 @@ async fn calls(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpR
                     feed.records.record(call);
                 }
             }
+        }
+        Ok(())
+    };
+    match answered.await {
+        Ok(()) => HttpResponse::NoContent().finish(),
+        Err(error) => management::fail(&http, &error),
+    }
+}
+
+async fn kept_traces(state: web::Data<State>, http: HttpRequest, body: Bytes) -> HttpResponse {
+    let answered = async {
+        let known = state.feed()?.known(&token(&http)?).await?;
+        let sent: Vec<KeptTrace> = serde_json::from_slice(&body)
+            .map_err(|e| Error::Malformed(format!("The traces cannot be read: {e}")))?;
+        let traces = state
+            .traces
+            .as_ref()
+            .ok_or_else(|| Error::Conflict("This process keeps no traces.".into()))?;
+        for trace in sent {
+            // A gateway speaks for its own service only.
+            traces.keep(known.service, trace.id, trace.document).await?;
         }
         Ok(())
     };

@@ -10,14 +10,15 @@
 use crate::{
     data_plane::{Backing, DataPlane},
     feed::{
-        BATCH_HEADER, CALLS_PATH, CONFIGURATION_PATH, NODE_HEADER, REPORT_PATH, RESUME_HEADER,
-        Report, Told,
+        BATCH_HEADER, CALLS_PATH, CONFIGURATION_PATH, KeptTrace, NODE_HEADER, REPORT_PATH,
+        RESUME_HEADER, Report, TRACES_PATH, Told,
     },
     kept::{Kept, KeptError},
     nodes,
     otlp::Exporter,
     settings::GatewaySettings,
     shared_rates, telemetry,
+    traces::{self, DebugTokens},
 };
 use actix_web::{App, HttpResponse, HttpServer, dev::ServerHandle, web};
 use anyhow::{Context as _, bail};
@@ -38,6 +39,7 @@ use hyper_util::{
 };
 use identity::gateway_token::{self, GatewayToken};
 use metrics_exporter_prometheus::PrometheusHandle;
+use secret_box::SecretBox;
 use serde_json::{Value, json};
 use snapshot::frame::{FrameError, PublicKey, Receiver, SIGNED_HEAD_BYTES};
 use std::{
@@ -62,8 +64,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often counts of others are asked for while there is nothing to report.
 const IDLE_REPORT: Duration = Duration::from_secs(1);
-/// Records that may wait; more are dropped and counted.
-const QUEUE: usize = 65_536;
 /// Records of one batch.
 const BATCH: usize = 5_000;
 /// Longest wait of a record while the control plane is there.
@@ -129,6 +129,13 @@ struct Link {
     connected: watch::Sender<bool>,
     exchange: tokio::sync::Mutex<Exchange>,
     records: mpsc::Sender<Message>,
+    traces: mpsc::Sender<gateway::CallTrace>,
+    /// Id of the gateway's resource, as the token has it.
+    gateway: Uuid,
+    /// Seals links to traces, under the token's secret.
+    secrets: SecretBox,
+    /// Base of links to traces, when the control plane has told it.
+    links: Mutex<Option<String>>,
 }
 
 /// Why a request to the control plane did not succeed.
@@ -268,6 +275,9 @@ impl Link {
         exchange.reported_revision = revision;
         exchange.reported_at = Some(Instant::now());
         drop(exchange);
+        if let Some(links) = told.management_url {
+            *self.links.lock().unwrap_or_else(PoisonError::into_inner) = Some(links);
+        }
         counters.settle(told.settled);
         counters.merge(told.totals);
         Ok(())
@@ -310,6 +320,19 @@ impl Backing for Link {
         {
             metrics::counter!("portico_telemetry_dropped_total").increment(1);
         }
+    }
+
+    /// A trace goes to the control plane, or nowhere: whoever asks for one looks at it soon.
+    fn traced(&self, trace: gateway::CallTrace) -> Option<String> {
+        let id = trace.request_id;
+        if !*self.connected.borrow() || self.traces.try_send(trace).is_err() {
+            traces::dropped();
+            return None;
+        }
+        let links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
+        let base = links.as_deref().unwrap_or(&self.base);
+        let prefix = format!("{}.", self.gateway.simple());
+        traces::link(base, &prefix, &self.secrets, id, (self.clock)()).ok()
     }
 
     fn written(&self) -> BoxFuture<'_, ()> {
@@ -392,6 +415,34 @@ async fn deliver_batch(
             Err(failure) => {
                 tracing::warn!(%failure, "records of calls could not be delivered; they are sent again");
                 tokio::time::sleep(RECORDS_WAIT).await;
+            }
+        }
+    }
+}
+
+/// Traces of one delivery.
+const TRACES: usize = 16;
+
+/// Delivers traces, once: what is not taken is dropped and counted.
+async fn deliver_traces(link: Arc<Link>, mut inbox: mpsc::Receiver<gateway::CallTrace>) {
+    let mut waiting = Vec::with_capacity(TRACES);
+    while inbox.recv_many(&mut waiting, TRACES).await > 0 {
+        let kept: Vec<KeptTrace> = waiting
+            .drain(..)
+            .map(|trace| KeptTrace {
+                id: trace.request_id,
+                document: traces::document(&trace),
+            })
+            .collect();
+        let json = [("content-type", "application/json".to_owned())];
+        let delivered = match serde_json::to_vec(&kept) {
+            Ok(body) => link.send(Method::POST, TRACES_PATH, &json, body).await,
+            Err(error) => Err(Failure::Unreachable(error.to_string())),
+        };
+        if let Err(failure) = delivered {
+            tracing::warn!(%failure, lost = kept.len(), "traces are lost");
+            for _ in kept {
+                traces::dropped();
             }
         }
     }
@@ -663,6 +714,8 @@ pub struct Independent {
     pub health: SocketAddr,
     /// Where the gateway answers.
     pub gateway_address: SocketAddr,
+    /// Where it answers over TLS.
+    pub gateway_tls_address: Option<SocketAddr>,
 }
 
 /// Starts the gateway: with the configuration of its file if there is one, and with that of the control plane as soon as it comes.
@@ -689,7 +742,12 @@ pub async fn start(
     let folder = &settings.serve.state.data_dir;
     std::fs::create_dir_all(folder).with_context(|| format!("creating {}", folder.display()))?;
 
-    let (records, inbox) = mpsc::channel(QUEUE);
+    let (records, inbox) = mpsc::channel(settings.serve.edge.gateway_telemetry_queue.get());
+    let (traces, traced) = mpsc::channel(traces::QUEUE);
+    let debug_tokens = DebugTokens {
+        public_key: token.public_key,
+        clock: clock.clone(),
+    };
     let link = Arc::new(Link {
         http: http(settings.control_ca.as_deref())?,
         base,
@@ -721,6 +779,10 @@ pub async fn start(
             reported_at: None,
         }),
         records,
+        traces,
+        gateway: token.gateway,
+        secrets: SecretBox::new(&token.file_secret)?,
+        links: Mutex::default(),
     });
 
     let listener = std::net::TcpListener::bind(settings.serve.address.gateway_listen)
@@ -730,13 +792,13 @@ pub async fn start(
         .with_context(|| format!("listening on {}", settings.serve.listen))?;
     let health = health_listener.local_addr()?;
     let options = Options {
-        gateway_id: token.gateway.simple().to_string(),
+        debug_credentials: Some(Arc::new(debug_tokens)),
         spans: exporter.as_ref().and_then(Exporter::gateway_spans),
         shared_rates: shared_rates::start(&settings.serve.redis).await?,
         ..settings.serve.edge.options()
     };
     let mut data_plane = DataPlane::start(listener, link.clone(), options).await?;
-    data_plane.listen_by(&settings.serve)?;
+    let gateway_tls_address = data_plane.listen_by(&settings.serve)?;
     let gateway = data_plane.gateway();
 
     let mut receiver = Receiver::new(PublicKey(token.public_key), token.gateway);
@@ -807,6 +869,13 @@ pub async fn start(
             Ok(())
         }
     });
+    tasks.spawn({
+        let link = link.clone();
+        async move {
+            deliver_traces(link, traced).await;
+            Ok(())
+        }
+    });
     Ok(Independent {
         data_plane,
         exporter,
@@ -816,6 +885,7 @@ pub async fn start(
         keeping,
         health,
         gateway_address,
+        gateway_tls_address,
     })
 }
 

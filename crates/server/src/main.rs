@@ -409,6 +409,9 @@ async fn run_apart(settings: &GatewaySettings) -> anyhow::Result<()> {
     let mut out = std::io::stdout();
     writeln!(out, "Portico's gateway waits for its configuration.")?;
     writeln!(out, "  Health, metrics   http://{}", gateway.health)?;
+    if let Some(address) = gateway.gateway_tls_address {
+        writeln!(out, "  Gateway TLS       port {}", address.port())?;
+    }
     writeln!(
         out,
         "  Gateway           port {}",

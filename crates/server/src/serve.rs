@@ -13,7 +13,7 @@ use crate::{
     shared_rates, sign_in,
     state::OpenState,
     telemetry, traces,
-    traces::Traces,
+    traces::{DebugTokens, Traces},
 };
 use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
 use anyhow::Context as _;
@@ -187,10 +187,19 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         secrets: state.secrets.clone(),
     };
     let audited = codec.clone();
+    let signing_key = kinds::gateway::signing_key(&mut *state.pool.acquire().await?, &codec)
+        .await
+        .map_err(|e| anyhow::anyhow!("opening the signing key: {e:?}"))?;
+    let debug_tokens = DebugTokens {
+        public_key: kinds::gateway::public_key(&signing_key)
+            .map_err(|e| anyhow::anyhow!("reading the signing key: {e:?}"))?,
+        clock: clock.clone(),
+    };
     let traces = Traces::start(
         state.pool.clone(),
         state.secrets.clone(),
         clock.clone(),
+        signing_key,
         &public.management_url,
     );
     let exporter = Exporter::start(&settings.otel, metrics.clone(), clock.clone())?;
@@ -201,9 +210,10 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
             let backing = Arc::new(data_plane::Database::start(
                 state.pool.clone(),
                 traces.clone(),
+                settings.edge.gateway_telemetry_queue.get(),
             ));
             let options = gateway::Options {
-                debug_credentials: Some(traces.clone()),
+                debug_credentials: Some(Arc::new(debug_tokens)),
                 spans: exporter.as_ref().and_then(Exporter::gateway_spans),
                 shared_rates: shared_rates::start(&settings.redis).await?,
                 ..settings.edge.options()

@@ -82,6 +82,10 @@ fn describe() {
         "1 while rates are counted together with other gateways"
     );
     gauge!(
+        "portico_gateway_backend_connections",
+        "Connections over HTTP/1.1 to backends by state"
+    );
+    gauge!(
         "portico_database_connections",
         "Connections to Postgres by state"
     );
@@ -119,6 +123,15 @@ fn gauges(gateway: Option<&Gateway>, pool: Option<&PgPool>) {
         set(
             metrics::gauge!("portico_gateway_calls_running"),
             gateway.running(),
+        );
+        let (open, idle) = gateway.backend_connections();
+        set(
+            metrics::gauge!("portico_gateway_backend_connections", "state" => "idle"),
+            idle,
+        );
+        set(
+            metrics::gauge!("portico_gateway_backend_connections", "state" => "used"),
+            open.saturating_sub(idle),
         );
     }
     if let Some(pool) = pool {

@@ -71,17 +71,44 @@ pub struct Service {
     /// `context.Deployment.Region`.
     #[serde(default)]
     pub region: String,
-    /// How TLS answers for single hosts.
+    /// How TLS answers for single hosts; the first that fits counts.
     #[serde(default)]
     pub tls_hosts: Vec<TlsHost>,
+    /// `context.Deployment.GatewayId`: name of the gateway apart that is told this; empty for the built-in one.
+    #[serde(default)]
+    pub gateway: String,
+    /// Names of the certificates that a gateway apart takes as authorities, for callers and for backends. `None`: every certificate
+    /// of the service is one for callers, and none for backends.
+    #[serde(default)]
+    pub authorities: Option<Vec<String>>,
+    /// Debug credentials that were issued up to this moment are of no use.
+    #[serde(default)]
+    pub debug_invalidated_at: Option<DateTime<Utc>>,
+}
+
+impl Service {
+    /// How TLS answers a client that asks for this host, in lower case: the host itself counts before `*.example.org`, which
+    /// stands for one label, and that before `*`.
+    #[must_use]
+    pub fn tls_host(&self, host: &str) -> Option<&TlsHost> {
+        let parent = host.split_once('.').map(|(_, parent)| parent);
+        let named =
+            |wanted: &dyn Fn(&str) -> bool| self.tls_hosts.iter().find(|known| wanted(&known.host));
+        named(&|known| known == host)
+            .or_else(|| named(&|known| parent.is_some() && known.strip_prefix("*.") == parent))
+            .or_else(|| named(&|known| known == "*"))
+    }
 }
 
 /// TLS of one host.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TlsHost {
-    /// The host, in lower case.
+    /// The host, in lower case; of a gateway apart also `*.example.org` and `*`.
     pub host: String,
-    /// Certificate chain, leaf first, in PEM; empty means the gateway's own certificate.
+    /// [`Certificate::name`] of the certificate, if it is one of the service's.
+    #[serde(default)]
+    pub certificate: Option<String>,
+    /// Certificate chain, leaf first, in PEM; empty without a [`certificate`](Self::certificate) means the gateway's own.
     #[serde(default)]
     pub chain_pem: String,
     /// Private key in PEM.
@@ -90,6 +117,9 @@ pub struct TlsHost {
     /// Whether callers are asked for a certificate of theirs.
     #[serde(default)]
     pub negotiate_client_certificate: bool,
+    /// Whether HTTP/2 is not offered.
+    #[serde(default)]
+    pub refuses_http2: bool,
     /// Whether it answers callers that name no host.
     #[serde(default)]
     pub is_default: bool,
@@ -99,6 +129,7 @@ impl fmt::Debug for TlsHost {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("TlsHost")
             .field("host", &self.host)
+            .field("certificate", &self.certificate)
             .field(
                 "negotiate_client_certificate",
                 &self.negotiate_client_certificate,
@@ -216,9 +247,6 @@ pub struct Api {
     pub revision: String,
     /// Whether callers reach it without naming the revision.
     pub is_current: bool,
-    /// Time for the backend's response headers, in milliseconds, if not the policy's own.
-    #[serde(default)]
-    pub timeout_ms: Option<u64>,
 }
 
 impl Api {
@@ -632,6 +660,12 @@ pub struct Gateway {
     /// Hosts of its own.
     #[serde(default)]
     pub hostnames: Vec<String>,
+    /// How TLS answers for them.
+    #[serde(default)]
+    pub tls_hosts: Vec<TlsHost>,
+    /// [`Service::authorities`] at this gateway.
+    #[serde(default)]
+    pub authorities: Option<Vec<String>>,
     /// Changes whenever a key of it does, so that its feed is looked at again.
     #[serde(default)]
     pub keys: Digest,

@@ -321,6 +321,35 @@ impl ServiceState {
         self.certificates.values()
     }
 
+    /// The certificates that vouch for callers.
+    pub fn authorities(&self) -> impl Iterator<Item = &Arc<Certificate>> {
+        let named = self.own_authorities();
+        self.certificates.values().filter(move |certificate| {
+            named.is_none_or(|names| {
+                names
+                    .iter()
+                    .any(|name| name.eq_ignore_ascii_case(&certificate.name))
+            })
+        })
+    }
+
+    /// Authorities of a gateway apart, which vouch for backends, too.
+    fn own_authorities(&self) -> Option<&Vec<String>> {
+        self.service.as_ref()?.authorities.as_ref()
+    }
+
+    /// The certificates that vouch for backends besides the web's authorities, in PEM; `None` where there are none.
+    #[must_use]
+    pub fn backend_authorities(&self) -> Option<String> {
+        self.own_authorities()?;
+        let mut chains: Vec<&str> = self
+            .authorities()
+            .map(|certificate| certificate.chain_pem.as_str())
+            .collect();
+        chains.sort_unstable();
+        (!chains.is_empty()).then(|| chains.concat())
+    }
+
     /// A certificate by thumbprint.
     #[must_use]
     pub fn certificate_by_thumbprint(&self, thumbprint: &str) -> Option<&Arc<Certificate>> {

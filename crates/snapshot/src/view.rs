@@ -85,6 +85,12 @@ impl<'s> Scope<'s> {
                     .hostnames
                     .extend(self.gateway.hostnames.iter().cloned());
                 service.hostnames.push(ANY_HOST.to_owned());
+                service.gateway.clone_from(&self.gateway.name);
+                service.authorities.clone_from(&self.gateway.authorities);
+                // Its own hosts count before those of the service.
+                service
+                    .tls_hosts
+                    .splice(..0, self.gateway.tls_hosts.iter().cloned());
                 Entity::Service(service)
             }
             other => other,
@@ -166,7 +172,17 @@ impl View {
             }
         }
         if then.gateway != now.gateway {
-            if then.gateway.hostnames != now.gateway.hostnames
+            let own = |gateway: &Gateway| {
+                let Gateway {
+                    name,
+                    hostnames,
+                    tls_hosts,
+                    authorities,
+                    ..
+                } = gateway.clone();
+                (name, hostnames, tls_hosts, authorities)
+            };
+            if own(then.gateway) != own(now.gateway)
                 && let Some(service) = now.state.service.as_deref()
             {
                 let service = Entity::Service(service.clone());

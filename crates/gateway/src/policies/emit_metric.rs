@@ -54,7 +54,7 @@ fn well_known(x: &Exchange, name: &str) -> String {
             .as_ref()
             .map(|subscription| subscription.name.clone()),
         "Location" => x.service.service().map(|service| service.region.clone()),
-        "Gateway ID" => Some(x.gateway.options.gateway_id.clone()),
+        "Gateway ID" => Some(x.gateway_id().to_owned()),
         "Backend ID" => x.chosen.as_ref().map(|backend| backend.name.clone()),
         _ => None,
     };

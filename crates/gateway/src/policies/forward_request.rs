@@ -2,13 +2,12 @@
 
 use std::error::Error;
 use std::fmt::Write as _;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use policy::elements::forward_request::ForwardRequest;
 use policy::expression::Side;
-use policy::{Section, Step, StepKind, Value};
+use policy::{Section, Step, StepKind};
 use snapshot::entity::{ApiType, Protocol};
 
 use crate::body::{Body, Payload, TooLong};
@@ -25,17 +24,13 @@ use crate::upstream::{Http2, Route, SendError, identity};
 use crate::uri;
 
 const SOURCE: &str = "forward-request";
-/// The policy's own default, for which an API may have another.
-const DEFAULT: Duration = Duration::from_secs(300);
 const REDIRECTS: usize = 10;
 
 pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<Flow, Fault> {
-    let mut timeout = *x.value(&policy.timeout, SOURCE).await?;
-    if policy.timeout == Value::Literal(DEFAULT)
-        && let Some(own) = x.api.as_ref().and_then(|api| api.timeout_ms)
-    {
-        timeout = Duration::from_millis(own);
-    }
+    let timeout = match &policy.timeout {
+        Some(own) => *x.value(own, SOURCE).await?,
+        None => x.gateway.options.timeouts.backend,
+    };
     let follow = *x.value(&policy.follow_redirects, SOURCE).await?;
     if policy.buffer_request_body || follow {
         x.buffer(Side::Request, SOURCE).await?;
@@ -44,6 +39,7 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
         http2: policy.http_version.into(),
         certificate: x.client_certificate.clone(),
         proxy: x.proxy.clone(),
+        authorities: x.service.backend_authorities(),
         ..Route::default()
     };
     let trial = enter_backend(x, &mut route)?;
@@ -315,7 +311,7 @@ fn takes_websocket(x: &Exchange) -> bool {
 
 /// Whether nothing after the call looks at the request's headers, so that they need not be copied.
 fn is_last_look(x: &Exchange, policy: &ForwardRequest) -> bool {
-    let Some(effective) = &x.effective else {
+    let Some(effective) = x.effective.as_ref().filter(|_| x.trace.is_none()) else {
         return false;
     };
     let [only] = effective.section(Section::Backend) else {

@@ -69,7 +69,10 @@ pub(super) async fn prepare(
         body = set_body::evaluate(x, policy).await?.into();
         headers.remove(header::CONTENT_ENCODING);
     }
-    let mut route = Route::default();
+    let mut route = Route {
+        authorities: x.service.backend_authorities(),
+        ..Route::default()
+    };
     if let Some(policy) = &policy.certificate {
         route.certificate = Some(authentication::client_certificate(x, policy).await?);
     }

@@ -4,11 +4,13 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use policy::Step;
 use policy::elements::trace::{Severity, Trace};
 use snapshot::Position;
+use snapshot::entity::Credentials;
 
 use crate::context::{base_parts, scope_name};
 use crate::exchange::{Exchange, Flow};
 use crate::fault::Fault;
 use crate::telemetry::{StepTrace, TraceEntry};
+use crate::uri;
 
 const SOURCE: &str = "trace";
 
@@ -33,21 +35,48 @@ pub(super) async fn apply(x: &mut Exchange, policy: &Trace) -> Result<Flow, Faul
     Ok(Flow::Next)
 }
 
+/// What stands for a secret.
+const HIDDEN: &str = "***";
+
+/// The credentials that the chosen backend, or the members of a pool, get from the gateway.
+fn credentials(x: &Exchange) -> Vec<Credentials> {
+    let Some(chosen) = &x.chosen else {
+        return Vec::new();
+    };
+    let members = chosen
+        .pool
+        .iter()
+        .filter_map(|member| x.service.backend(&member.backend));
+    std::iter::once(chosen)
+        .chain(members)
+        .map(|backend| backend.credentials.clone())
+        .collect()
+}
+
 /// Takes note of what a step did.
 pub(super) fn note(x: &mut Exchange, step: &Step, began_ms: u64, outcome: &Result<Flow, Fault>) {
     let hide = |text: &str| {
         let mut text = text.to_owned();
         for secret in x.service.secrets() {
             if text.contains(secret) {
-                text = text.replace(secret, "***");
+                text = text.replace(secret, HIDDEN);
             }
         }
         text
     };
+    let credentials = credentials(x);
     let headers = |headers: &HeaderMap| -> Vec<(String, String)> {
-        let shown = |name: &HeaderName, value: &HeaderValue| match *name {
-            header::AUTHORIZATION => "***".to_owned(),
-            _ => hide(&String::from_utf8_lossy(value.as_bytes())),
+        let is_secret = |name: &HeaderName| {
+            *name == header::AUTHORIZATION
+                || *name == header::PROXY_AUTHORIZATION
+                || credentials
+                    .iter()
+                    .flat_map(|known| &known.headers)
+                    .any(|(known, _)| name.as_str().eq_ignore_ascii_case(known))
+        };
+        let shown = |name: &HeaderName, value: &HeaderValue| match is_secret(name) {
+            true => HIDDEN.to_owned(),
+            false => hide(&String::from_utf8_lossy(value.as_bytes())),
         };
         headers
             .iter()
@@ -61,11 +90,18 @@ pub(super) fn note(x: &mut Exchange, step: &Step, began_ms: u64, outcome: &Resul
         .map(|(name, value)| (name.clone(), hide(&value.to_text())))
         .collect();
     variables.sort();
-    let question = if x.request.query.is_empty() { "" } else { "?" };
+    let mut query = x.request.query.clone();
+    for (name, _) in credentials.iter().flat_map(|known| &known.query) {
+        if uri::query_value(&query, name).is_some() {
+            query = uri::without_parameter(&query, name);
+            uri::push_parameter(&mut query, name, HIDDEN);
+        }
+    }
+    let question = if query.is_empty() { "" } else { "?" };
     let (scheme, authority, base) = base_parts(&x.request.base);
     let url = format!(
-        "{scheme}://{authority}{base}{}{question}{}",
-        x.request.path, x.request.query
+        "{scheme}://{authority}{base}{}{question}{query}",
+        x.request.path
     );
     let entry = StepTrace {
         section: x.section.element(),

@@ -77,6 +77,7 @@ async fn front(policy: &str, trusted: &[&Issuer]) -> Front {
             key_pem: host.key_pem,
             negotiate_client_certificate: true,
             is_default: true,
+            ..TlsHost::default()
         }],
         ..Service::default()
     }

@@ -196,7 +196,11 @@ async fn read_head(stream: &mut TcpStream) -> String {
 }
 
 async fn in_front_of(url: &str) -> World {
-    let world = World::empty().await;
+    opened(World::empty().await, url)
+}
+
+/// A world with the Echo API in front of a backend, without a key.
+fn opened(world: World, url: &str) -> World {
     let echo = Api {
         subscription_required: false,
         ..api(API, "echo", url)
@@ -374,6 +378,44 @@ async fn a_backend_that_does_not_answer_in_time_is_504_and_one_that_is_not_there
         .map(|record| record.error.clone().unwrap().1)
         .collect();
     assert_eq!(errors, ["Timeout", "BackendConnectionFailure"]);
+}
+
+#[tokio::test]
+async fn the_gateways_own_timeout_holds_where_no_policy_has_another() {
+    let (listener, url) = by_hand().await;
+    let world = World::with(|options| Options {
+        timeouts: gateway::Timeouts {
+            backend: Duration::from_millis(30),
+            ..options.timeouts
+        },
+        ..options
+    })
+    .await;
+    let world = opened(world, &url);
+    let silent = world.get("/echo").send().await;
+    assert_eq!(silent.status, 504);
+    // The backend learns that nobody waits any more.
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut rest = Vec::new();
+    let ended = tokio::time::timeout(Duration::from_secs(10), stream.read_to_end(&mut rest)).await;
+    assert!(ended.unwrap().unwrap() > 0);
+    // A policy that gives more time gets it.
+    world.policy(
+        PolicyScope::Api(API),
+        "<policies><inbound /><backend><forward-request timeout=\"60\" /></backend></policies>",
+    );
+    let answering = async {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        read_head(&mut stream).await;
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let answer = b"HTTP/1.1 204 No Content\r\n\r\n";
+        stream.write_all(answer).await.unwrap();
+        stream
+    };
+    let (answer, _stream) = tokio::join!(world.get("/echo").send(), answering);
+    assert_eq!(answer.status, 204);
+    let records = world.told.records(2).await;
+    assert_eq!(records[0].error.clone().unwrap().1, "Timeout");
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use gateway::RehearsalError;
 use http::{Request, Response};
-use snapshot::entity::{NamedValue, PolicyScope, Subscription, SubscriptionScope};
+use snapshot::entity::{self, NamedValue, PolicyScope, Subscription, SubscriptionScope};
 use uuid::Uuid;
 
 use crate::harness::*;
@@ -41,7 +41,7 @@ async fn a_draft_is_tried_without_a_backend_and_tells_every_step() {
     let (world, backend) = world().await;
     let mut draft = world.snapshot.lock().unwrap().clone();
     draft = draft.apply([snapshot::Change::Put(
-        snapshot::entity::Policy {
+        entity::Policy {
             id: Uuid::from_u128(1),
             service_id: SERVICE,
             scope: PolicyScope::Api(API),
@@ -203,4 +203,59 @@ async fn a_caller_with_permission_gets_the_address_of_the_trace() {
         .await;
     assert_eq!(refused.header("ocp-apim-trace-location"), None);
     assert_eq!(world.told.calls.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
+async fn a_trace_hides_what_a_backend_gets_from_the_gateway_to_let_it_in() {
+    let backend = Backend::echo().await;
+    let world = World::with_policy(
+        &backend,
+        r#"<policies><inbound><set-backend-service backend-id="pool" /></inbound><backend><forward-request /></backend></policies>"#,
+    )
+    .await;
+    let member = entity::Backend {
+        id: Uuid::from_u128(60),
+        service_id: SERVICE,
+        name: "member".to_owned(),
+        url: backend.url(),
+        credentials: entity::Credentials {
+            headers: vec![("X-Api-Key".to_owned(), vec!["of-the-header".to_owned()])],
+            query: vec![("code".to_owned(), vec!["of-the-query".to_owned()])],
+            authorization: Some(("Basic".to_owned(), "of-authorization".to_owned())),
+            certificate: None,
+        },
+        ..entity::Backend::default()
+    };
+    let pool = entity::Backend {
+        id: Uuid::from_u128(61),
+        service_id: SERVICE,
+        name: "pool".to_owned(),
+        pool: vec![entity::PoolMember {
+            backend: "member".to_owned(),
+            priority: 0,
+            weight: 0,
+        }],
+        ..entity::Backend::default()
+    };
+    world.put([member.into(), pool.into()]);
+    let mut allowed = subscription(30, "tracer", SubscriptionScope::All);
+    allowed.allow_tracing = true;
+    world.put([allowed.into()]);
+    let traced = world
+        .get("/echo/a?shown=1")
+        .key("tracer-1")
+        .header("ocp-apim-trace", "true")
+        .send()
+        .await;
+    assert_eq!(traced.status, 200);
+    assert!(traced.body.contains("code=of-the-query"), "{}", traced.body);
+    let calls = world.told.calls.lock().unwrap().clone();
+    let text = serde_json::to_string(&calls).unwrap();
+    assert!(
+        text.contains("x-api-key") && text.contains("shown=1"),
+        "{text}"
+    );
+    for hidden in ["of-the-header", "of-the-query", "of-authorization"] {
+        assert!(!text.contains(hidden), "{hidden}: {text}");
+    }
 }

@@ -23,8 +23,8 @@ words! {
 pub struct ForwardRequest {
     /// Version of HTTP.
     pub http_version: HttpVersion,
-    /// Time for the response headers to arrive: 300 s unless given.
-    pub timeout: Value<Duration>,
+    /// Time for the response headers to arrive; the gateway's own, 300 s, unless given.
+    pub timeout: Option<Value<Duration>>,
     /// Time to wait for `100 Continue`; absent means not to wait.
     pub continue_timeout: Option<Value<Duration>>,
     /// Whether redirects are followed.
@@ -36,9 +36,6 @@ pub struct ForwardRequest {
     /// Whether statuses from 400 run `on-error`.
     pub fail_on_error_status_code: bool,
 }
-
-/// Default of the published policy.
-const TIMEOUT: Duration = Duration::from_secs(300);
 
 pub(crate) const EXAMPLE: &str = r#"<forward-request timeout="60" follow-redirects="true" />"#;
 
@@ -66,8 +63,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>, element: &Element) -> Option<Forwar
         parser.problem(element.at, element, "The timeout must be greater than 0.");
     }
     let timeout = timeout
-        .or(milliseconds.map(|milliseconds| Value::Literal(Duration::from_millis(milliseconds))))
-        .unwrap_or(Value::Literal(TIMEOUT));
+        .or(milliseconds.map(|milliseconds| Value::Literal(Duration::from_millis(milliseconds))));
     Some(ForwardRequest {
         http_version: parser.literal_or(element, "http-version", HttpVersion::One),
         timeout,

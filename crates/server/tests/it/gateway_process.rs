@@ -21,16 +21,16 @@ const BINARY: &str = env!("CARGO_BIN_EXE_portico");
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A folder that goes with the test.
-struct Folder(PathBuf);
+pub(crate) struct Folder(pub(crate) PathBuf);
 
 impl Folder {
-    fn new(name: &str) -> anyhow::Result<Self> {
+    pub(crate) fn new(name: &str) -> anyhow::Result<Self> {
         let path = std::env::temp_dir().join(format!("portico-{name}-{}", std::process::id()));
         std::fs::create_dir_all(&path)?;
         Ok(Self(path))
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         self.0.to_string_lossy().into_owned()
     }
 
@@ -51,17 +51,33 @@ impl Drop for Folder {
 }
 
 /// A running `portico gateway`.
-struct Apart {
+pub(crate) struct Apart {
     child: Child,
     lines: Lines<BufReader<ChildStdout>>,
-    health: String,
-    port: u16,
+    pub(crate) health: String,
+    pub(crate) port: u16,
+    /// Over TLS, if it listens there.
+    pub(crate) tls_port: Option<u16>,
     client: Client,
 }
 
 impl Apart {
     /// Starts a gateway and waits until it listens, which is before it has a configuration.
-    async fn start(control_url: &str, token: &str, folder: &Path) -> anyhow::Result<Self> {
+    pub(crate) async fn start(
+        control_url: &str,
+        token: &str,
+        folder: &Path,
+    ) -> anyhow::Result<Self> {
+        Self::start_with(control_url, token, folder, &[]).await
+    }
+
+    /// As [`start`](Self::start), with more environment variables.
+    pub(crate) async fn start_with(
+        control_url: &str,
+        token: &str,
+        folder: &Path,
+        environment: &[(&str, &str)],
+    ) -> anyhow::Result<Self> {
         let mut child = Command::new(BINARY)
             .arg("gateway")
             .env_remove("DATABASE_URL")
@@ -70,13 +86,14 @@ impl Apart {
             .env("PORTICO_DATA_DIR", folder)
             .env("PORTICO_LISTEN", "127.0.0.1:0")
             .env("PORTICO_GATEWAY_LISTEN", "127.0.0.1:0")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())
             .kill_on_drop(true)
             .spawn()?;
         let mut lines = BufReader::new(child.stdout.take().context("no stdout")?).lines();
-        let (mut health, mut port) = (None, None);
+        let (mut health, mut port, mut tls_port) = (None, None, None);
         while health.is_none() || port.is_none() {
             let line = tokio::time::timeout(LIMIT, lines.next_line())
                 .await??
@@ -84,6 +101,7 @@ impl Apart {
             let words: Vec<&str> = line.split_whitespace().collect();
             match words.as_slice() {
                 ["Health,", "metrics", url] => health = Some((*url).to_owned()),
+                ["Gateway", "TLS", "port", number] => tls_port = Some(number.parse()?),
                 ["Gateway", "port", number] => port = Some(number.parse()?),
                 _ => {}
             }
@@ -93,12 +111,13 @@ impl Apart {
             lines,
             health: health.context("no health address")?,
             port: port.context("no port")?,
+            tls_port,
             client: Client::new(),
         })
     }
 
     /// Waits until it has a configuration.
-    async fn ready(mut self) -> anyhow::Result<Self> {
+    pub(crate) async fn ready(mut self) -> anyhow::Result<Self> {
         loop {
             let line = tokio::time::timeout(LIMIT, self.lines.next_line())
                 .await??
@@ -109,13 +128,13 @@ impl Apart {
         }
     }
 
-    async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
+    pub(crate) async fn get(&self, path: &str) -> anyhow::Result<(u16, String)> {
         let url = format!("http://127.0.0.1:{}{path}", self.port);
         let reply = self.client.get(url).send().await?;
         Ok((reply.status().as_u16(), reply.text().await?))
     }
 
-    async fn readyz(&self) -> anyhow::Result<(u16, Value)> {
+    pub(crate) async fn readyz(&self) -> anyhow::Result<(u16, Value)> {
         let reply = self
             .client
             .get(format!("{}/readyz", self.health))
@@ -125,7 +144,7 @@ impl Apart {
     }
 
     /// Waits until `/readyz` tells this of the control plane.
-    async fn control(&self, state: &str) -> anyhow::Result<Value> {
+    pub(crate) async fn control(&self, state: &str) -> anyhow::Result<Value> {
         eventually(&format!("control {state}"), async || {
             let (_, body) = self.readyz().await?;
             Ok((body["control"]["state"] == state).then_some(body))
@@ -140,12 +159,12 @@ impl Apart {
         Ok(())
     }
 
-    async fn kill(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn kill(mut self) -> anyhow::Result<()> {
         self.child.kill().await?;
         Ok(())
     }
 
-    async fn stop(mut self) -> anyhow::Result<()> {
+    pub(crate) async fn stop(mut self) -> anyhow::Result<()> {
         self.signal("-TERM").await?;
         tokio::time::timeout(LIMIT, self.child.wait()).await??;
         Ok(())
@@ -153,7 +172,7 @@ impl Apart {
 }
 
 /// Asks until there is an answer.
-async fn eventually<T>(
+pub(crate) async fn eventually<T>(
     what: &str,
     mut ask: impl AsyncFnMut() -> anyhow::Result<Option<T>>,
 ) -> anyhow::Result<T> {
@@ -168,13 +187,13 @@ async fn eventually<T>(
 }
 
 /// A service with an API `hello` that answers by itself, and a gateway `plant` that serves it.
-struct Plant<'a> {
-    portico: &'a Portico,
-    token: String,
-    service: String,
+pub(crate) struct Plant<'a> {
+    pub(crate) portico: &'a Portico,
+    pub(crate) token: String,
+    pub(crate) service: String,
 }
 
-fn policy(inbound: &str, body: &str) -> Value {
+pub(crate) fn policy(inbound: &str, body: &str) -> Value {
     json!({"properties": {"format": "rawxml", "value": format!(
         "<policies><inbound><base />{inbound}<return-response><set-status code=\"200\" reason=\"OK\" />\
          <set-body>{body}</set-body></return-response></inbound><backend><base /></backend><outbound><base /></outbound>\
@@ -183,7 +202,7 @@ fn policy(inbound: &str, body: &str) -> Value {
 }
 
 impl<'a> Plant<'a> {
-    async fn new(portico: &'a Portico, name: &str) -> anyhow::Result<Self> {
+    pub(crate) async fn new(portico: &'a Portico, name: &str) -> anyhow::Result<Self> {
         let token = portico.token().await?;
         let service = portico.service(&token, name).await?;
         let this = Self {
@@ -198,7 +217,12 @@ impl<'a> Plant<'a> {
         Ok(this)
     }
 
-    async fn send(&self, method: Method, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: Value,
+    ) -> anyhow::Result<Answer> {
         let path = format!("{}{path}", self.service);
         let body = (!body.is_null()).then_some(body);
         let answer = self
@@ -215,12 +239,12 @@ impl<'a> Plant<'a> {
         Ok(answer)
     }
 
-    async fn put(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
+    pub(crate) async fn put(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
         self.send(Method::PUT, path, body).await
     }
 
     /// An API of this name and path with one operation and this policy.
-    async fn api(&self, name: &str, policy: &Value) -> anyhow::Result<()> {
+    pub(crate) async fn api(&self, name: &str, policy: &Value) -> anyhow::Result<()> {
         let api = json!({"properties": {"displayName": name, "path": name, "protocols": ["http"], "subscriptionRequired": false}});
         self.put(&format!("/apis/{name}"), api).await?;
         let operation =
@@ -232,7 +256,7 @@ impl<'a> Plant<'a> {
         Ok(())
     }
 
-    async fn says(&self, body: &str, query: &str) -> anyhow::Result<Answer> {
+    pub(crate) async fn says(&self, body: &str, query: &str) -> anyhow::Result<Answer> {
         self.put(
             &format!("/apis/hello/policies/policy{query}"),
             policy("", body),
@@ -240,7 +264,7 @@ impl<'a> Plant<'a> {
         .await
     }
 
-    async fn gateway_token(&self) -> anyhow::Result<String> {
+    pub(crate) async fn gateway_token(&self) -> anyhow::Result<String> {
         let expiry = (server::serve::clock()() + chrono::Duration::days(1)).to_rfc3339();
         let body = json!({"keyType": "primary", "expiry": expiry});
         let answer = self
@@ -252,7 +276,7 @@ impl<'a> Plant<'a> {
             .to_owned())
     }
 
-    async fn gateway(&self, folder: &Folder) -> anyhow::Result<Apart> {
+    pub(crate) async fn gateway(&self, folder: &Folder) -> anyhow::Result<Apart> {
         let token = self.gateway_token().await?;
         Apart::start(&self.portico.management_url, &token, &folder.0)
             .await?
@@ -267,11 +291,11 @@ impl<'a> Plant<'a> {
     }
 }
 
-fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
+pub(crate) fn header<'a>(answer: &'a Answer, name: &str) -> Option<&'a str> {
     answer.headers.get(name)?.to_str().ok()
 }
 
-fn said(body: &str) -> (u16, String) {
+pub(crate) fn said(body: &str) -> (u16, String) {
     (200, body.to_owned())
 }
 
@@ -601,14 +625,14 @@ async fn after_a_restored_database_revisions_go_on_behind_what_gateways_have() -
     Ok(())
 }
 
-/// How long changes go on: ten seconds, or what PORTICO_SOAK_SECONDS says.
+/// How long changes go on: twenty seconds, or what PORTICO_SOAK_SECONDS says (`make soak`: a minute).
 #[expect(
     clippy::disallowed_methods,
     reason = "the one setting of this test, for who runs it by hand"
 )]
-fn soak() -> Duration {
+fn soak_seconds() -> usize {
     let seconds = std::env::var("PORTICO_SOAK_SECONDS").ok();
-    Duration::from_secs(seconds.and_then(|s| s.parse().ok()).unwrap_or(10))
+    seconds.and_then(|s| s.parse().ok()).unwrap_or(20)
 }
 
 #[tokio::test]
@@ -622,7 +646,7 @@ async fn no_call_fails_or_goes_astray_while_ten_changes_a_second_are_made() -> a
     let folder = Folder::new("changing")?;
     let gateway = plant.gateway(&folder).await?;
     plant.says("0", "?wait=all").await?;
-    let until = Instant::now() + soak();
+    let is_over = std::sync::atomic::AtomicBool::new(false);
     // The in-process gateway serves the same, found by the service's name.
     let targets = [
         (
@@ -639,7 +663,7 @@ async fn no_call_fails_or_goes_astray_while_ten_changes_a_second_are_made() -> a
         let client = Client::new();
         let (base, host) = &targets[number % 2];
         let (mut calls, mut seen) = (0, 0);
-        while Instant::now() < until {
+        while !is_over.load(std::sync::atomic::Ordering::SeqCst) {
             for api in ["steady", "hello"] {
                 let reply = client
                     .get(format!("{base}/{api}/"))
@@ -667,10 +691,8 @@ async fn no_call_fails_or_goes_astray_while_ten_changes_a_second_are_made() -> a
     };
     let changes = async {
         let mut tick = tokio::time::interval(Duration::from_millis(100));
-        let mut round = 0_usize;
-        while Instant::now() < until {
+        for round in 1..=soak_seconds() * 10 {
             tick.tick().await;
-            round += 1;
             // Neighbours come, change and go: APIs, operations, named values, products.
             match round % 5 {
                 0 => {
@@ -697,14 +719,16 @@ async fn no_call_fails_or_goes_astray_while_ten_changes_a_second_are_made() -> a
             plant.says(&next.to_string(), "").await?;
             written.store(next, std::sync::atomic::Ordering::SeqCst);
         }
-        anyhow::Ok(round)
+        is_over.store(true, std::sync::atomic::Ordering::SeqCst);
+        anyhow::Ok(())
     };
     let callers = futures_util::future::try_join_all((0..CALLERS).map(&caller));
-    let (calls, changes) = tokio::try_join!(callers, changes)?;
+    let (calls, ()) = tokio::try_join!(callers, changes)?;
     eprintln!(
-        "{} calls during {changes} rounds of changes",
-        calls.iter().sum::<usize>()
+        "{} calls during {} rounds of changes",
+        calls.iter().sum::<usize>(),
+        soak_seconds() * 10
     );
-    assert!(calls.iter().all(|calls| *calls > 0) && changes > 0);
+    assert!(calls.iter().all(|calls| *calls > 0));
     Ok(())
 }

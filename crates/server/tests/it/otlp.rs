@@ -35,21 +35,21 @@ const PARENT: &str = "00f067aa0ba902b7";
 
 /// A request as a server got it.
 #[derive(Clone)]
-struct Seen {
-    path: String,
-    headers: hyper::HeaderMap,
-    body: Bytes,
+pub(crate) struct Seen {
+    pub(crate) path: String,
+    pub(crate) headers: hyper::HeaderMap,
+    pub(crate) body: Bytes,
 }
 
 /// A server that keeps what it gets: a collector, or a backend.
-struct Receiver {
-    url: String,
+pub(crate) struct Receiver {
+    pub(crate) url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
     changed: watch::Sender<usize>,
 }
 
 impl Receiver {
-    async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let seen = Arc::new(Mutex::new(Vec::new()));
@@ -85,7 +85,7 @@ impl Receiver {
     }
 
     /// Waits until what was received has what is looked for.
-    async fn until<T>(&self, look: impl Fn(&[Seen]) -> Option<T>) -> anyhow::Result<T> {
+    pub(crate) async fn until<T>(&self, look: impl Fn(&[Seen]) -> Option<T>) -> anyhow::Result<T> {
         let mut changed = self.changed.subscribe();
         let found = async {
             loop {
@@ -100,7 +100,7 @@ impl Receiver {
     }
 }
 
-fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
+pub(crate) fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
     let value = |pair: &KeyValue| match pair.value.as_ref().and_then(|any| any.value.as_ref()) {
         Some(Value::StringValue(text)) => text.clone(),
         Some(Value::IntValue(number)) => number.to_string(),
@@ -113,7 +113,7 @@ fn texts(attributes: &[KeyValue]) -> BTreeMap<String, String> {
 }
 
 /// All spans of batches, with the attributes of the resource that sent them.
-fn spans(seen: &[Seen]) -> Vec<(Span, BTreeMap<String, String>)> {
+pub(crate) fn spans(seen: &[Seen]) -> Vec<(Span, BTreeMap<String, String>)> {
     let mut found = Vec::new();
     for seen in seen.iter().filter(|seen| seen.path == "/v1/traces") {
         let request = ExportTraceServiceRequest::decode(seen.body.clone()).unwrap();
