@@ -179,6 +179,7 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
                 name: #column,
                 sql: <#ty as ::engine::ColumnValue>::SQL,
                 nullable: <#ty as ::engine::ColumnValue>::NULLABLE,
+                print: <#ty as ::engine::ColumnValue>::print,
             }))
         };
         let length = marks
@@ -305,6 +306,10 @@ pub fn text_column(input: TokenStream) -> TokenStream {
             }
             fn bind_null(args: &mut ::engine::PgArguments) -> ::engine::Result<()> {
                 <String as ::engine::ColumnValue>::bind_null(args)
+            }
+            // Stored as serde spells it.
+            fn print(value: ::engine::PgValueRef<'_>, out: &mut ::std::vec::Vec<u8>) -> ::engine::Result<()> {
+                <String as ::engine::ColumnValue>::print(value, out)
             }
         }
     }

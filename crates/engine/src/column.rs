@@ -6,8 +6,8 @@ use secret_box::SecretBox;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
 use serde_json::{Map, Value};
 use sqlx::{
-    Arguments as _, Encode, Row as _, Type,
-    postgres::{PgArguments, PgRow},
+    Arguments as _, Decode, Encode, Row as _, Type,
+    postgres::{PgArguments, PgRow, PgValueRef},
 };
 use std::{fmt, sync::Arc};
 use uuid::Uuid;
@@ -49,6 +49,19 @@ pub trait ColumnValue: Sized {
     /// # Errors
     /// As [`read`](Self::read).
     fn read_option(row: &PgRow, column: &str, codec: &Codec) -> Result<Option<Self>>;
+    /// Writes a column that is not NULL as JSON, just as the value that [`read`](Self::read) gives serialises.
+    ///
+    /// # Errors
+    /// When the column is of another type, or holds a secret.
+    fn print(value: PgValueRef<'_>, out: &mut Vec<u8>) -> Result<()>;
+}
+
+fn decoded<'r, T: Decode<'r, sqlx::Postgres>>(value: PgValueRef<'r>) -> Result<T> {
+    T::decode(value).map_err(Error::Internal)
+}
+
+fn print<T: Serialize>(value: &T, out: &mut Vec<u8>) -> Result<()> {
+    serde_json::to_writer(out, value).map_err(Error::internal)
 }
 
 fn add<'q, T>(args: &mut PgArguments, value: T) -> Result<()>
@@ -59,7 +72,7 @@ where
 }
 
 macro_rules! native {
-    ($($ty:ty => $sql:literal),* $(,)?) => {$(
+    ($($ty:ty, $seen:ty => $sql:literal),* $(,)?) => {$(
         impl ColumnValue for $ty {
             const SQL: &'static str = $sql;
             const NULLABLE: bool = false;
@@ -75,19 +88,22 @@ macro_rules! native {
             fn read_option(row: &PgRow, column: &str, _: &Codec) -> Result<Option<Self>> {
                 Ok(row.try_get(column)?)
             }
+            fn print(value: PgValueRef<'_>, out: &mut Vec<u8>) -> Result<()> {
+                print(&decoded::<$seen>(value)?, out)
+            }
         }
     )*};
 }
 
 native! {
-    String => "text",
-    bool => "bool",
-    i32 => "int4",
-    i64 => "int8",
-    Uuid => "uuid",
-    DateTime<Utc> => "timestamptz",
-    Vec<String> => "_text",
-    Vec<u8> => "bytea",
+    String, &str => "text",
+    bool, bool => "bool",
+    i32, i32 => "int4",
+    i64, i64 => "int8",
+    Uuid, Uuid => "uuid",
+    DateTime<Utc>, DateTime<Utc> => "timestamptz",
+    Vec<String>, Vec<String> => "_text",
+    Vec<u8>, &[u8] => "bytea",
 }
 
 impl<T: ColumnValue> ColumnValue for Option<T> {
@@ -107,6 +123,9 @@ impl<T: ColumnValue> ColumnValue for Option<T> {
     }
     fn read_option(row: &PgRow, column: &str, codec: &Codec) -> Result<Option<Self>> {
         Ok(Some(T::read_option(row, column, codec)?))
+    }
+    fn print(value: PgValueRef<'_>, out: &mut Vec<u8>) -> Result<()> {
+        T::print(value, out)
     }
 }
 
@@ -169,6 +188,9 @@ impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
         value
             .map(|value| decode_stored(column, value.0))
             .transpose()
+    }
+    fn print(value: PgValueRef<'_>, out: &mut Vec<u8>) -> Result<()> {
+        print(&decoded::<sqlx::types::Json<T>>(value)?.0, out)
     }
 }
 
@@ -254,6 +276,9 @@ impl ColumnValue for Secret {
         sealed
             .map(|sealed| open(column, &sealed, codec))
             .transpose()
+    }
+    fn print(_: PgValueRef<'_>, _: &mut Vec<u8>) -> Result<()> {
+        Err(Error::internal("a secret was to be printed"))
     }
 }
 
@@ -346,6 +371,10 @@ impl ColumnValue for Ref {
         let Some(id) = id else { return Ok(None) };
         let name: String = row.try_get(format!("{column}__name").as_str())?;
         Ok(Some(Self { id: Some(id), name }))
+    }
+    /// The name, which a list's statement has instead of the row's id.
+    fn print(value: PgValueRef<'_>, out: &mut Vec<u8>) -> Result<()> {
+        print(&decoded::<&str>(value)?, out)
     }
 }
 

@@ -23,6 +23,7 @@ pub mod link;
 pub mod listing;
 pub mod openapi;
 pub mod page;
+mod print;
 mod registry;
 pub mod resource;
 pub mod revision;
@@ -55,7 +56,7 @@ pub use arm_id::{self, NameRule};
 pub use serde_json::{Map, Value, json};
 pub use sqlx::{
     self, PgConnection, PgPool,
-    postgres::{PgArguments, PgRow},
+    postgres::{PgArguments, PgRow, PgValueRef},
 };
 
 use chrono::{DateTime, Utc};
@@ -218,11 +219,19 @@ impl Engine {
         self.committed.committed(changes).await
     }
 
-    /// Answers a request of the management API.
+    /// Answers a request of the management API, with the body as a value.
     ///
     /// # Errors
     /// By meaning; [`Error::status`] and [`Error::envelope`] make the reply.
     pub async fn handle(&self, request: &Request) -> Result<Reply> {
+        self.print(request).await?.parsed()
+    }
+
+    /// As [`handle`](Self::handle), for callers who want the body's text only: lists are [`Reply::text`].
+    ///
+    /// # Errors
+    /// As there.
+    pub async fn print(&self, request: &Request) -> Result<Reply> {
         registry::handle(self, request).await
     }
 }

@@ -131,18 +131,7 @@ pub async fn list(
         ),
         Join::Column(column) => (String::new(), format!("t.{column} = $1")),
     };
-    let page = list::page(
-        engine,
-        &mut conn,
-        request,
-        link.target,
-        &row.at.service,
-        &window,
-        &joined,
-        &belongs,
-        near(link, &row),
-    )
-    .await?;
+    let owner = near(link, &row);
     let collection = format!(
         "{}/{}",
         verbs::item_path(link.parent, &row.at, &row.name),
@@ -150,14 +139,19 @@ pub async fn list(
     );
     let mut at = row.at;
     at.parents.clear();
-    Ok(list::reply(
+    let page = list::page(
+        engine,
+        &mut conn,
         request,
         link.target,
         &at,
-        &collection,
         &window,
-        &page,
-    ))
+        &joined,
+        &belongs,
+        owner,
+    )
+    .await?;
+    Ok(list::reply(request, &collection, &window, page))
 }
 
 /// The parent's end of a link: one revision, or what all revisions are revisions of.
@@ -330,6 +324,7 @@ pub async fn put(
         status,
         headers: Vec::new(),
         body: Some(body),
+        text: None,
     };
     Ok(reply.at_revision(revision))
 }

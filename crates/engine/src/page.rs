@@ -174,8 +174,10 @@ pub struct Reply {
     pub status: u16,
     /// Header names and values.
     pub headers: Vec<(&'static str, String)>,
-    /// JSON body; `None` sends no body.
+    /// JSON body; `None` sends none but that of `text`.
     pub body: Option<Value>,
+    /// JSON body that was written as text.
+    pub text: Option<Bytes>,
 }
 
 impl Reply {
@@ -186,7 +188,26 @@ impl Reply {
             status: 200,
             headers: Vec::new(),
             body: Some(body),
+            text: None,
         }
+    }
+    /// 200 with a body that is text already.
+    #[must_use]
+    pub fn printed(text: Vec<u8>) -> Self {
+        Self {
+            text: Some(text.into()),
+            ..Self::empty(200)
+        }
+    }
+    /// With the body as a value.
+    ///
+    /// # Errors
+    /// When the text is no JSON: ours.
+    pub fn parsed(mut self) -> Result<Self> {
+        if let Some(text) = self.text.take() {
+            self.body = Some(serde_json::from_slice(&text).map_err(Error::internal)?);
+        }
+        Ok(self)
     }
     /// A status without a body.
     #[must_use]
@@ -195,6 +216,7 @@ impl Reply {
             status,
             headers: Vec::new(),
             body: None,
+            text: None,
         }
     }
     /// With a header.

@@ -47,6 +47,8 @@ pub struct ColumnType {
     pub sql: &'static str,
     /// Whether the column may be NULL.
     pub nullable: bool,
+    /// Writes a value that is not NULL as JSON.
+    pub print: crate::print::Print,
 }
 
 /// One field of a contract, as data.

@@ -4,7 +4,7 @@
 //! constants; every value is bound. Parameters of all statements that resolve a path:
 //! `$1` subscription, `$2` resource group, `$3` service name, `$4` principal, `$5…` the names below.
 
-use crate::kind::Kind;
+use crate::{kind::Kind, print::Shown};
 use std::fmt::Write as _;
 
 /// The statements that resolve a path.
@@ -29,6 +29,8 @@ pub struct Statements {
     pub lock_root: Option<String>,
     /// Columns and FROM of a list below a known parent; conditions, order and limit follow. `$1` is the parent.
     pub list: String,
+    /// The same with just what a list shows to who asks for nothing more.
+    pub(crate) shown: Shown,
     /// A new row: `$1` id, `$2` parent (services: `$2` subscription, `$3` group), name, time, then the columns.
     pub insert: String,
     /// New values: `$1` id, `$2` time, then the columns.
@@ -77,7 +79,7 @@ fn selected(kind: &dyn Kind, alias: &str, by_revision: bool) -> String {
 }
 
 /// `namedValues` -> `named_values`: tables are the segments in snake case for every kind that can be referred to.
-fn snake_table(segment: &str) -> String {
+pub(crate) fn snake_table(segment: &str) -> String {
     let mut out = String::new();
     for c in segment.chars() {
         if c.is_ascii_uppercase() {
@@ -217,6 +219,7 @@ impl Statements {
             revised: revised.map(|(at, marker)| (at, marker, Paths::build(kind, true))),
             lock_root: lock_root(kind),
             list,
+            shown: Shown::of(kind, |_| false),
             insert,
             update,
             delete,

@@ -172,6 +172,7 @@ async fn replay(state: &State, caller: &str, key: &str, digest: &[u8]) -> Result
         status: kept.status,
         headers,
         body: kept.body,
+        text: None,
     };
     Ok(reply.with("Idempotency-Replayed", "true"))
 }

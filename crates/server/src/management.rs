@@ -96,7 +96,7 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
     let followed = documents::followed(state, request).await?;
     state
         .engine
-        .handle(followed.as_ref().unwrap_or(request))
+        .print(followed.as_ref().unwrap_or(request))
         .await
 }
 
@@ -213,12 +213,13 @@ pub fn respond(reply: Reply) -> HttpResponse {
     for (name, value) in reply.headers {
         out.insert_header((name, value));
     }
-    match reply.body {
-        Some(body) => out
-            .content_type("application/json; charset=utf-8")
-            .body(body.to_string()),
-        None => out.finish(),
-    }
+    let text = match (reply.text, reply.body) {
+        (Some(text), _) => text,
+        (None, Some(body)) => body.to_string().into(),
+        (None, None) => return out.finish(),
+    };
+    out.content_type("application/json; charset=utf-8")
+        .body(text)
 }
 
 /// An error as the contract's envelope; what only helps us goes to the log, once, with the request id.

@@ -73,6 +73,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
                 status: 500,
                 headers: Vec::new(),
                 body: Some(json!({"error": error})),
+                text: None,
             },
         }));
     }

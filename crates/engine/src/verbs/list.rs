@@ -5,10 +5,10 @@ use crate::{
     Engine, Error, Result,
     column::Codec,
     count,
-    cx::ServiceAt,
     filter::{Bound, Filter, condition, order},
     kind::Kind,
     page::{Caller, Reply, Request, Window},
+    print::{Printer, Shown},
     resource::{Access, Entity},
 };
 use arm_id::Root;
@@ -16,17 +16,22 @@ use serde_json::{Map, Value};
 use sqlx::{PgConnection, Row as _, postgres::PgArguments};
 use uuid::Uuid;
 
-/// A row of a page.
-pub(crate) struct Listed {
-    pub name: String,
-    pub entity: Box<dyn Entity>,
+/// Room for an item of a page in bytes; one that is longer makes the text grow.
+const ITEM_BYTES: usize = 640;
+
+/// A page's items as JSON, whether more follow, and how many rows all pages hold.
+pub(crate) struct Page {
+    /// `{"value":[…]`: the reply's text up to the items' end.
+    pub text: Vec<u8>,
+    /// Name of the last item, if more follow.
+    pub last: Option<String>,
+    pub count: i64,
 }
 
-/// A page's rows, whether more follow, and how many rows all pages hold.
-pub(crate) struct Page {
-    pub rows: Vec<Listed>,
-    pub more: bool,
-    pub count: i64,
+/// A row of a list of services.
+struct Listed {
+    name: String,
+    entity: Box<dyn Entity>,
 }
 
 /// LIST of a kind below the parent that `names` leads to.
@@ -56,7 +61,7 @@ pub async fn list(
         &mut conn,
         request,
         kind,
-        &at.service,
+        &at,
         &window,
         "",
         "t.parent_id = $1",
@@ -64,10 +69,10 @@ pub async fn list(
     )
     .await?;
     let collection = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
-    Ok(reply(request, kind, &at, &collection, &window, &page))
+    Ok(reply(request, &collection, &window, page))
 }
 
-/// Reads one page; `joined` and `belongs` say which rows belong to it, with `$1` bound to `owner`.
+/// Reads one page of items that stand at `at`; `joined` and `belongs` say which rows belong to it, with `$1` bound to `owner`.
 #[expect(
     clippy::too_many_arguments,
     reason = "one statement's parts, for kinds and links alike"
@@ -77,7 +82,7 @@ pub(crate) async fn page(
     conn: &mut PgConnection,
     request: &Request,
     kind: &'static dyn Kind,
-    service: &ServiceAt,
+    at: &At,
     window: &Window,
     joined: &str,
     belongs: &str,
@@ -90,8 +95,8 @@ pub(crate) async fn page(
         let mut bound = Bound {
             args: &mut args,
             count: 0,
-            service_path: &service.path,
-            service: Some(service.id),
+            service_path: &at.service.path,
+            service: Some(at.service.id),
         };
         bound.add(owner)?;
         let mut sql = format!("{select}{joined} WHERE {belongs}");
@@ -116,7 +121,20 @@ pub(crate) async fn page(
         }
         Ok((sql, args))
     };
-    let (sql, args) = parts(&statements.list, true)?;
+    let is_asked = |switch: &str| {
+        request
+            .query
+            .value(switch)
+            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
+    };
+    let asked;
+    let shown = if facts.expanded.iter().any(|(_, switch)| is_asked(switch)) {
+        asked = Shown::of(kind, is_asked);
+        &asked
+    } else {
+        &statements.shown
+    };
+    let (sql, args) = parts(&shown.select, true)?;
     let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
         // Which index serves a filter depends on its values: planned for them each time.
         .persistent(filter(request).is_none())
@@ -124,11 +142,19 @@ pub(crate) async fn page(
         .await?;
     let top = usize::try_from(window.top).unwrap_or(usize::MAX);
     let more = rows.len() > top;
-    let rows = rows
-        .iter()
-        .take(top)
-        .map(|row| read(kind, row, &engine.codec))
-        .collect::<Result<Vec<_>>>()?;
+    let own = format!("{}/{}", super::parent_path(kind, at), facts.segment);
+    let printer = Printer::new(kind, shown, &at.service.path, &own, &type_name(kind));
+    let mut text = Vec::with_capacity((rows.len() + 1) * ITEM_BYTES);
+    text.extend_from_slice(b"{\"value\":[");
+    let mut last = None;
+    for (place, row) in rows.iter().take(top).enumerate() {
+        if place > 0 {
+            text.push(b',');
+        }
+        last = Some(printer.item(row, &mut text)?);
+    }
+    text.push(b']');
+    let last = last.filter(|_| more).map(str::to_owned);
     let whole = !more && window.after.is_none() && window.skip == 0;
     let table = facts.table;
     let count = if whole {
@@ -141,7 +167,7 @@ pub(crate) async fn page(
         let (sql, _) = parts(&rows, false)?;
         count::bounded(conn, &sql, || Ok(parts(&rows, false)?.1)).await?
     };
-    Ok(Page { rows, more, count })
+    Ok(Page { text, last, count })
 }
 
 fn read(kind: &'static dyn Kind, row: &sqlx::postgres::PgRow, codec: &Codec) -> Result<Listed> {
@@ -170,62 +196,17 @@ fn add_filter(
 }
 
 /// The reply of a page; `collection` is the id whose items these are.
-pub(crate) fn reply(
-    request: &Request,
-    kind: &'static dyn Kind,
-    at: &At,
-    collection: &str,
-    window: &Window,
-    page: &Page,
-) -> Reply {
-    let type_name = type_name(kind);
-    let own = format!("{}/{}", super::parent_path(kind, at), kind.facts().segment);
-    let items = page
-        .rows
-        .iter()
-        .map(|row| {
-            let id = format!("{own}/{}", row.name);
-            reduced(
-                kind,
-                &request.query,
-                item(
-                    kind,
-                    &at.service.path,
-                    id,
-                    type_name.clone(),
-                    &row.name,
-                    row.entity.as_ref(),
-                ),
-            )
-        })
-        .collect();
-    body(
-        request,
-        collection,
-        window,
-        items,
-        page.count,
-        page.more
-            .then(|| page.rows.last().map(|r| r.name.as_str()))
-            .flatten(),
-    )
-}
-
-fn reduced(kind: &dyn Kind, query: &crate::Query, mut item: Value) -> Value {
-    if let Some(Value::Object(properties)) = item.get_mut("properties") {
-        for field in kind.facts().omitted_in_list {
-            properties.shift_remove(*field);
-        }
-        for (field, switch) in kind.facts().expanded {
-            if !query
-                .value(switch)
-                .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-            {
-                properties.shift_remove(*field);
-            }
-        }
+pub(crate) fn reply(request: &Request, collection: &str, window: &Window, page: Page) -> Reply {
+    let mut out = page.text;
+    out.extend_from_slice(b",\"count\":");
+    out.extend_from_slice(page.count.to_string().as_bytes());
+    if let Some(last) = page.last {
+        let link = window.next_link(request, collection, &last);
+        out.extend_from_slice(b",\"nextLink\":");
+        out.extend_from_slice(Value::from(link).to_string().as_bytes());
     }
-    item
+    out.push(b'}');
+    Reply::printed(out)
 }
 
 fn body(

@@ -735,6 +735,7 @@ pub(crate) fn written_reply(
         status,
         headers: Vec::new(),
         body: Some(body),
+        text: None,
     }
     .with("ETag", crate::etag(rev));
     match accepted {

@@ -67,6 +67,27 @@ async fn pages_of_one_visit_every_item_once() {
     assert!(longest > 5, "some list has many pages");
 }
 
+#[tokio::test]
+async fn a_list_shows_of_an_item_what_a_get_shows() {
+    let world = World::new().await;
+    for (kind, item) in filled(&world).await {
+        let facts = kind.facts();
+        if !facts.verbs.get || !facts.verbs.list {
+            continue;
+        }
+        let mut wanted = world.get(&item).await.expect(200);
+        let members = wanted["properties"].as_object_mut().expect("properties");
+        let asked = facts.expanded.iter().map(|(field, _)| field);
+        for field in facts.omitted_in_list.iter().chain(asked) {
+            members.remove(*field);
+        }
+        let page = world.get(&collection(kind)).await.expect(200);
+        let items = page["value"].as_array().expect("items");
+        let listed = items.iter().find(|item| item["name"] == wanted["name"]);
+        assert_eq!(listed, Some(&wanted), "{item}");
+    }
+}
+
 /// How many items a condition leaves.
 async fn count(world: &World, list: &str, condition: &str) -> i64 {
     let body = world
