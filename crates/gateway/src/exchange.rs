@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use policy::expression::{Data, Expression, Limits, Side};
 use policy::{Literal, Section, Step, Value};
-use snapshot::entity::{Api, Backend};
+use snapshot::entity::{Api, Backend, Credentials};
 use snapshot::{Access, ApiState, Effective, OperationState, Position, ServiceState};
 use uuid::Uuid;
 
@@ -20,6 +20,7 @@ use crate::body::{Payload, TooLong, read_whole};
 use crate::caller::Caller;
 use crate::context::View;
 use crate::counter::{CounterKey, Period};
+use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::listen::Inner;
 use crate::pipeline::Call;
@@ -179,6 +180,8 @@ pub(crate) struct Exchange {
     pub(crate) trace_context: Option<TraceContext>,
     /// What the caller's debug credentials are good for, if there were any.
     pub(crate) debug: Option<DebugAccess>,
+    /// What diagnostics want to know, if there are any.
+    pub(crate) diagnosis: Option<Box<Diagnosis>>,
     /// What each step did, if somebody wants to know.
     pub(crate) trace: Option<Vec<StepTrace>>,
 }
@@ -405,6 +408,21 @@ impl Exchange {
             0 => scope,
             ordinal => format!("{scope}#{ordinal}"),
         }
+    }
+
+    /// The credentials that the chosen backend, or the members of a pool, get from the gateway.
+    pub(crate) fn backend_credentials(&self) -> Vec<Credentials> {
+        let Some(chosen) = &self.chosen else {
+            return Vec::new();
+        };
+        let members = chosen
+            .pool
+            .iter()
+            .filter_map(|member| self.service.backend(&member.backend));
+        std::iter::once(chosen)
+            .chain(members)
+            .map(|backend| backend.credentials.clone())
+            .collect()
     }
 
     /// `context.Deployment.GatewayId`.

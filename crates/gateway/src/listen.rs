@@ -31,6 +31,7 @@ use crate::policies::validate_content::Schemas;
 use crate::policies::validate_jwt::Issuers;
 use crate::rate::Rates;
 use crate::rehearsal::{self, RehearsalError, Rehearsed};
+use crate::sink::Sinks;
 use crate::telemetry::NoTelemetry;
 use crate::upstream::Upstreams;
 
@@ -57,6 +58,7 @@ pub(crate) struct Inner {
     pub(crate) issuers: Issuers,
     pub(crate) schemas: Schemas,
     pub(crate) calls: AtomicUsize,
+    pub(crate) sinks: Sinks,
 }
 
 /// A gateway. Clones are handles of the same one.
@@ -96,6 +98,7 @@ impl Gateway {
                 issuers: Issuers::default(),
                 schemas: Schemas::default(),
                 calls: AtomicUsize::new(0),
+                sinks: Sinks::default(),
                 options,
             }),
         })

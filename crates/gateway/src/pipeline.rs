@@ -16,6 +16,7 @@ use snapshot::{Access, ApiState, Denied, OperationState};
 use uuid::Uuid;
 
 use crate::body::{Body, Payload};
+use crate::diagnosis;
 use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Response};
 use crate::fault::{Fault, error_body};
 use crate::listen::{Client, Inner};
@@ -329,6 +330,7 @@ pub(crate) fn exchange(
         rehearsal: None,
         trace_context,
         debug: None,
+        diagnosis: None,
         trace: None,
     }
 }
@@ -409,6 +411,7 @@ fn route(x: &mut Exchange) -> Result<Option<Method>, Fault> {
         .and_then(|method| Method::from_bytes(method.as_bytes()).ok());
     let api_type = api.api_type;
     x.api = Some(api);
+    diagnosis::begin(x);
     let mut preflight = None;
     let found = match locate(x, &state, x.request.method.as_str(), &path) {
         None if asked.is_some() => {
@@ -734,6 +737,7 @@ fn finish(mut x: Box<Exchange>) -> http::Response<Body> {
         response.headers.insert(name, value);
     }
     tell_identity(&mut x, &mut response.headers);
+    diagnosis::frontend_response(&mut x, &response.headers, &mut response.body);
     let body = response.body.take();
     let response_bytes = Arc::clone(&x.response_bytes);
     let status = response.status;
@@ -812,6 +816,7 @@ impl Drop for Exchange {
     /// The last byte is gone, or the client is: before the head of the response there is no status, and the record has the
     /// customary 499.
     fn drop(&mut self) {
+        let outcome = diagnosis::end(self);
         let options = &self.gateway.options;
         let request_bytes = self.request_bytes.load(Ordering::Relaxed);
         let response_bytes = self.response_bytes.load(Ordering::Relaxed);
@@ -833,7 +838,7 @@ impl Drop for Exchange {
         if let (Some(spans), Some(context)) = (&options.spans, &self.trace_context)
             && context.is_sampled
         {
-            trace_context::tell_call(self, spans.as_ref(), context);
+            trace_context::tell_call(self, spans.as_ref(), context, outcome.span);
         }
         let subscription = self.access.subscription.as_ref();
         options.telemetry.record(Record {
@@ -858,6 +863,7 @@ impl Drop for Exchange {
             client_ip: self.client_ip,
             error,
             revision: self.revision,
+            detail: outcome.detail,
         });
     }
 }

@@ -32,6 +32,7 @@ use tokio::time::Instant;
 use tower_service::Service;
 
 use crate::body::{Body, BoxError};
+use crate::diagnosis::Capture;
 
 /// Idle connections that are kept to one origin.
 pub(crate) const IDLE_PER_ORIGIN: usize = 256;
@@ -181,6 +182,7 @@ impl Pool {
                     return Ok(response.map(|incoming| Stream {
                         incoming,
                         is_over: false,
+                        capture: None,
                         lease: Some(Lease {
                             connection,
                             is_https,
@@ -322,6 +324,14 @@ pub(crate) struct Stream {
     incoming: Incoming,
     is_over: bool,
     lease: Option<Lease>,
+    capture: Option<Capture>,
+}
+
+impl Stream {
+    /// Lets somebody see the beginning while it passes.
+    pub(crate) fn capture(&mut self, capture: Capture) {
+        self.capture = Some(capture);
+    }
 }
 
 impl std::fmt::Debug for Stream {
@@ -337,6 +347,7 @@ impl From<Incoming> for Stream {
             incoming,
             is_over: false,
             lease: None,
+            capture: None,
         }
     }
 }
@@ -358,6 +369,11 @@ impl HttpBody for Stream {
             polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         this.is_over |= matches!(polled, Poll::Ready(None));
+        if let (Some(capture), Poll::Ready(Some(Ok(frame)))) = (&this.capture, &polled)
+            && let Some(data) = frame.data_ref()
+        {
+            capture.take(data);
+        }
         polled
     }
 

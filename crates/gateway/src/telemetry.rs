@@ -67,6 +67,8 @@ pub struct Record {
     pub error: Option<(String, String)>,
     /// Revision of the snapshot that served the call.
     pub revision: u64,
+    /// What diagnostics keep of it, by their names.
+    pub detail: Option<serde_json::Value>,
 }
 
 /// What an `emit-metric` step adds.

@@ -239,10 +239,13 @@ impl BackendSpan {
         gateway: &Arc<Inner>,
         context: Option<&TraceContext>,
         request: &mut Request<Body>,
+        tells_backend: bool,
     ) -> Option<Self> {
         let context = context?.clone();
         let id = id(gateway.options.random.as_ref());
-        context.propagate(id, request.headers_mut());
+        if tells_backend {
+            context.propagate(id, request.headers_mut());
+        }
         let uri = request.uri();
         // Queries may hold keys.
         let url = format!(
@@ -309,7 +312,12 @@ impl Drop for BackendSpan {
 }
 
 /// The span of a call, when it is over.
-pub(crate) fn tell_call(x: &Exchange, spans: &dyn Spans, context: &TraceContext) {
+pub(crate) fn tell_call(
+    x: &Exchange,
+    spans: &dyn Spans,
+    context: &TraceContext,
+    diagnosis: Option<String>,
+) {
     let status = x.told_status.map_or(499, |status| status.as_u16());
     let mut attributes: Vec<(&'static str, AttributeValue)> = vec![
         ("http.request.method", x.original.method.as_str().into()),
@@ -348,6 +356,9 @@ pub(crate) fn tell_call(x: &Exchange, spans: &dyn Spans, context: &TraceContext)
     }
     if let Some(subscription) = &x.access.subscription {
         attributes.push(("portico.subscription", subscription.name.as_str().into()));
+    }
+    if let Some(log) = diagnosis {
+        attributes.push(("portico.diagnostics", log.into()));
     }
     let reason = match &x.last_error {
         Some(error) => Some(error.fault.reason.to_owned()),

@@ -213,6 +213,7 @@ macro_rules! diagnostic_kind {
             const PARAMETER: &'static str = "diagnosticId";
             const TABLE: &'static str = $table;
             const NAME: NameRule = NameRule::id(80);
+            const SERVED: bool = true;
             const FILTERS: &'static [Filter] = &[Filter::name()];
 
             fn example() -> Value {

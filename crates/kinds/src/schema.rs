@@ -119,6 +119,7 @@ impl Resource for ApiSchema {
     const PARAMETER: &'static str = "schemaId";
     const TABLE: &'static str = "api_schemas";
     const NAME: NameRule = NameRule::id(80);
+    const SERVED: bool = true;
     const VERBS: engine::Verbs = engine::Verbs {
         patch: false,
         ..engine::Verbs::ALL

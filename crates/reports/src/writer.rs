@@ -58,6 +58,9 @@ pub struct Call {
     pub error: Option<(String, String)>,
     /// Revision of the configuration that served it.
     pub revision: u64,
+    /// What diagnostics keep of it, by their names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<serde_json::Value>,
 }
 
 /// A name of its own, because the derived `Deserialize` would borrow from its input for every field that is a reference.
@@ -176,7 +179,76 @@ async fn store(
     let mut tx = connection.begin().await?;
     insert_calls(&mut tx, calls).await?;
     add_counts(&mut tx, calls).await?;
+    insert_details(&mut tx, calls).await?;
     tx.commit().await
+}
+
+async fn insert_details(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::Error> {
+    let detailed: Vec<&Call> = calls.iter().filter(|call| call.detail.is_some()).collect();
+    if detailed.is_empty() {
+        return Ok(());
+    }
+    // A service that was purged meanwhile has no calls to look at.
+    sqlx::query(
+        "INSERT INTO call_details (id, service_id, started_at, detail) \
+         SELECT d.id, s.id, d.started_at, d.detail FROM unnest($1::uuid[], $2::uuid[], $3::timestamptz[], $4::jsonb[]) \
+         AS d (id, service_id, started_at, detail) JOIN services s ON s.id = d.service_id ON CONFLICT DO NOTHING",
+    )
+    .bind(detailed.iter().map(|c| c.id).collect::<Vec<_>>())
+    .bind(detailed.iter().map(|c| c.service_id).collect::<Vec<_>>())
+    .bind(detailed.iter().map(|c| c.started_at).collect::<Vec<_>>())
+    .bind(
+        detailed
+            .iter()
+            .map(|c| c.detail.as_ref().map(without_nul))
+            .collect::<Vec<_>>(),
+    )
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What diagnostics kept of a call of a service, by their names.
+///
+/// # Errors
+/// When the database fails.
+pub async fn detail(
+    connection: &mut PgConnection,
+    service: Uuid,
+    id: Uuid,
+) -> Result<Option<serde_json::Value>, sqlx::Error> {
+    sqlx::query_scalar("SELECT detail FROM call_details WHERE id = $1 AND service_id = $2")
+        .bind(id)
+        .bind(service)
+        .fetch_optional(connection)
+        .await
+}
+
+/// Removes what was kept of calls before this time; returns how many.
+///
+/// # Errors
+/// When the database fails.
+pub async fn drop_old_details(pool: &PgPool, before: DateTime<Utc>) -> Result<u64, sqlx::Error> {
+    let done = sqlx::query("DELETE FROM call_details WHERE started_at < $1")
+        .bind(before)
+        .execute(pool)
+        .await?;
+    Ok(done.rows_affected())
+}
+
+/// The same without the one character that Postgres' JSON does not hold.
+fn without_nul(value: &serde_json::Value) -> serde_json::Value {
+    use serde_json::Value;
+    match value {
+        Value::String(text) => Value::String(text.replace('\0', "\u{fffd}")),
+        Value::Array(list) => Value::Array(list.iter().map(without_nul).collect()),
+        Value::Object(map) => Value::Object(
+            map.iter()
+                .map(|(name, value)| (name.clone(), without_nul(value)))
+                .collect(),
+        ),
+        other => other.clone(),
+    }
 }
 
 /// The partition of a day; several gateways may want it at once.

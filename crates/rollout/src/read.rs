@@ -5,10 +5,10 @@ use engine::{Codec, PgConnection, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
-    Api, Backend, Certificate, CircuitBreaker, Credentials, Entity, Fragment, Gateway, Group,
-    KeyNames, Kind, Logger, NamedValue, Operation, Policy, PolicyScope, PoolMember, Product,
-    Representation, Response, Schema, Service, Subscription, SubscriptionScope, TlsHost, User,
-    Version, VersionScheme,
+    Api, Backend, Certificate, CircuitBreaker, Correlation, Credentials, Diagnostic, Entity,
+    Fragment, Gateway, Group, KeyNames, Kind, LoggedMessage, Logger, Masking, NamedValue,
+    Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response, Schema, Service,
+    Subscription, SubscriptionScope, TlsHost, User, Version, VersionScheme,
 };
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
@@ -33,6 +33,8 @@ pub(crate) const TABLES: &[&str] = &[
     "loggers",
     "gateways",
     "certificates",
+    "diagnostics",
+    "api_diagnostics",
 ];
 
 /// Which entity the rows of a table become.
@@ -51,6 +53,7 @@ pub(crate) fn kind(table: &str) -> Kind {
         "loggers" => Kind::Logger,
         "gateways" => Kind::Gateway,
         "certificates" => Kind::Certificate,
+        "diagnostics" | "api_diagnostics" => Kind::Diagnostic,
         _ => Kind::Policy,
     }
 }
@@ -147,7 +150,7 @@ impl Reader {
                  x.document FROM api_schemas x JOIN apis a ON a.id = x.parent_id WHERE true"
             }
             "loggers" => {
-                "SELECT x.id, x.parent_id, x.name, x.credentials, x.sealed_credentials FROM loggers x WHERE true"
+                "SELECT x.id, x.parent_id, x.name, x.logger_type, x.credentials, x.sealed_credentials FROM loggers x WHERE true"
             }
             "gateways" => {
                 "SELECT x.id, x.parent_id, x.name, sha256(x.primary_key || x.secondary_key) AS keys, \
@@ -162,6 +165,16 @@ impl Reader {
                  (SELECT coalesce(array_agg(c.name ORDER BY c.name) FILTER (WHERE c.is_trusted), '{}') \
                    FROM gateway_certificate_authorities c WHERE c.parent_id = x.id HAVING count(*) > 0) AS authorities \
                  FROM gateways x WHERE true"
+            }
+            "diagnostics" => {
+                "SELECT x.id, x.parent_id AS service_id, NULL::uuid AS api_id, x.name, l.name AS logger, x.always_log, x.sampling, x.frontend, \
+                 x.backend, x.log_client_ip, x.http_correlation_protocol, x.verbosity, x.operation_name_format \
+                 FROM diagnostics x JOIN loggers l ON l.id = x.logger_id WHERE true"
+            }
+            "api_diagnostics" => {
+                "SELECT x.id, a.parent_id AS service_id, x.parent_id AS api_id, x.name, l.name AS logger, x.always_log, x.sampling, x.frontend, \
+                 x.backend, x.log_client_ip, x.http_correlation_protocol, x.verbosity, x.operation_name_format \
+                 FROM api_diagnostics x JOIN apis a ON a.id = x.parent_id JOIN loggers l ON l.id = x.logger_id WHERE true"
             }
             "certificates" => {
                 "SELECT x.id, x.parent_id, x.name, x.thumbprint, x.chain_pem, x.key_pem FROM certificates x WHERE true"
@@ -273,6 +286,7 @@ impl Reader {
                 id,
                 service_id: row.try_get("parent_id")?,
                 name: row.try_get("name")?,
+                logger_type: spelled(&what, Value::String(row.try_get("logger_type")?))?,
                 url: self.logger_url(row, &what)?,
             }),
             "gateways" => {
@@ -304,6 +318,7 @@ impl Reader {
                     .map(|sealed| self.open(&what, &sealed))
                     .transpose()?,
             }),
+            "diagnostics" | "api_diagnostics" => Entity::Diagnostic(diagnostic(row, &what)?),
             _ => Entity::Policy(policy(table, row, &what)?),
         })
     }
@@ -436,6 +451,66 @@ fn api(row: &PgRow, what: &str) -> Result<Api, Error> {
         version: version(row)?,
         revision: row.try_get("api_revision")?,
         is_current: row.try_get("is_current")?,
+    })
+}
+
+fn diagnostic(row: &PgRow, what: &str) -> Result<Diagnostic, Error> {
+    let json = |column: &str| -> Result<Value, Error> {
+        Ok(row.try_get::<Option<Value>, _>(column)?.unwrap_or_default())
+    };
+    let word = |column: &str| row.try_get::<Option<String>, _>(column);
+    let (sampling, frontend, backend) = (json("sampling")?, json("frontend")?, json("backend")?);
+    Ok(Diagnostic {
+        id: row.try_get("id")?,
+        service_id: row.try_get("service_id")?,
+        api_id: row.try_get("api_id")?,
+        name: row.try_get::<String, _>("name")?.to_lowercase(),
+        logger: row.try_get("logger")?,
+        always_logs_errors: word("always_log")?.is_some(),
+        percentage: sampling["percentage"].as_f64(),
+        verbosity: match word("verbosity")? {
+            Some(text) => spelled(what, Value::String(text))?,
+            None => Default::default(),
+        },
+        logs_client_ip: row
+            .try_get::<Option<bool>, _>("log_client_ip")?
+            .unwrap_or_default(),
+        correlation: word("http_correlation_protocol")?
+            .map(|text| spelled::<Correlation>(what, Value::String(text)))
+            .transpose()?,
+        names_by_url: word("operation_name_format")?.as_deref() == Some("Url"),
+        frontend_request: logged(what, &frontend["request"])?,
+        frontend_response: logged(what, &frontend["response"])?,
+        backend_request: logged(what, &backend["request"])?,
+        backend_response: logged(what, &backend["response"])?,
+    })
+}
+
+fn logged(what: &str, message: &Value) -> Result<LoggedMessage, Error> {
+    let masked = |list: &Value| -> Result<Vec<(String, Masking)>, Error> {
+        list.as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|one| Some((one["value"].as_str()?.to_owned(), one["mode"].clone())))
+            .map(|(name, mode)| match mode {
+                Value::Null => Ok((name, Masking::Mask)),
+                mode => Ok((name, spelled(what, mode)?)),
+            })
+            .collect()
+    };
+    Ok(LoggedMessage {
+        headers: message["headers"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(|name| name.as_str().map(str::to_owned))
+            .collect(),
+        body_bytes: message["body"]["bytes"]
+            .as_u64()
+            .and_then(|bytes| usize::try_from(bytes).ok())
+            .unwrap_or_default(),
+        masked_headers: masked(&message["dataMasking"]["headers"])?,
+        masked_parameters: masked(&message["dataMasking"]["queryParams"])?,
     })
 }
 

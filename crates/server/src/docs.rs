@@ -362,6 +362,21 @@ fn extra() -> Vec<Extra> {
         add(format!("{service}/policyWorkbench"), "post", workbench),
         add(format!("{service}/testCall"), "post", test_call),
         add(
+            format!("{service}/calls/{{requestId}}"),
+            "get",
+            operation(
+                "Call_Get",
+                "Reports",
+                "Gives what diagnostics kept of a call: chosen headers, beginnings of bodies, errors, messages of the trace policy. The id is the call's x-request-id. Needs the role contributor.",
+                {
+                    let mut parameters = place.clone();
+                    parameters[3] = text("requestId", "The call.");
+                    parameters
+                },
+                ok("What was kept, by diagnostic."),
+            ),
+        ),
+        add(
             format!("{service}/gateways/{{gatewayId}}/nodes"),
             "get",
             operation(

@@ -5,8 +5,8 @@
 //! error becomes the contract's envelope in one place.
 
 use crate::{
-    State, deleted, documents, idempotency, mails, nodes, operations, provider, quotas, test_call,
-    workbench,
+    State, calls, deleted, documents, idempotency, mails, nodes, operations, provider, quotas,
+    test_call, workbench,
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -76,6 +76,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = nodes::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = calls::answer(state, request).await? {
         return Ok(reply);
     }
     if let Some(reply) = crate::traces::answer(state, request).await? {

@@ -566,6 +566,7 @@ async fn clean(pool: &sqlx::PgPool, now: chrono::DateTime<chrono::Utc>) -> anyho
         .await?;
     certificates(pool, now).await?;
     let days = reports::drop_old_calls(pool, (now - CALLS_KEPT).date_naive()).await?;
+    reports::drop_old_details(pool, now - CALLS_KEPT).await?;
     tracing::debug!(
         days,
         services,

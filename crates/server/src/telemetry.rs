@@ -69,6 +69,10 @@ fn describe() {
         "Records of calls that were dropped"
     );
     counter!(
+        "portico_logger_dropped_total",
+        "Messages to loggers that were dropped, by reason"
+    );
+    counter!(
         "portico_otlp_dropped_total",
         "Spans, and exports of metrics, that were dropped"
     );
@@ -275,6 +279,7 @@ impl Telemetry for Recorder {
             client_ip: record.client_ip.to_string(),
             error: record.error,
             revision: record.revision,
+            detail: record.detail,
         });
     }
 }

@@ -214,6 +214,10 @@ impl Snapshot {
                 service: entity.service_id,
                 api: Uuid::nil(),
             },
+            Entity::Diagnostic(entity) => Place {
+                service: entity.service_id,
+                api: entity.api_id.unwrap_or_default(),
+            },
             Entity::Gateway(entity) => Place {
                 service: entity.service_id,
                 api: Uuid::nil(),
@@ -316,6 +320,17 @@ impl Snapshot {
                     .schemas
                     .put(id, |entity| schema_key(entity.api_id, &entity.name), schema);
             }
+            Entity::Diagnostic(diagnostic) => {
+                state.forget_diagnostic(place.api, id);
+                let mut known = state
+                    .diagnostics
+                    .get(&place.api)
+                    .cloned()
+                    .unwrap_or_default();
+                known.push(Arc::new(diagnostic));
+                known.sort_by(|one, other| one.name.cmp(&other.name));
+                state.diagnostics.insert(place.api, known);
+            }
             Entity::Gateway(gateway) => {
                 state.gateways.insert(id, Arc::new(gateway));
             }
@@ -355,6 +370,9 @@ impl Snapshot {
                     }
                 }
                 state.forget_scope(PolicyScope::Api(id), &mut self.places);
+                for diagnostic in state.diagnostics.remove(&id).into_iter().flatten() {
+                    self.places.remove(&diagnostic.id);
+                }
                 let schemas: Vec<Uuid> = state
                     .schemas
                     .values()
@@ -400,6 +418,7 @@ impl Snapshot {
             Kind::Schema => state
                 .schemas
                 .remove(id, |entity| schema_key(entity.api_id, &entity.name)),
+            Kind::Diagnostic => state.forget_diagnostic(place.api, id),
             Kind::Gateway => {
                 state.gateways.remove(&id);
             }
@@ -529,6 +548,13 @@ impl ServiceState {
         );
         entities.extend(
             state
+                .diagnostics
+                .values()
+                .flatten()
+                .map(|entity| Entity::Diagnostic((**entity).clone())),
+        );
+        entities.extend(
+            state
                 .gateways
                 .values()
                 .map(|entity| Entity::Gateway((**entity).clone())),
@@ -575,6 +601,15 @@ impl ServiceState {
                 if !ids.is_empty() {
                     self.open_products.insert(*api, ids);
                 }
+            }
+        }
+    }
+
+    fn forget_diagnostic(&mut self, api: Uuid, id: Uuid) {
+        if let Some(mut known) = self.diagnostics.remove(&api) {
+            known.retain(|diagnostic| diagnostic.id != id);
+            if !known.is_empty() {
+                self.diagnostics.insert(api, known);
             }
         }
     }

@@ -52,6 +52,7 @@ entities! {
     Backend "A backend, single or pool.";
     Certificate "A certificate with its private key.";
     Logger "A sink of log-to-eventhub.";
+    Diagnostic "What is logged of calls, and where.";
     Schema "A schema of an API or of the service.";
     Gateway "A gateway apart from the control plane, with the APIs that it serves.";
 }
@@ -609,7 +610,20 @@ impl fmt::Debug for Certificate {
     }
 }
 
-/// A sink of `log-to-eventhub`.
+/// What a logger logs to.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum LoggerType {
+    /// An address that receives messages.
+    #[default]
+    AzureEventHub,
+    /// Spans, and the record of calls.
+    ApplicationInsights,
+    /// The record of calls.
+    AzureMonitor,
+}
+
+/// A sink of `log-to-eventhub` and of diagnostics.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Logger {
     /// Id.
@@ -618,9 +632,108 @@ pub struct Logger {
     pub service_id: Uuid,
     /// Name of the resource.
     pub name: String,
+    /// What it logs to.
+    #[serde(default)]
+    pub logger_type: LoggerType,
     /// URL that receives the messages by POST; absent means the gateway's own log.
     #[serde(default)]
     pub url: Option<String>,
+}
+
+/// How much of what the `trace` policy writes is logged; a level contains the later ones.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Verbosity {
+    /// Everything.
+    Verbose,
+    /// What is of interest.
+    #[default]
+    Information,
+    /// Errors.
+    Error,
+}
+
+/// Headers that join the records of one call at its backends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Correlation {
+    /// None of the gateway's.
+    None,
+    /// `Request-Id`.
+    Legacy,
+    /// `traceparent`.
+    W3C,
+}
+
+/// How something is hidden in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Masking {
+    /// Its value is.
+    Mask,
+    /// It is left out.
+    Hide,
+}
+
+/// What is logged of a message.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LoggedMessage {
+    /// Names of headers.
+    #[serde(default)]
+    pub headers: Vec<String>,
+    /// Bytes of the body at most.
+    #[serde(default)]
+    pub body_bytes: usize,
+    /// Headers that are hidden.
+    #[serde(default)]
+    pub masked_headers: Vec<(String, Masking)>,
+    /// Query parameters that are hidden.
+    #[serde(default)]
+    pub masked_parameters: Vec<(String, Masking)>,
+}
+
+/// What is logged of calls, of all of a service or of those of an API.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// Id.
+    pub id: Uuid,
+    /// Service it belongs to.
+    pub service_id: Uuid,
+    /// Revision of the API it belongs to; absent for all calls of the service.
+    #[serde(default)]
+    pub api_id: Option<Uuid>,
+    /// Name of the resource in lower case; that of an API counts instead of one of the service of the same name.
+    pub name: String,
+    /// [`Logger::name`].
+    pub logger: String,
+    /// Whether calls that fail are logged whatever the sampling says.
+    #[serde(default)]
+    pub always_logs_errors: bool,
+    /// Share of the calls that are logged, in percent; all when absent.
+    #[serde(default)]
+    pub percentage: Option<f64>,
+    /// How much of what the `trace` policy writes is logged.
+    #[serde(default)]
+    pub verbosity: Verbosity,
+    /// Whether the caller's address is logged.
+    #[serde(default)]
+    pub logs_client_ip: bool,
+    /// Headers for backends; absent leaves it to how the gateway is set up.
+    #[serde(default)]
+    pub correlation: Option<Correlation>,
+    /// Whether operations are named by method and path.
+    #[serde(default)]
+    pub names_by_url: bool,
+    /// Between caller and gateway.
+    #[serde(default)]
+    pub frontend_request: LoggedMessage,
+    /// Between caller and gateway.
+    #[serde(default)]
+    pub frontend_response: LoggedMessage,
+    /// Between gateway and backend.
+    #[serde(default)]
+    pub backend_request: LoggedMessage,
+    /// Between gateway and backend.
+    #[serde(default)]
+    pub backend_response: LoggedMessage,
 }
 
 /// A schema.

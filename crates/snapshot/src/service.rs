@@ -8,8 +8,8 @@ use uuid::Uuid;
 
 use crate::effective::PolicyState;
 use crate::entity::{
-    Api, Backend, Certificate, Digest, Fragment, Gateway, Logger, NamedValue, Operation,
-    PolicyScope, Product, Schema, Service, Subscription, User, VersionScheme,
+    Api, Backend, Certificate, Diagnostic, Digest, Fragment, Gateway, Logger, NamedValue,
+    Operation, PolicyScope, Product, Schema, Service, Subscription, User, VersionScheme,
 };
 use crate::map::IdMap;
 use crate::matcher::{Found, Matcher};
@@ -140,6 +140,8 @@ pub struct ServiceState {
     pub(crate) certificates: Table<Certificate>,
     pub(crate) loggers: Table<Logger>,
     pub(crate) schemas: Table<Schema>,
+    /// By API; nil for those of the service.
+    pub(crate) diagnostics: IdMap<Uuid, Vec<Arc<Diagnostic>>>,
     pub(crate) gateways: IdMap<Uuid, Arc<Gateway>>,
     /// When a named value or fragment last changed.
     pub(crate) substitution_stamp: u64,
@@ -363,6 +365,21 @@ impl ServiceState {
     #[must_use]
     pub fn logger(&self, name: &str) -> Option<&Arc<Logger>> {
         self.loggers.by_key(name)
+    }
+
+    /// The diagnostics of calls of a revision of an API: its own, and those of the service that it does not replace.
+    #[must_use]
+    pub fn diagnostics(&self, api: Uuid) -> Vec<Arc<Diagnostic>> {
+        if self.diagnostics.is_empty() {
+            return Vec::new();
+        }
+        let mut found = self.diagnostics.get(&api).cloned().unwrap_or_default();
+        for general in self.diagnostics.get(&Uuid::nil()).into_iter().flatten() {
+            if !found.iter().any(|own| own.name == general.name) {
+                found.push(Arc::clone(general));
+            }
+        }
+        found
     }
 
     /// A schema of an API, or one of the service when `api` is `None`, by name.

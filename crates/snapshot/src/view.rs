@@ -57,6 +57,7 @@ impl<'s> Scope<'s> {
             Entity::Api(api) => self.serves(api.id),
             Entity::Operation(operation) => self.serves(operation.api_id),
             Entity::Schema(schema) => schema.api_id.is_none_or(|api| self.serves(api)),
+            Entity::Diagnostic(diagnostic) => diagnostic.api_id.is_none_or(|api| self.serves(api)),
             Entity::Policy(policy) => match policy.scope {
                 PolicyScope::Global | PolicyScope::Product(_) => true,
                 PolicyScope::Api(api) => self.serves(api),
@@ -232,6 +233,14 @@ impl Scope<'_> {
                 .values()
                 .filter(|schema| schema.api_id == Some(id))
                 .map(|schema| Entity::Schema((**schema).clone())),
+        );
+        entities.extend(
+            self.state
+                .diagnostics
+                .get(&id)
+                .into_iter()
+                .flatten()
+                .map(|diagnostic| Entity::Diagnostic((**diagnostic).clone())),
         );
         entities
     }

@@ -13,6 +13,7 @@ use snapshot::entity::{ApiType, Protocol};
 use crate::body::{Body, Payload, TooLong};
 use crate::circuit::{Outcome, Trial};
 use crate::context::base_parts;
+use crate::diagnosis;
 use crate::exchange::{Exchange, Flow, Response};
 use crate::fault::Fault;
 use crate::pipeline::{
@@ -56,7 +57,14 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
     for _ in 0..=REDIRECTS {
         let began = x.gateway.options.clock.monotonic_ms();
         let mut request = request(x, policy, &method, &target, websocket, body)?;
-        let mut span = BackendSpan::begin(&x.gateway, x.trace_context.as_ref(), &mut request);
+        let tells_span = diagnosis::tells_span(x);
+        let mut span = BackendSpan::begin(
+            &x.gateway,
+            x.trace_context.as_ref(),
+            &mut request,
+            tells_span,
+        );
+        diagnosis::backend_request(x, &mut request);
         let sent = tokio::time::timeout(timeout, x.gateway.upstreams.send(&route, request)).await;
         BackendSpan::note(
             &mut span,
@@ -130,6 +138,7 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
             continue;
         }
         take_response(x, response, websocket);
+        diagnosis::backend_response(x);
         let status = x.response.status;
         if policy.fail_on_error_status_code
             && (status.is_client_error() || status.is_server_error())

@@ -111,7 +111,12 @@ impl Ready {
     pub(super) async fn send(mut self) -> Result<ResponseData, Fault> {
         let source = self.source;
         let limit = self.gateway.options.limits.buffered_body_bytes;
-        let mut span = BackendSpan::begin(&self.gateway, self.context.as_ref(), &mut self.request);
+        let mut span = BackendSpan::begin(
+            &self.gateway,
+            self.context.as_ref(),
+            &mut self.request,
+            true,
+        );
         let exchange = async {
             let sent = self.gateway.upstreams.send(&self.route, self.request).await;
             BackendSpan::note(

@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use policy::Step;
 use policy::elements::trace::{Severity, Trace};
 use snapshot::Position;
-use snapshot::entity::Credentials;
+use snapshot::entity::Verbosity;
 
 use crate::context::{base_parts, scope_name};
 use crate::exchange::{Exchange, Flow};
@@ -20,38 +20,28 @@ pub(super) async fn apply(x: &mut Exchange, policy: &Trace) -> Result<Flow, Faul
     for (name, value) in &policy.metadata {
         metadata.push((name.clone(), x.value(value, SOURCE).await?.into_owned()));
     }
-    x.gateway.options.telemetry.trace(TraceEntry {
+    let (verbosity, severity) = match policy.severity {
+        Severity::Verbose => (Verbosity::Verbose, "verbose"),
+        Severity::Information => (Verbosity::Information, "information"),
+        Severity::Error => (Verbosity::Error, "error"),
+    };
+    let entry = TraceEntry {
         service_id: x.service_id,
         request_id: x.request_id,
         source: policy.source.clone(),
-        severity: match policy.severity {
-            Severity::Verbose => "verbose",
-            Severity::Information => "information",
-            Severity::Error => "error",
-        },
+        severity,
         message,
         metadata,
-    });
+    };
+    if let Some(diagnosis) = &mut x.diagnosis {
+        diagnosis.trace(verbosity, &entry);
+    }
+    x.gateway.options.telemetry.trace(entry);
     Ok(Flow::Next)
 }
 
 /// What stands for a secret.
 const HIDDEN: &str = "***";
-
-/// The credentials that the chosen backend, or the members of a pool, get from the gateway.
-fn credentials(x: &Exchange) -> Vec<Credentials> {
-    let Some(chosen) = &x.chosen else {
-        return Vec::new();
-    };
-    let members = chosen
-        .pool
-        .iter()
-        .filter_map(|member| x.service.backend(&member.backend));
-    std::iter::once(chosen)
-        .chain(members)
-        .map(|backend| backend.credentials.clone())
-        .collect()
-}
 
 /// Takes note of what a step did.
 pub(super) fn note(x: &mut Exchange, step: &Step, began_ms: u64, outcome: &Result<Flow, Fault>) {
@@ -64,7 +54,7 @@ pub(super) fn note(x: &mut Exchange, step: &Step, began_ms: u64, outcome: &Resul
         }
         text
     };
-    let credentials = credentials(x);
+    let credentials = x.backend_credentials();
     let headers = |headers: &HeaderMap| -> Vec<(String, String)> {
         let is_secret = |name: &HeaderName| {
             *name == header::AUTHORIZATION

@@ -3,6 +3,7 @@
 
 mod callers;
 mod content;
+mod diagnostics;
 mod harness;
 mod journey;
 mod limits;

@@ -2,8 +2,9 @@
 
 use http::{HeaderMap, Response};
 use snapshot::entity::{
-    Api, Backend as BackendEntity, CircuitBreaker, Credentials, Group, Logger, PolicyScope,
-    PoolMember, Representation, Response as Documented, Service, SubscriptionScope, User,
+    Api, Backend as BackendEntity, CircuitBreaker, Credentials, Group, Logger, LoggerType,
+    PolicyScope, PoolMember, Representation, Response as Documented, Service, SubscriptionScope,
+    User,
 };
 use uuid::Uuid;
 
@@ -601,6 +602,7 @@ async fn a_log_message_goes_to_its_logger() {
     let world = World::with_policy(&backend, &inbound(xml)).await;
     assert_eq!(world.get("/echo").send().await.status, 500);
     world.put([Logger {
+        logger_type: LoggerType::AzureEventHub,
         id: Uuid::from_u128(80),
         service_id: SERVICE,
         name: "hub".to_owned(),

@@ -5,6 +5,7 @@ mod api_revisions;
 mod clients;
 mod crash;
 mod developer;
+mod diagnostics;
 mod documents;
 mod edge;
 mod errors;
