@@ -290,9 +290,9 @@ fn load(case: Case, address: SocketAddr, time: Duration) -> Outcome<u64> {
     Ok(count.load(Ordering::Relaxed))
 }
 
-/// CPU time of a process and its children in microseconds.
-fn cpu_us(pid: u32) -> u64 {
-    let ticks = |pid: u32| -> u64 {
+/// CPU time of a process and its children in microseconds: of all, and of the kernel's part.
+fn cpu_us(pid: u32) -> [u64; 2] {
+    let ticks = |pid: u32| -> [u64; 2] {
         let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         let fields: Vec<&str> = stat
             .rsplit_once(')')
@@ -305,17 +305,18 @@ fn cpu_us(pid: u32) -> u64 {
                 .and_then(|text| text.parse::<u64>().ok())
                 .unwrap_or_default()
         };
-        field(11) + field(12)
+        [field(11) + field(12), field(12)]
     };
     let children =
         std::fs::read_to_string(format!("/proc/{pid}/task/{pid}/children")).unwrap_or_default();
-    let all = children
+    children
         .split_whitespace()
         .filter_map(|child| child.parse().ok())
+        .chain([pid])
         .map(ticks)
-        .sum::<u64>()
-        + ticks(pid);
-    all * 10_000
+        .fold([0, 0], |sum, used| {
+            [sum[0] + used[0] * 10_000, sum[1] + used[1] * 10_000]
+        })
 }
 
 fn pss_kib(pid: u32) -> u64 {
@@ -480,10 +481,10 @@ fn compare(rounds: usize, seconds: u64) -> Outcome<()> {
     );
     ready(backend)?;
     println!(
-        "| case | proxy | CPU µs/call | × nginx | calls/s | Pss MiB | start ms |\n|---|---|---|---|---|---|---|"
+        "| case | proxy | CPU µs/call | of it kernel | × nginx | calls/s | Pss MiB | start ms |\n|---|---|---|---|---|---|---|---|"
     );
     for (index, case) in CASES.iter().enumerate() {
-        let mut results: BTreeMap<&str, Vec<(f64, f64, f64, f64)>> = BTreeMap::new();
+        let mut results: BTreeMap<&str, Vec<[f64; 5]>> = BTreeMap::new();
         for _ in 0..rounds {
             for proxy in ["gateway", "haproxy", "nginx"] {
                 let address = free_address()?;
@@ -513,31 +514,33 @@ fn compare(rounds: usize, seconds: u64) -> Outcome<()> {
                 load(*case, address, Duration::from_millis(500))?;
                 let before = cpu_us(pid);
                 let calls = load(*case, address, Duration::from_secs(seconds))?;
-                let used = cpu_us(pid) - before;
-                let entry = (
-                    used as f64 / calls as f64,
+                let after = cpu_us(pid);
+                let entry = [
+                    (after[0] - before[0]) as f64 / calls as f64,
+                    (after[1] - before[1]) as f64 / calls as f64,
                     calls as f64 / seconds as f64,
                     pss_kib(pid) as f64 / 1024.0,
                     start_ms,
-                );
+                ];
                 results.entry(proxy).or_default().push(entry);
             }
         }
-        let column = |proxy: &str, pick: fn(&(f64, f64, f64, f64)) -> f64| {
+        let column = |proxy: &str, at: usize| {
             results
                 .get(proxy)
-                .map(|all| median(all.iter().map(pick).collect()))
+                .map(|all| median(all.iter().map(|entry| entry[at]).collect()))
         };
         for proxy in results.keys() {
-            let cpu = column(proxy, |entry| entry.0).unwrap_or_default();
-            let ratio = column("nginx", |entry| entry.0)
+            let cpu = column(proxy, 0).unwrap_or_default();
+            let ratio = column("nginx", 0)
                 .map_or_else(|| "-".to_owned(), |nginx| format!("{:.2}", cpu / nginx));
             println!(
-                "| {} | {proxy} | {cpu:.1} | {ratio} | {:.0} | {:.1} | {:.0} |",
+                "| {} | {proxy} | {cpu:.1} | {:.1} | {ratio} | {:.0} | {:.1} | {:.0} |",
                 case.name,
-                column(proxy, |entry| entry.1).unwrap_or_default(),
-                column(proxy, |entry| entry.2).unwrap_or_default(),
-                column(proxy, |entry| entry.3).unwrap_or_default(),
+                column(proxy, 1).unwrap_or_default(),
+                column(proxy, 2).unwrap_or_default(),
+                column(proxy, 3).unwrap_or_default(),
+                column(proxy, 4).unwrap_or_default(),
             );
         }
     }
@@ -551,8 +554,14 @@ fn main() -> Outcome<()> {
     match arguments[..] {
         ["backend", address] => backend(address),
         ["gateway", case, address, url] => serve(case.parse()?, address, url),
+        ["load", case, address, seconds] => {
+            let time = Duration::from_secs(seconds.parse()?);
+            let case: usize = case.parse()?;
+            println!("{} calls", load(CASES[case], address.parse()?, time)?);
+            Ok(())
+        }
         [rounds, seconds] => compare(rounds.parse()?, seconds.parse()?),
         [] => compare(5, 4),
-        _ => Err("usage: bench [rounds seconds]".into()),
+        _ => Err("usage: bench [rounds seconds | load case address seconds]".into()),
     }
 }

@@ -1,9 +1,9 @@
 //! Time and chance, which tests fix.
 
-use std::hash::{BuildHasher, RandomState};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
+use ahash::RandomState;
 use chrono::{DateTime, Utc};
 
 /// Where the gateway gets the time from.

@@ -18,6 +18,7 @@ use crate::body::{Body, Payload};
 use crate::context::scope_name;
 use crate::exchange::Exchange;
 use crate::sink::{self, Message};
+use crate::target::Target;
 use crate::telemetry::{CacheOutcome, TraceEntry};
 use crate::trace_context::{self, TRACEPARENT, TraceParent};
 use crate::uri;
@@ -187,7 +188,7 @@ pub(crate) fn tells_span(x: &Exchange) -> bool {
 }
 
 /// Looks at a request on its way to a backend, and adds the header that joins the records of both.
-pub(crate) fn backend_request(x: &mut Exchange, request: &mut Request<Body>) {
+pub(crate) fn backend_request(x: &mut Exchange, target: &Target, request: &mut Request<Body>) {
     let Some(mut diagnosis) = x.diagnosis.take() else {
         return;
     };
@@ -204,13 +205,7 @@ pub(crate) fn backend_request(x: &mut Exchange, request: &mut Request<Body>) {
                 Capture::of(bytes, diagnosis.body_bytes([|d| &d.backend_request; 2]))
             }
         };
-        let uri = request.uri();
-        let url = format!(
-            "{}://{}{}",
-            uri.scheme_str().unwrap_or_default(),
-            uri.authority().map_or("", |authority| authority.as_str()),
-            uri.path_and_query().map_or("", |path| path.as_str())
-        );
+        let url = target.to_string();
         let headers = diagnosis.headers(|d| &d.backend_request, request.headers());
         diagnosis.backend_request =
             Some((request.method().to_string(), url, Seen { headers, body }));
@@ -429,7 +424,10 @@ fn document(x: &Exchange, diagnosis: &Diagnosis, d: &Diagnostic, failed: bool) -
     let question = if x.original.query.is_empty() { "" } else { "?" };
     let url = format!(
         "{}://{}{}{question}{}",
-        x.original.scheme, x.original.authority, x.original.path, x.original.query
+        x.original.scheme,
+        x.original.authority(),
+        x.original.path,
+        x.original.query
     );
     let operation = x.operation.as_ref().map(|state| &state.operation.name);
     let mut log = json!({

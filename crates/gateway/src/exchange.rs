@@ -26,6 +26,7 @@ use crate::listen::Inner;
 use crate::pipeline::Call;
 use crate::policies::cors::CorsAnswer;
 use crate::policies::rate_limit::RateKey;
+use crate::present::Present;
 use crate::telemetry::{CacheOutcome, DebugAccess, StepTrace};
 use crate::trace_context::TraceContext;
 use crate::upstream::Proxy;
@@ -61,9 +62,17 @@ pub(crate) struct Original {
     pub(crate) method: Method,
     pub(crate) scheme: &'static str,
     /// Host, perhaps with a port.
-    pub(crate) authority: String,
+    pub(crate) host: HeaderValue,
     pub(crate) path: String,
     pub(crate) query: String,
+}
+
+impl Original {
+    /// Host, perhaps with a port.
+    pub(crate) fn authority(&self) -> &str {
+        // A request whose host is no text is refused before.
+        self.host.to_str().unwrap_or_default()
+    }
 }
 
 /// The response as the client will get it.
@@ -118,7 +127,7 @@ pub(crate) struct Rehearsal {
     pub(crate) sent: Option<http::Request<Bytes>>,
 }
 
-/// One call.
+/// One call. What few calls have is in boxes: this is moved, and taken from the allocator, for each.
 pub(crate) struct Exchange {
     pub(crate) gateway: Arc<Inner>,
     pub(crate) service: Arc<ServiceState>,
@@ -134,6 +143,8 @@ pub(crate) struct Exchange {
     pub(crate) key: Option<String>,
     pub(crate) effective: Option<Arc<Effective>>,
     pub(crate) original: Original,
+    /// Headers of the request as it came; policies change it later.
+    pub(crate) present: Present,
     pub(crate) request: Request,
     pub(crate) response: Response,
     pub(crate) has_response: bool,
@@ -141,23 +152,26 @@ pub(crate) struct Exchange {
     pub(crate) response_consumed: Cell<bool>,
     pub(crate) variables: HashMap<String, Data>,
     /// The innermost step that failed, until `on-error` begins.
-    pub(crate) failing: Option<LastError>,
-    pub(crate) last_error: Option<LastError>,
+    pub(crate) failing: Option<Box<LastError>>,
+    pub(crate) last_error: Option<Box<LastError>>,
     pub(crate) section: Section,
     pub(crate) request_id: Uuid,
+    /// The same as a header.
+    pub(crate) request_id_text: HeaderValue,
     pub(crate) started_at: DateTime<Utc>,
     pub(crate) started_ms: u64,
     pub(crate) backend_ms: u64,
     pub(crate) client_ip: IpAddr,
-    pub(crate) peer_ip: IpAddr,
+    /// Address of the other end of the connection, as a header.
+    pub(crate) peer_ip_text: HeaderValue,
     pub(crate) request_bytes: Arc<AtomicU64>,
     pub(crate) response_bytes: Arc<AtomicU64>,
     /// Status that the client got.
     pub(crate) told_status: Option<StatusCode>,
     pub(crate) call: Option<Call>,
     pub(crate) cache: CacheOutcome,
-    pub(crate) cache_plan: Option<CachePlan>,
-    pub(crate) cors: Option<CorsAnswer>,
+    pub(crate) cache_plan: Option<Box<CachePlan>>,
+    pub(crate) cors: Option<Box<CorsAnswer>>,
     pub(crate) owed: Vec<Owed>,
     /// Headers that limits add to whatever the client gets.
     pub(crate) limit_headers: Vec<(HeaderName, HeaderValue)>,
@@ -175,9 +189,9 @@ pub(crate) struct Exchange {
     /// Upgrade of the backend's connection.
     pub(crate) upgraded: Option<hyper::upgrade::OnUpgrade>,
     /// Present when no call may leave the process.
-    pub(crate) rehearsal: Option<Rehearsal>,
+    pub(crate) rehearsal: Option<Box<Rehearsal>>,
     /// Its place in a distributed trace, if spans go anywhere.
-    pub(crate) trace_context: Option<TraceContext>,
+    pub(crate) trace_context: Option<Box<TraceContext>>,
     /// What the caller's debug credentials are good for, if there were any.
     pub(crate) debug: Option<DebugAccess>,
     /// What diagnostics want to know, if there are any.

@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
+use http::HeaderValue;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -34,6 +36,9 @@ use crate::rehearsal::{self, RehearsalError, Rehearsed};
 use crate::sink::Sinks;
 use crate::telemetry::NoTelemetry;
 use crate::upstream::Upstreams;
+
+/// Headers that hyper reads of a request without being told another number.
+const HYPER_HEADERS: usize = 100;
 
 /// Why a gateway cannot be made or does not accept connections.
 #[derive(Debug, thiserror::Error)]
@@ -168,11 +173,7 @@ impl Gateway {
     {
         // Lives as long as the connection: dropped, it would end it.
         let graceful = GracefulShutdown::new();
-        let client = Client {
-            peer,
-            tls,
-            caller: None,
-        };
+        let client = Client::new(peer, tls, None);
         connection(Arc::clone(&self.inner), stream, client, graceful.watcher()).await;
     }
 
@@ -209,7 +210,7 @@ impl Gateway {
                 Err(error) => {
                     // Out of file descriptors, or a client that is gone already. Waiting lets others finish.
                     tracing::warn!(%error, "connection not accepted");
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
                     continue;
                 }
             };
@@ -220,11 +221,7 @@ impl Gateway {
             let watcher = graceful.watcher();
             match tls.clone() {
                 None => {
-                    let client = Client {
-                        peer,
-                        tls: false,
-                        caller: None,
-                    };
+                    let client = Client::new(peer, false, None);
                     tokio::spawn(connection(inner, stream, client, watcher));
                 }
                 Some(tls) => {
@@ -232,11 +229,8 @@ impl Gateway {
                         let limit = inner.options.timeouts.head;
                         match tokio::time::timeout(limit, handshake(&tls, stream)).await {
                             Ok(Ok(stream)) => {
-                                let client = Client {
-                                    peer,
-                                    tls: true,
-                                    caller: Caller::new(stream.get_ref().1.peer_certificates()),
-                                };
+                                let caller = Caller::new(stream.get_ref().1.peer_certificates());
+                                let client = Client::new(peer, true, caller);
                                 connection(inner, stream, client, watcher).await;
                             }
                             Ok(Err(error)) => {
@@ -274,9 +268,68 @@ async fn handshake(
 #[derive(Clone)]
 pub(crate) struct Client {
     pub(crate) peer: SocketAddr,
+    /// Its address as the value of a header.
+    pub(crate) peer_text: HeaderValue,
     pub(crate) tls: bool,
     /// The certificate that the client presented.
     pub(crate) caller: Option<Arc<Caller>>,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, tls: bool, caller: Option<Arc<Caller>>) -> Self {
+        let text = peer.ip().to_canonical().to_string();
+        Self {
+            peer,
+            // The text of an address has only characters that a header may have.
+            peer_text: HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("")),
+            tls,
+            caller,
+        }
+    }
+}
+
+/// The calls of one connection, counted so that one which does not bring any can be told.
+#[derive(Debug, Default)]
+pub(crate) struct Served {
+    begun: AtomicU64,
+    ended: AtomicU64,
+    /// HTTP/2 has pings for that.
+    is_multiplexed: AtomicBool,
+}
+
+impl Served {
+    pub(crate) fn begin(&self, version: http::Version) {
+        self.begun.fetch_add(1, Ordering::Relaxed);
+        if version == http::Version::HTTP_2 {
+            self.is_multiplexed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    pub(crate) fn end(&self) {
+        self.ended.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Calls so far when the connection waits for the head of another one.
+    fn waiting(&self) -> Option<u64> {
+        let ended = self.ended.load(Ordering::Relaxed);
+        let is_waiting = self.begun.load(Ordering::Relaxed) == ended
+            && !self.is_multiplexed.load(Ordering::Relaxed);
+        is_waiting.then_some(ended)
+    }
+}
+
+/// Resolves when a connection has waited for the head of a request as long as permitted, perhaps up to twice as long: it looks once
+/// in that time, so that a call costs no timer.
+async fn silence(served: Arc<Served>, limit: Duration) {
+    let mut seen = 0;
+    loop {
+        tokio::time::sleep(limit).await;
+        match served.waiting() {
+            Some(calls) if calls == seen => return,
+            Some(calls) => seen = calls,
+            None => seen = u64::MAX,
+        }
+    }
 }
 
 async fn connection<I>(inner: Arc<Inner>, stream: I, client: Client, watcher: Watcher)
@@ -287,11 +340,10 @@ where
     let mut builder = auto::Builder::new(TokioExecutor::new());
     builder
         .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(inner.options.timeouts.head)
+        // `silence` is cheaper.
+        .header_read_timeout(None)
         // One copy of a short body costs less than a vectored write.
         .writev(false)
-        .max_headers(limits.headers)
         // hyper wants room for at least 8 KiB.
         .max_buf_size(limits.head_bytes.max(8192));
     builder
@@ -300,15 +352,27 @@ where
         .max_concurrent_streams(limits.streams)
         .max_header_list_size(u32::try_from(limits.head_bytes).unwrap_or(u32::MAX))
         .keep_alive_interval(inner.options.timeouts.head);
+    // Its own limit costs nothing, any other a list on the heap for each call; `check_head` refuses what is more than permitted.
+    if limits.headers > HYPER_HEADERS {
+        builder.http1().max_headers(limits.headers);
+    }
+    let served = Arc::new(Served::default());
+    let silence = silence(Arc::clone(&served), inner.options.timeouts.head);
     let peer = client.peer;
     let service = service_fn(move |request: http::Request<Incoming>| {
-        let (inner, client) = (Arc::clone(&inner), client.clone());
-        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, client).await) }
+        let (inner, client, served) = (Arc::clone(&inner), client.clone(), Arc::clone(&served));
+        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, client, served).await) }
     });
-    let served = builder
+    let connection = builder
         .serve_connection_with_upgrades(TokioIo::new(stream), service)
         .into_owned();
-    if let Err(error) = watcher.watch(served).await {
-        tracing::debug!(%error, %peer, "connection ended");
+    tokio::select! {
+        biased;
+        ended = watcher.watch(connection) => {
+            if let Err(error) = ended {
+                tracing::debug!(%error, %peer, "connection ended");
+            }
+        }
+        () = silence => tracing::debug!(%peer, "no request came in time"),
     }
 }

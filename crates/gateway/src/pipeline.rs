@@ -19,8 +19,9 @@ use crate::body::{Body, Payload};
 use crate::diagnosis;
 use crate::exchange::{After, Exchange, Flow, LastError, Original, Request, Response};
 use crate::fault::{Fault, error_body};
-use crate::listen::{Client, Inner};
+use crate::listen::{Client, Inner, Served};
 use crate::policies;
+use crate::present::Present;
 use crate::telemetry::{CacheOutcome, CallTrace, DebugAccess, Record};
 use crate::trace_context::{self, TraceContext};
 use crate::uri;
@@ -43,11 +44,15 @@ const JSON: HeaderValue = HeaderValue::from_static("application/json");
 const STATUS_PATH: &str = "/status-0123456789abcdef";
 
 /// Counts a call while it lives.
-pub(crate) struct Call(Arc<Inner>);
+pub(crate) struct Call {
+    gateway: Arc<Inner>,
+    connection: Arc<Served>,
+}
 
 impl Drop for Call {
     fn drop(&mut self) {
-        self.0.calls.fetch_sub(1, Ordering::Relaxed);
+        self.gateway.calls.fetch_sub(1, Ordering::Relaxed);
+        self.connection.end();
     }
 }
 
@@ -64,17 +69,23 @@ pub(crate) async fn handle(
     inner: Arc<Inner>,
     request: http::Request<Incoming>,
     client: Client,
+    connection: Arc<Served>,
 ) -> http::Response<Body> {
     let running = inner.calls.fetch_add(1, Ordering::Relaxed);
-    let call = Call(Arc::clone(&inner));
+    connection.begin(request.version());
+    let call = Call {
+        gateway: Arc::clone(&inner),
+        connection,
+    };
     if running >= inner.options.limits.calls {
         metrics::counter!("portico_gateway_overload_total").increment(1);
         return plain(StatusCode::SERVICE_UNAVAILABLE, "The gateway is busy.");
     }
-    if let Err(refusal) = check_head(&inner, &request) {
+    let present = Present::of(request.headers());
+    if let Err(refusal) = check_head(&inner, &request, present) {
         return *refusal;
     }
-    let Some(authority) = authority(&request) else {
+    let Some(host) = host(&request) else {
         return plain(
             StatusCode::BAD_REQUEST,
             "The Host header is missing or ambiguous.",
@@ -84,7 +95,7 @@ pub(crate) async fn handle(
         return http::Response::new(Body::full("Service Operational"));
     }
     let snapshot = inner.snapshot.load_full();
-    let Some(service) = snapshot.service(&authority) else {
+    let Some(service) = snapshot.service(host.to_str().unwrap_or_default()) else {
         return plain(StatusCode::NOT_FOUND, "Resource not found");
     };
     let Some(service_id) = service.service().map(|service| service.id) else {
@@ -92,7 +103,8 @@ pub(crate) async fn handle(
     };
     let service = Arc::clone(service);
     let mut request = request;
-    let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
+    let upgrade = (present.has(Present::UPGRADE) && is_websocket(request.headers()))
+        .then(|| hyper::upgrade::on(&mut request));
     let (parts, incoming) = request.into_parts();
     let arrival = Arrival {
         parts,
@@ -103,7 +115,8 @@ pub(crate) async fn handle(
         },
         upgrade,
         client,
-        authority,
+        host,
+        present,
     };
     let revision = snapshot.revision();
     drop(snapshot);
@@ -126,26 +139,30 @@ pub(crate) async fn live(x: &mut Exchange) {
 fn check_head(
     inner: &Inner,
     request: &http::Request<Incoming>,
+    present: Present,
 ) -> Result<(), Box<http::Response<Body>>> {
     let refuse = |status, message| Err(Box::new(plain(status, message)));
     if request.method() == Method::CONNECT {
         return refuse(StatusCode::NOT_FOUND, "Resource not found");
     }
     let headers = request.headers();
-    let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
     // hyper ignores Content-Length beside Transfer-Encoding, as RFC 9112 section 6.3 says, and frames anew towards the backend. Any
     // other coding than one `chunked` would be passed on undecoded.
-    if let Some(coding) = codings.next()
-        && (!coding.as_bytes().eq_ignore_ascii_case(b"chunked")
-            || codings.next().is_some()
-            || headers.contains_key(header::CONTENT_LENGTH))
-    {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "The framing of the request body is ambiguous.",
-        );
+    if present.has(Present::TRANSFER_ENCODING) {
+        let mut codings = headers.get_all(header::TRANSFER_ENCODING).iter();
+        let is_chunked = codings
+            .next()
+            .is_some_and(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"));
+        if !is_chunked || codings.next().is_some() || present.has(Present::CONTENT_LENGTH) {
+            return refuse(
+                StatusCode::BAD_REQUEST,
+                "The framing of the request body is ambiguous.",
+            );
+        }
     }
-    if headers.get_all(header::CONTENT_LENGTH).iter().count() > 1 {
+    if present.has(Present::CONTENT_LENGTH)
+        && headers.get_all(header::CONTENT_LENGTH).iter().count() > 1
+    {
         return refuse(
             StatusCode::BAD_REQUEST,
             "The framing of the request body is ambiguous.",
@@ -170,10 +187,12 @@ fn check_head(
             "The headers of the request are too large.",
         );
     }
-    let length = headers
-        .get(header::CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<u64>().ok());
-    if let (Some(length), Some(limit)) = (length, limits.request_body_bytes)
+    if let Some(limit) = limits.request_body_bytes
+        && let Some(length) = headers.get(header::CONTENT_LENGTH)
+        && let Some(length) = length
+            .to_str()
+            .ok()
+            .and_then(|text| text.parse::<u64>().ok())
         && length > limit
     {
         return refuse(
@@ -185,7 +204,7 @@ fn check_head(
 }
 
 /// Host and port that the request is for. An absolute URI counts before the header, as RFC 9112 section 3.2.2 says.
-fn authority(request: &http::Request<Incoming>) -> Option<String> {
+fn host(request: &http::Request<Incoming>) -> Option<HeaderValue> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -196,10 +215,11 @@ fn authority(request: &http::Request<Incoming>) -> Option<String> {
         let host = authority
             .rsplit_once('@')
             .map_or(authority, |(_, host)| host);
-        return Some(host.to_owned());
+        return HeaderValue::try_from(host).ok();
     }
-    let host = host?.to_str().ok()?;
-    (!host.is_empty()).then(|| host.to_owned())
+    let host = host?;
+    let is_text = host.to_str().is_ok_and(|text| !text.is_empty());
+    is_text.then(|| host.clone())
 }
 
 /// Address of the client: the peer, or what trusted proxies say.
@@ -227,7 +247,8 @@ pub(crate) struct Arrival {
     pub(crate) body: Payload,
     pub(crate) upgrade: Option<hyper::upgrade::OnUpgrade>,
     pub(crate) client: Client,
-    pub(crate) authority: String,
+    pub(crate) host: HeaderValue,
+    pub(crate) present: Present,
 }
 
 pub(crate) fn exchange(
@@ -242,8 +263,15 @@ pub(crate) fn exchange(
         parts,
         body,
         upgrade,
-        client: Client { peer, tls, caller },
-        authority,
+        client:
+            Client {
+                peer,
+                peer_text,
+                tls,
+                caller,
+            },
+        host,
+        present,
     } = arrival;
     let mut headers = parts.headers;
     let forwarded_https = options.trusted_proxies > 0
@@ -256,19 +284,18 @@ pub(crate) fn exchange(
         "http"
     };
     // HTTP/2 has `:authority`; policies look for the header.
-    if !headers.contains_key(header::HOST)
-        && let Ok(host) = HeaderValue::try_from(&authority)
-    {
-        headers.insert(header::HOST, host);
+    if !present.has(Present::HOST) {
+        headers.insert(header::HOST, host.clone());
     }
     let client_ip = client_ip(&headers, peer, options.trusted_proxies);
     let random = (u128::from(options.random.bits()) << 64) | u128::from(options.random.bits());
+    let request_id = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid();
     let path = uri::without_dot_segments(parts.uri.path()).into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
     let trace_context = options
         .spans
         .as_deref()
-        .map(|spans| TraceContext::of(&headers, spans, options.random.as_ref()));
+        .map(|spans| Box::new(TraceContext::of(&headers, spans, options.random.as_ref())));
     Exchange {
         gateway: Arc::clone(inner),
         service,
@@ -284,10 +311,11 @@ pub(crate) fn exchange(
         original: Original {
             method: parts.method.clone(),
             scheme,
-            authority,
+            host,
             path,
             query: query.clone(),
         },
+        present,
         request: Request {
             method: parts.method,
             headers,
@@ -305,12 +333,13 @@ pub(crate) fn exchange(
         failing: None,
         last_error: None,
         section: Section::Inbound,
-        request_id: uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid(),
+        request_id,
+        request_id_text: id_text(request_id),
         started_at: options.clock.now(),
         started_ms: options.clock.monotonic_ms(),
         backend_ms: 0,
         client_ip,
-        peer_ip: peer.ip().to_canonical(),
+        peer_ip_text: peer_text,
         request_bytes: Arc::new(AtomicU64::new(0)),
         response_bytes: Arc::new(AtomicU64::new(0)),
         told_status: None,
@@ -361,7 +390,7 @@ async fn process(x: &mut Exchange) -> Result<(), Fault> {
         if effective.section(section).is_empty() {
             continue;
         }
-        if policies::run(x, effective.section(section)).await? == Flow::Respond {
+        if policies::run_section(x, effective.section(section)).await? == Flow::Respond {
             break;
         }
     }
@@ -401,14 +430,12 @@ fn route(x: &mut Exchange) -> Result<Option<Method>, Fault> {
     }
     let path = x.original.path[prefix_bytes..].to_owned();
     x.request.base = api.service_url.clone().unwrap_or_default();
-    let asked = x
-        .request
-        .headers
-        .get(header::ACCESS_CONTROL_REQUEST_METHOD)
-        .filter(|_| {
-            x.request.method == Method::OPTIONS && x.request.headers.contains_key(header::ORIGIN)
-        })
-        .and_then(|method| Method::from_bytes(method.as_bytes()).ok());
+    let asked = if x.request.method == Method::OPTIONS && x.present.has(Present::ORIGIN) {
+        let method = x.request.headers.get(header::ACCESS_CONTROL_REQUEST_METHOD);
+        method.and_then(|method| Method::from_bytes(method.as_bytes()).ok())
+    } else {
+        None
+    };
     let api_type = api.api_type;
     x.api = Some(api);
     diagnosis::begin(x);
@@ -457,7 +484,9 @@ fn denied(x: &Exchange, api: &Api, denied: Denied) -> Fault {
     };
     let challenge = format!(
         "AzureApiManagementKey realm=\"https://{}/{}\",name=\"{}\",type=\"header\"",
-        x.original.authority, api.path, api.key_names.header
+        x.original.authority(),
+        api.path,
+        api.key_names.header
     );
     let fault = Fault::new(StatusCode::UNAUTHORIZED, "authorization", reason, message);
     match HeaderValue::try_from(challenge) {
@@ -471,7 +500,8 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
     let Some(api) = x.api.clone() else {
         return Ok(());
     };
-    if let Some(token) = x.request.headers.remove(&DEBUG_AUTHORIZATION)
+    if x.present.has(Present::DEBUG_AUTHORIZATION)
+        && let Some(token) = x.request.headers.remove(&DEBUG_AUTHORIZATION)
         && let Some(known) = &x.gateway.options.debug_credentials
         && let Some(service) = x.service.service()
     {
@@ -505,11 +535,11 @@ fn authorize(x: &mut Exchange) -> Result<(), Fault> {
     });
     match x.service.access(&api, digest.as_ref()) {
         Ok(access) => {
-            let traced = x
-                .request
-                .headers
-                .remove(&TRACE)
-                .is_some_and(|value| value == "true");
+            let traced = x.present.has(Present::TRACE)
+                && x.request
+                    .headers
+                    .remove(&TRACE)
+                    .is_some_and(|value| value == "true");
             if traced
                 && access
                     .subscription
@@ -558,11 +588,13 @@ async fn answer_preflight(x: &mut Exchange, method: Method) -> Result<(), Fault>
 
 /// Makes the fault the response, then lets `on-error` change it.
 async fn on_error(x: &mut Exchange, fault: Fault) {
-    let error = x.failing.take().unwrap_or_else(|| LastError {
-        fault: fault.clone(),
-        section: x.section,
-        scope: None,
-        policy_id: None,
+    let error = x.failing.take().unwrap_or_else(|| {
+        Box::new(LastError {
+            fault: fault.clone(),
+            section: x.section,
+            scope: None,
+            policy_id: None,
+        })
     });
     let product = x.access.product.as_ref().map(|product| product.id);
     if x.effective.is_none() && x.api.is_some() && fault.reason != "PolicyConfiguration" {
@@ -655,7 +687,7 @@ async fn settle_after(x: &mut Exchange) {
 }
 
 /// Headers that belong to one connection, RFC 9110 section 7.6.1.
-const HOP_BY_HOP: [HeaderName; 9] = [
+pub(crate) const HOP_BY_HOP: [HeaderName; 9] = [
     header::CONNECTION,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
@@ -669,10 +701,6 @@ const HOP_BY_HOP: [HeaderName; 9] = [
 
 /// Removes what is meant for one connection only, also what `Connection` names.
 pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
-    // Most heads have none: comparing a few names costs less than nine look-ups.
-    if !headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        return;
-    }
     let named: Vec<HeaderName> = headers
         .get_all(header::CONNECTION)
         .iter()
@@ -688,23 +716,20 @@ pub(crate) fn strip_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// Adds the id of the call, unless there is one already.
-pub(crate) fn tell_request_id(x: &Exchange, headers: &mut HeaderMap) {
+/// An id as the value of a header.
+fn id_text(id: Uuid) -> HeaderValue {
     let mut text = Uuid::encode_buffer();
-    if let header::Entry::Vacant(vacant) = headers.entry(&REQUEST_ID)
-        && let Ok(id) = HeaderValue::from_str(x.request_id.hyphenated().encode_lower(&mut text))
-    {
-        vacant.insert(id);
-    }
+    let text = id.hyphenated().encode_lower(&mut text);
+    HeaderValue::from_str(text).unwrap_or_else(|_| HeaderValue::from_static(""))
 }
 
 /// Tells the client which call this was, and where its trace is if it asked for one.
-fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
-    tell_request_id(x, headers);
+fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap, present: Present) {
+    if !present.has(Present::REQUEST_ID) {
+        headers.insert(REQUEST_ID, x.request_id_text.clone());
+    }
     let told = match x.debug {
-        Some(DebugAccess::Granted) => HeaderValue::try_from(x.request_id.to_string())
-            .ok()
-            .map(|id| (TRACE_ID, id)),
+        Some(DebugAccess::Granted) => Some((TRACE_ID, x.request_id_text.clone())),
         Some(DebugAccess::Expired) => Some((DEBUG_EXPIRED, HeaderValue::from_static("1"))),
         Some(DebugAccess::WrongApi) => Some((DEBUG_WRONG_API, HeaderValue::from_static("1"))),
         Some(DebugAccess::Invalid) | None => None,
@@ -728,15 +753,22 @@ fn tell_identity(x: &mut Exchange, headers: &mut HeaderMap) {
 fn finish(mut x: Box<Exchange>) -> http::Response<Body> {
     let switching = x.response.status == StatusCode::SWITCHING_PROTOCOLS && x.upgraded.is_some();
     let mut response = std::mem::take(&mut x.response);
-    let websocket = response.headers.get(header::UPGRADE).cloned();
-    strip_hop_by_hop(&mut response.headers);
+    let present = Present::of(&response.headers);
+    let websocket = if switching {
+        response.headers.get(header::UPGRADE).cloned()
+    } else {
+        None
+    };
+    if present.has(Present::HOP_BY_HOP) {
+        strip_hop_by_hop(&mut response.headers);
+    }
     if let Some(cors) = &x.cors {
         cors.write(&mut response.headers);
     }
     for (name, value) in x.limit_headers.drain(..) {
         response.headers.insert(name, value);
     }
-    tell_identity(&mut x, &mut response.headers);
+    tell_identity(&mut x, &mut response.headers, present);
     diagnosis::frontend_response(&mut x, &response.headers, &mut response.body);
     let body = response.body.take();
     let response_bytes = Arc::clone(&x.response_bytes);

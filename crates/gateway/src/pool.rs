@@ -12,13 +12,12 @@ use std::collections::HashMap;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use ahash::RandomState;
 use bytes::Bytes;
-use http::uri::Scheme;
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
@@ -28,11 +27,12 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
-use tokio::time::Instant;
+use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use crate::body::{Body, BoxError};
 use crate::diagnosis::Capture;
+use crate::target::Target;
 
 /// Idle connections that are kept to one origin.
 pub(crate) const IDLE_PER_ORIGIN: usize = 256;
@@ -60,7 +60,10 @@ pub(crate) enum PoolError {
     Http(#[from] hyper::Error),
     /// The address names no host.
     #[error("'{0}' names no host")]
-    NoHost(Uri),
+    NoHost(String),
+    /// The head of the response took longer than permitted.
+    #[error("no response in time")]
+    Late,
 }
 
 /// Connections that are reached in one way.
@@ -84,7 +87,8 @@ struct Idle {
 type Origins = HashMap<Box<str>, Vec<Resting>, RandomState>;
 
 struct Resting {
-    connection: Connection,
+    /// In a box, because it moves at every call.
+    connection: Box<Connection>,
     since: Instant,
 }
 
@@ -92,6 +96,15 @@ struct Connection {
     sender: SendRequest<Body>,
     /// `None` when the connection has ended.
     driver: Option<Driver>,
+    /// `Host` of its requests.
+    host: HeaderValue,
+    /// Ends the wait for a response. Each call moves it: that is an atomic write, where a timer of the call's own would be inserted
+    /// into the runtime's wheel and removed from it.
+    alarm: Option<Pin<Box<Sleep>>>,
+    is_https: bool,
+    authority: Box<str>,
+    /// Where it rests.
+    idle: Weak<Idle>,
     _open: Open,
 }
 
@@ -125,7 +138,23 @@ impl Connection {
         }
     }
 
-    /// Whether it can take another request. Whoever takes it next polls it with a waker of its own.
+    /// Sets when the wait ends.
+    fn wake_at(&mut self, at: Instant) {
+        match &mut self.alarm {
+            Some(alarm) => alarm.as_mut().reset(at),
+            None => self.alarm = Some(Box::pin(tokio::time::sleep_until(at))),
+        }
+    }
+
+    /// Whether the wait has ended.
+    fn is_late(&mut self, cx: &mut Context<'_>) -> bool {
+        self.alarm
+            .as_mut()
+            .is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready())
+    }
+
+    /// Whether it can take another request, as far as one knows. Whoever takes it next polls it with a waker of its own, which shows
+    /// first whether the backend has closed it meanwhile: then the request comes back unsent.
     fn is_free(&mut self) -> bool {
         self.drive(&mut Context::from_waker(Waker::noop()));
         self.driver.is_some() && self.sender.is_ready()
@@ -143,56 +172,59 @@ impl Pool {
         }
     }
 
-    /// Sends a request; its URI must be absolute. Dropping the future, or the response's body, ends the call at the backend too.
+    /// Sends a request to `target`, and waits so long for the head of the response. Dropping the future, or the response's body, ends
+    /// the call at the backend too.
     pub(crate) async fn send(
         &self,
+        target: &Target,
         mut request: Request<Body>,
+        limit: Duration,
     ) -> Result<Response<Stream>, PoolError> {
-        let uri = std::mem::take(request.uri_mut());
-        let is_https = uri.scheme() == Some(&Scheme::HTTPS);
-        let Some(authority) = uri.authority() else {
-            return Err(PoolError::NoHost(uri));
-        };
-        if !request.headers().contains_key(header::HOST) {
-            let host = authority
-                .as_str()
-                .rsplit_once('@')
-                .map_or(authority.as_str(), |(_, host)| host);
-            // A part of a URI has only characters that a header may have.
-            let host = HeaderValue::try_from(host).map_err(|_| PoolError::NoHost(uri.clone()))?;
-            request.headers_mut().insert(header::HOST, host);
-        }
-        let path = uri.path_and_query().cloned();
-        *request.uri_mut() = path.map_or_else(Uri::default, Uri::from);
+        let began = Instant::now();
+        // A limit beyond what a clock can count to is none that anybody would live to see.
+        let late_at = began
+            .checked_add(limit)
+            .unwrap_or_else(|| began + Duration::from_secs(86_400 * 365));
+        let is_host_known = request.headers().contains_key(header::HOST);
+        *request.uri_mut() = Uri::from(target.path.clone());
         loop {
-            let reused = self.idle.take(is_https, authority.as_str());
+            let reused = self.idle.take(target, began);
             let is_fresh = reused.is_none();
             let mut connection = match reused {
                 Some(connection) => connection,
-                None => self.connect(uri.clone()).await?,
+                None => {
+                    // In a box, because it is large and seldom needed.
+                    let made = Box::pin(tokio::time::timeout_at(late_at, self.connect(target)));
+                    Box::new(made.await.map_err(|_| PoolError::Late)??)
+                }
             };
+            if !is_host_known {
+                request
+                    .headers_mut()
+                    .insert(header::HOST, connection.host.clone());
+            }
+            connection.wake_at(late_at);
             let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
             let answered = poll_fn(|cx| {
                 connection.drive(cx);
-                answer.as_mut().poll(cx)
+                match answer.as_mut().poll(cx) {
+                    Poll::Pending if connection.is_late(cx) => Poll::Ready(None),
+                    polled => polled.map(Some),
+                }
             })
             .await;
             match answered {
-                Ok(response) => {
+                None => return Err(PoolError::Late),
+                Some(Ok(response)) => {
                     return Ok(response.map(|incoming| Stream {
                         incoming,
                         is_over: false,
                         capture: None,
-                        lease: Some(Lease {
-                            connection,
-                            is_https,
-                            authority: authority.clone(),
-                            idle: Arc::clone(&self.idle),
-                        }),
+                        lease: Some(connection),
                     }));
                 }
                 // The backend closed it at the same moment. Nothing of the request was sent.
-                Err(mut error) => match error.take_message() {
+                Some(Err(mut error)) => match error.take_message() {
                     Some(unsent) if !is_fresh => request = unsent,
                     _ => return Err(error.into_error().into()),
                 },
@@ -213,7 +245,11 @@ impl Pool {
         (self.idle.open.load(Ordering::Relaxed).max(idle), idle)
     }
 
-    async fn connect(&self, uri: Uri) -> Result<Connection, PoolError> {
+    async fn connect(&self, target: &Target) -> Result<Connection, PoolError> {
+        let no_host = || PoolError::NoHost(target.to_string());
+        let uri = target.uri().map_err(|_| no_host())?;
+        // A part of a URI has only characters that a header may have.
+        let host = HeaderValue::try_from(target.host()).map_err(|_| no_host())?;
         let io = match &self.connector {
             Connector::Direct(connector) => {
                 let mut connector = connector.clone();
@@ -238,6 +274,11 @@ impl Pool {
         Ok(Connection {
             sender,
             driver: Some(Box::pin(driver)),
+            host,
+            alarm: None,
+            is_https: target.is_https,
+            authority: target.authority.as_str().into(),
+            idle: Arc::downgrade(&self.idle),
             _open: Open::count(&self.idle.open),
         })
     }
@@ -251,26 +292,27 @@ impl Idle {
     }
 
     /// The connection that was used last, if it still lives.
-    fn take(&self, is_https: bool, authority: &str) -> Option<Connection> {
+    fn take(&self, target: &Target, now: Instant) -> Option<Box<Connection>> {
         loop {
-            let mut rested = self.origins(is_https).get_mut(authority)?.pop()?;
-            if rested.since.elapsed() < self.limit && rested.connection.is_free() {
+            let rested = self
+                .origins(target.is_https)
+                .get_mut(target.authority.as_str())?
+                .pop()?;
+            if now.duration_since(rested.since) < self.limit {
                 return Some(rested.connection);
             }
         }
     }
 
-    fn put(self: &Arc<Self>, is_https: bool, authority: &str, connection: Connection) {
-        let resting = Resting {
-            connection,
-            since: Instant::now(),
-        };
-        let mut origins = self.origins(is_https);
-        match origins.get_mut(authority) {
+    fn put(self: &Arc<Self>, connection: Box<Connection>) {
+        let since = Instant::now();
+        let mut origins = self.origins(connection.is_https);
+        match origins.get_mut(&*connection.authority) {
             Some(known) if known.len() >= IDLE_PER_ORIGIN => return,
-            Some(known) => known.push(resting),
+            Some(known) => known.push(Resting { connection, since }),
             None => {
-                origins.insert(authority.into(), vec![resting]);
+                let authority = connection.authority.clone();
+                origins.insert(authority, vec![Resting { connection, since }]);
             }
         }
         drop(origins);
@@ -299,7 +341,7 @@ impl Idle {
 }
 
 /// Cleans a pool as long as it has something to clean.
-async fn sweep(idle: std::sync::Weak<Idle>) {
+async fn sweep(idle: Weak<Idle>) {
     loop {
         tokio::time::sleep(SWEEP).await;
         let Some(idle) = idle.upgrade() else { return };
@@ -310,20 +352,12 @@ async fn sweep(idle: std::sync::Weak<Idle>) {
     }
 }
 
-/// The connection of a response whose body is on its way.
-struct Lease {
-    connection: Connection,
-    is_https: bool,
-    authority: http::uri::Authority,
-    idle: Arc<Idle>,
-}
-
 /// A body that comes over a connection. Where the connection belongs to the call, polling the body drives it, and after the last
 /// byte it goes back to its pool.
 pub(crate) struct Stream {
     incoming: Incoming,
     is_over: bool,
-    lease: Option<Lease>,
+    lease: Option<Box<Connection>>,
     capture: Option<Capture>,
 }
 
@@ -365,7 +399,7 @@ impl HttpBody for Stream {
         if polled.is_pending()
             && let Some(lease) = &mut this.lease
         {
-            lease.connection.drive(cx);
+            lease.drive(cx);
             polled = Pin::new(&mut this.incoming).poll_frame(cx);
         }
         this.is_over |= matches!(polled, Poll::Ready(None));
@@ -392,12 +426,11 @@ impl Drop for Stream {
             // The rest would have to be read before the connection is of use again: closing it is cheaper.
             return;
         }
-        if let Some(mut lease) = self.lease.take()
-            && lease.connection.is_free()
+        if let Some(mut connection) = self.lease.take()
+            && connection.is_free()
+            && let Some(idle) = connection.idle.upgrade()
         {
-            lease
-                .idle
-                .put(lease.is_https, lease.authority.as_str(), lease.connection);
+            idle.put(connection);
         }
     }
 }

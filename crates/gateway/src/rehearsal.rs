@@ -4,13 +4,14 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{Request, Response, header};
+use http::{HeaderValue, Request, Response, header};
 use snapshot::Snapshot;
 
 use crate::body::Payload;
 use crate::exchange::Rehearsal;
 use crate::listen::{Client, Inner};
 use crate::pipeline::{self, Arrival};
+use crate::present::Present;
 use crate::telemetry::StepTrace;
 
 /// Why a call cannot be tried.
@@ -50,14 +51,18 @@ pub(crate) async fn run(
             let host = parts.headers.get(header::HOST)?;
             host.to_str().ok().map(str::to_owned)
         });
-    let authority = host.unwrap_or_default();
-    let found = draft.service(&authority);
+    let host = host.unwrap_or_default();
+    let found = draft.service(&host);
     let Some((state, service)) = found.and_then(|state| Some((state, state.service()?))) else {
-        return Err(RehearsalError::UnknownHost(authority));
+        return Err(RehearsalError::UnknownHost(host));
+    };
+    let Ok(host) = HeaderValue::try_from(&host) else {
+        return Err(RehearsalError::UnknownHost(host));
     };
     let tls = parts.uri.scheme_str() == Some("https");
     // The body is here already: what the caller said about its framing is nothing.
     parts.headers.remove(header::TRANSFER_ENCODING);
+    let present = Present::of(&parts.headers);
     let arrival = Arrival {
         parts,
         body: if body.is_empty() {
@@ -66,12 +71,9 @@ pub(crate) async fn run(
             Payload::Bytes(body)
         },
         upgrade: None,
-        client: Client {
-            peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
-            tls,
-            caller: None,
-        },
-        authority,
+        client: Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls, None),
+        host,
+        present,
     };
     let mut x = pipeline::exchange(
         &inner,
@@ -80,7 +82,7 @@ pub(crate) async fn run(
         service.id,
         arrival,
     );
-    x.rehearsal = Some(Rehearsal { answer, sent: None });
+    x.rehearsal = Some(Box::new(Rehearsal { answer, sent: None }));
     x.trace = Some(Vec::new());
     pipeline::live(&mut x).await;
     let steps = x.trace.take().unwrap_or_default();

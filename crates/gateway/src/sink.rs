@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::body::Body;
 use crate::listen::Inner;
+use crate::target::Target;
 use crate::upstream::Route;
 
 /// Messages on their way; more are dropped.
@@ -52,8 +53,8 @@ pub(crate) fn tell(gateway: &Arc<Inner>, logger: &Logger, message: Message) {
         tracing::info!(target: "gateway::logger", logger = logger.name, partition, message = text, "logged");
         return;
     };
-    let address = match url.parse() {
-        Ok(address) => address,
+    let target = match Target::parse(url) {
+        Ok(target) => target,
         Err(error) => {
             tracing::warn!(%request_id, logger = logger.name, %error, "the logger has no URL");
             dropped("address");
@@ -71,7 +72,6 @@ pub(crate) fn tell(gateway: &Arc<Inner>, logger: &Logger, message: Message) {
     };
     let mut request = http::Request::new(Body::full(text));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = address;
     let headers = request.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
     if let Some(partition) = partition.and_then(|partition| HeaderValue::try_from(partition).ok()) {
@@ -79,20 +79,18 @@ pub(crate) fn tell(gateway: &Arc<Inner>, logger: &Logger, message: Message) {
     }
     let gateway = Arc::clone(gateway);
     runtime.spawn(async move {
-        let route = Route::default();
-        let sent = tokio::time::timeout(LONGEST, gateway.upstreams.send(&route, request)).await;
+        let sent = gateway
+            .upstreams
+            .send(&Route::default(), &target, request, LONGEST)
+            .await;
         match sent {
-            Ok(Ok(response)) if response.status().is_success() => {}
-            Ok(Ok(response)) => {
+            Ok(response) if response.status().is_success() => {}
+            Ok(response) => {
                 tracing::warn!(%request_id, status = %response.status(), "logger refused a message");
                 dropped("logger");
             }
-            Ok(Err(error)) => {
+            Err(error) => {
                 tracing::warn!(%request_id, %error, "logger not reached");
-                dropped("logger");
-            }
-            Err(_) => {
-                tracing::warn!(%request_id, "logger did not answer");
                 dropped("logger");
             }
         }

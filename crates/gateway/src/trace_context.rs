@@ -12,6 +12,7 @@ use crate::body::Body;
 use crate::clock::Random;
 use crate::exchange::Exchange;
 use crate::listen::Inner;
+use crate::target::Target;
 
 /// `traceparent`, <https://www.w3.org/TR/trace-context/>.
 pub const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -238,6 +239,7 @@ impl BackendSpan {
     pub(crate) fn begin(
         gateway: &Arc<Inner>,
         context: Option<&TraceContext>,
+        target: &Target,
         request: &mut Request<Body>,
         tells_backend: bool,
     ) -> Option<Self> {
@@ -246,19 +248,11 @@ impl BackendSpan {
         if tells_backend {
             context.propagate(id, request.headers_mut());
         }
-        let uri = request.uri();
-        // Queries may hold keys.
-        let url = format!(
-            "{}://{}{}",
-            uri.scheme_str().unwrap_or_default(),
-            uri.authority().map_or("", http::uri::Authority::as_str),
-            uri.path()
-        );
         Some(Self {
             gateway: Arc::clone(gateway),
             id,
             method: request.method().clone(),
-            url,
+            url: target.without_query(),
             started_at: gateway.options.clock.now(),
             outcome: Err("cancelled"),
             context,
@@ -323,7 +317,7 @@ pub(crate) fn tell_call(
         ("http.request.method", x.original.method.as_str().into()),
         ("url.scheme", x.original.scheme.into()),
         ("url.path", x.original.path.as_str().into()),
-        ("server.address", x.original.authority.as_str().into()),
+        ("server.address", x.original.authority().into()),
         ("client.address", x.client_ip.to_string().into()),
         ("http.response.status_code", i64::from(status).into()),
         ("portico.gateway", x.gateway_id().into()),

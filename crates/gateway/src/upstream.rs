@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, Uri, header};
+use http::{HeaderValue, Request, Response, Uri};
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
@@ -23,6 +24,7 @@ use snapshot::entity::Certificate;
 use crate::body::Body;
 use crate::options::Options;
 use crate::pool::{self, Connector, PoolError, Stream};
+use crate::target::Target;
 
 /// A proxy in front of backends.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -94,11 +96,18 @@ pub(crate) enum SendError {
     Pool(#[from] PoolError),
 }
 
+impl SendError {
+    /// Whether the head of the response took longer than permitted.
+    pub(crate) fn is_late(&self) -> bool {
+        matches!(self, Self::Pool(PoolError::Late))
+    }
+}
+
 pub(crate) struct Upstreams {
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
-    connect: std::time::Duration,
-    idle: std::time::Duration,
+    connect: Duration,
+    idle: Duration,
     is_offline: bool,
     default: Pool,
     others: Mutex<HashMap<Route, Pool>>,
@@ -134,48 +143,84 @@ impl Upstreams {
             .fold((0, 0), |sum, pool| (sum.0 + pool.0, sum.1 + pool.1))
     }
 
-    /// Sends a request; its URI must be absolute. Dropping the future ends the call at the backend too.
+    /// Sends a request to `target`, and waits so long for the head of the response. Dropping the future ends the call at the backend
+    /// too.
     pub(crate) async fn send(
         &self,
         route: &Route,
+        target: &Target,
         request: Request<Body>,
+        limit: Duration,
     ) -> Result<Response<Stream>, SendError> {
-        if self.is_offline {
-            let message = format!("A rehearsal sends no request to '{}'.", request.uri());
-            return Err(Unreachable(message).into());
-        }
+        self.leave(target)?;
+        let other;
         let pool = if *route == Route::default() {
-            self.default.clone()
+            &self.default
         } else {
-            let known = self
-                .others
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .get(route)
-                .cloned();
-            match known {
-                Some(pool) => pool,
-                None => {
-                    let made = pool(&self.provider, &self.roots, self.connect, self.idle, route)?;
-                    let mut others = self.others.lock().unwrap_or_else(PoisonError::into_inner);
-                    // Certificates come and go; pools of old ones must not pile up.
-                    if others.len() >= 256 {
-                        others.clear();
-                    }
-                    others.entry(route.clone()).or_insert(made).clone()
-                }
-            }
+            other = self.pool(route)?;
+            &other
         };
-        if let Some(http1) = pool.http1
-            && !request.headers().contains_key(header::UPGRADE)
-        {
-            return Ok(http1.send(request).await?);
+        match &pool.http1 {
+            Some(http1) => Ok(http1.send(target, request, limit).await?),
+            // In a box, because it is large and seldom needed.
+            None => Box::pin(pool.shared.send(target, request, limit)).await,
         }
-        let response = match pool.shared {
-            Shared::Direct(client) => client.request(request).await?,
-            Shared::Proxied(client) => client.request(request).await?,
+    }
+
+    /// Sends a request that asks for another protocol on the connection, which is then the caller's alone.
+    pub(crate) async fn upgrade(
+        &self,
+        route: &Route,
+        target: &Target,
+        request: Request<Body>,
+        limit: Duration,
+    ) -> Result<Response<Stream>, SendError> {
+        self.leave(target)?;
+        let pool = self.pool(route)?;
+        pool.shared.send(target, request, limit).await
+    }
+
+    /// Whether requests may leave the process at all.
+    fn leave(&self, target: &Target) -> Result<(), Unreachable> {
+        if self.is_offline {
+            let message = format!("A rehearsal sends no request to '{target}'.");
+            return Err(Unreachable(message));
+        }
+        Ok(())
+    }
+
+    /// The connections of a route that is not the usual one.
+    fn pool(&self, route: &Route) -> Result<Pool, Unreachable> {
+        let others = || self.others.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = others().get(route) {
+            return Ok(known.clone());
+        }
+        let made = pool(&self.provider, &self.roots, self.connect, self.idle, route)?;
+        let mut others = others();
+        // Certificates come and go; pools of old ones must not pile up.
+        if others.len() >= 256 {
+            others.clear();
+        }
+        Ok(others.entry(route.clone()).or_insert(made).clone())
+    }
+}
+
+impl Shared {
+    async fn send(
+        &self,
+        target: &Target,
+        mut request: Request<Body>,
+        limit: Duration,
+    ) -> Result<Response<Stream>, SendError> {
+        *request.uri_mut() = target.uri().map_err(unreachable)?;
+        let sent = match self {
+            Self::Direct(client) => client.request(request),
+            Self::Proxied(client) => client.request(request),
         };
-        Ok(response.map(Stream::from))
+        match tokio::time::timeout(limit, sent).await {
+            Ok(response) => Ok(response?.map(Stream::from)),
+            Err(_) => Err(PoolError::Late.into()),
+        }
     }
 }
 
@@ -238,8 +283,8 @@ fn tls(
 fn pool(
     provider: &Arc<CryptoProvider>,
     roots: &Arc<RootCertStore>,
-    connect: std::time::Duration,
-    idle: std::time::Duration,
+    connect: Duration,
+    idle: Duration,
     route: &Route,
 ) -> Result<Pool, Unreachable> {
     let mut http = HttpConnector::new();

@@ -55,6 +55,11 @@ pub(crate) fn decode(text: &str) -> String {
 /// Resolves `.` and `..` segments, also escaped ones, so that a call cannot reach another operation's path in a backend that would
 /// resolve them itself. Most paths have none and are returned as they are.
 pub(crate) fn without_dot_segments(path: &str) -> Cow<'_, str> {
+    // What one would have to look at more closely begins a segment.
+    let suspicious = |pair: &[u8]| pair[0] == b'/' && matches!(pair[1], b'.' | b'%');
+    if !path.as_bytes().windows(2).any(suspicious) {
+        return path.into();
+    }
     let dots = |segment: &str| {
         let plain = segment.len() <= 6 && (segment.starts_with('.') || segment.starts_with('%'));
         if !plain {

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use imbl::HashMap;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -50,7 +49,7 @@ pub struct Snapshot {
     /// Of the last application of changes, to stamp policies.
     serial: u64,
     services: IdMap<Uuid, Arc<ServiceState>>,
-    hosts: HashMap<Box<str>, Uuid>,
+    hosts: IdMap<Box<str>, Uuid>,
     places: IdMap<Uuid, Place>,
 }
 
@@ -442,7 +441,7 @@ fn without_port(authority: &str) -> &str {
 }
 
 /// Another service may have taken over a host, in either order of changes.
-fn forget_hosts(hosts: &mut HashMap<Box<str>, Uuid>, names: &[String], owner: Uuid) {
+fn forget_hosts(hosts: &mut IdMap<Box<str>, Uuid>, names: &[String], owner: Uuid) {
     for host in names {
         let host = host.to_ascii_lowercase();
         if hosts.get(&*host) == Some(&owner) {

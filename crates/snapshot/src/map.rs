@@ -2,7 +2,7 @@
 
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// A persistent map whose keys are ids or digests, made by the control plane and not by callers.
+/// A persistent map whose keys are ids, digests or names, made by the control plane and not by callers.
 pub(crate) type IdMap<K, V> =
     imbl::GenericHashMap<K, V, BuildHasherDefault<IdHasher>, imbl::shared_ptr::DefaultSharedPtr>;
 

@@ -384,19 +384,27 @@ struct Path<'r> {
 impl<'r> Path<'r> {
     fn new(path: &'r str) -> Self {
         let text = path.strip_prefix('/').unwrap_or(path);
-        let mut segments = Vec::new();
+        let mut segments = Vec::with_capacity(8);
         let mut at = 0;
         while at < text.len() {
-            let end = text[at..]
-                .find('/')
-                .map_or(text.len(), |length| at + length);
+            // One pass, because segments are short: preparing a search costs more than they are long.
+            let (mut is_escaped, mut has_upper) = (false, false);
+            let rest = text.as_bytes()[at..].iter();
+            let length = rest
+                .take_while(|byte| {
+                    is_escaped |= **byte == b'%';
+                    has_upper |= byte.is_ascii_uppercase();
+                    **byte != b'/'
+                })
+                .count();
+            let end = at + length;
             let raw = &text[at..end];
-            let text = if raw.contains('%') {
+            let text = if is_escaped {
                 percent_decode_str(raw).decode_utf8_lossy()
             } else {
                 Cow::Borrowed(raw)
             };
-            let lower = if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
+            let lower = if is_escaped || has_upper {
                 Cow::Owned(text.to_ascii_lowercase())
             } else {
                 text.clone()

@@ -111,7 +111,7 @@ pub(super) async fn lookup(x: &mut Exchange, policy: &CacheLookup) -> Result<Flo
         return Ok(Flow::Respond);
     }
     x.cache = CacheOutcome::Miss;
-    x.cache_plan = Some(CachePlan { key, headers });
+    x.cache_plan = Some(Box::new(CachePlan { key, headers }));
     Ok(Flow::Next)
 }
 

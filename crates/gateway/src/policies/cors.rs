@@ -115,7 +115,7 @@ pub(super) async fn apply(x: &mut Exchange, policy: &Cors) -> Result<Flow, Fault
         return Ok(Flow::Next);
     };
     if let Some(answer) = answer(x, policy, &origin).await? {
-        x.cors = Some(answer);
+        x.cors = Some(Box::new(answer));
         return Ok(Flow::Next);
     }
     if *x.value(&policy.terminate_unmatched_request, SOURCE).await? {
@@ -130,11 +130,11 @@ pub(crate) fn greet_portal(x: &mut Exchange) {
     if let Some(origin) = x.request.headers.get(header::ORIGIN)
         && origin.to_str().is_ok_and(|origin| is_portal(x, origin))
     {
-        x.cors = Some(CorsAnswer {
+        x.cors = Some(Box::new(CorsAnswer {
             origin: origin.clone(),
             credentials: false,
             expose: None,
-        });
+        }));
     }
 }
 
@@ -214,7 +214,7 @@ pub(crate) async fn preflight(
             &asked,
             Some(age).filter(|age| *age > 0),
         )?;
-        x.cors = Some(answer);
+        x.cors = Some(Box::new(answer));
     }
     response.status = StatusCode::OK;
     x.respond(response);

@@ -1,7 +1,6 @@
 //! `<forward-request>`: the call of the backend.
 
 use std::error::Error;
-use std::fmt::Write as _;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
@@ -17,9 +16,11 @@ use crate::diagnosis;
 use crate::exchange::{Exchange, Flow, Response};
 use crate::fault::Fault;
 use crate::pipeline::{
-    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, strip_hop_by_hop, tell_request_id,
+    FORWARDED_FOR, FORWARDED_HOST, FORWARDED_PROTO, REQUEST_ID, strip_hop_by_hop,
 };
 use crate::pool::Stream;
+use crate::present::Present;
+use crate::target::Target;
 use crate::trace_context::BackendSpan;
 use crate::upstream::{Http2, Route, SendError, identity};
 use crate::uri;
@@ -56,22 +57,23 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
     let mut body = outgoing_body(x);
     for _ in 0..=REDIRECTS {
         let began = x.gateway.options.clock.monotonic_ms();
-        let mut request = request(x, policy, &method, &target, websocket, body)?;
+        let mut request = request(x, policy, &method, websocket, body);
         let tells_span = diagnosis::tells_span(x);
-        let mut span = BackendSpan::begin(
-            &x.gateway,
-            x.trace_context.as_ref(),
-            &mut request,
-            tells_span,
-        );
-        diagnosis::backend_request(x, &mut request);
-        let sent = tokio::time::timeout(timeout, x.gateway.upstreams.send(&route, request)).await;
+        let context = x.trace_context.as_deref();
+        let mut span = BackendSpan::begin(&x.gateway, context, &target, &mut request, tells_span);
+        diagnosis::backend_request(x, &target, &mut request);
+        let upstreams = &x.gateway.upstreams;
+        let sent = if websocket {
+            Box::pin(upstreams.upgrade(&route, &target, request, timeout)).await
+        } else {
+            upstreams.send(&route, &target, request, timeout).await
+        };
         BackendSpan::note(
             &mut span,
             match &sent {
-                Ok(Ok(response)) => Ok(response.status().as_u16()),
-                Ok(Err(_)) => Err("BackendConnectionFailure"),
-                Err(_) => Err("Timeout"),
+                Ok(response) => Ok(response.status().as_u16()),
+                Err(error) if error.is_late() => Err("Timeout"),
+                Err(_) => Err("BackendConnectionFailure"),
             },
         );
         drop(span);
@@ -83,8 +85,8 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
             }
         };
         let response = match sent {
-            Ok(Ok(response)) => response,
-            Ok(Err(error)) => {
+            Ok(response) => response,
+            Err(error) if !error.is_late() => {
                 let fault = send_fault(SOURCE, &error);
                 if fault.status.is_server_error() {
                     failed(x);
@@ -127,7 +129,7 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
                 x.request.body = Payload::Empty;
                 x.request.headers.remove(header::CONTENT_LENGTH);
             }
-            if !same_origin(&target, &next) {
+            if !target.is_same_origin(&next) {
                 // What proves the caller to one server is not for another.
                 x.request.headers.remove(header::AUTHORIZATION);
                 x.request.headers.remove(header::COOKIE);
@@ -163,13 +165,14 @@ pub(super) async fn apply(x: &mut Exchange, policy: &ForwardRequest) -> Result<F
 }
 
 /// Takes the answer that stands for the backend's.
-fn rehearse(x: &mut Exchange, policy: &ForwardRequest, target: &str) -> Result<Flow, Fault> {
+fn rehearse(x: &mut Exchange, policy: &ForwardRequest, target: &Target) -> Result<Flow, Fault> {
     let body = match &x.request.body {
         Payload::Bytes(bytes) => bytes.clone(),
         Payload::Empty | Payload::Stream(_) => Bytes::new(),
     };
     let method = x.request.method.clone();
-    let sent = request(x, policy, &method, target, false, Body::empty())?.map(|_| body);
+    let mut sent = request(x, policy, &method, false, Body::empty()).map(|_| body);
+    *sent.uri_mut() = target.uri().map_err(|error| not_a_url(target, &error))?;
     let Some(rehearsal) = &mut x.rehearsal else {
         return Ok(Flow::Next);
     };
@@ -267,7 +270,7 @@ pub(super) fn header_value(source: &'static str, text: &str) -> Result<HeaderVal
 }
 
 /// Address of the request at the backend.
-fn target(x: &Exchange) -> Result<String, Fault> {
+fn target(x: &Exchange) -> Result<Target, Fault> {
     let (scheme, authority, base_path) = base_parts(&x.request.base);
     if authority.is_empty() {
         return Err(Fault::internal(
@@ -276,22 +279,30 @@ fn target(x: &Exchange) -> Result<String, Fault> {
             "The API has no web service URL.",
         ));
     }
-    let scheme = if matches!(scheme, "https" | "wss") {
-        "https"
-    } else {
-        "http"
-    };
-    let path = &x.request.path;
-    let slash = if path.is_empty() && base_path.is_empty() {
-        "/"
-    } else {
-        ""
-    };
-    let question = if x.request.query.is_empty() { "" } else { "?" };
-    Ok(format!(
-        "{scheme}://{authority}{base_path}{path}{slash}{question}{}",
-        x.request.query
-    ))
+    let is_https = matches!(scheme, "https" | "wss");
+    let (path, query) = (&x.request.path, &x.request.query);
+    let mut text = String::with_capacity(base_path.len() + path.len() + query.len() + 2);
+    text.push_str(base_path);
+    text.push_str(path);
+    if text.is_empty() {
+        text.push('/');
+    }
+    if !query.is_empty() {
+        text.push('?');
+        text.push_str(query);
+    }
+    Target::new(is_https, authority, text).map_err(|error| {
+        let url = format!("{scheme}://{authority}{base_path}{path}");
+        not_a_url(&url, &error)
+    })
+}
+
+fn not_a_url(url: &dyn std::fmt::Display, error: &dyn Error) -> Fault {
+    Fault::internal(
+        SOURCE,
+        "BackendConnectionFailure",
+        format!("'{url}' is not a URL: {error}"),
+    )
 }
 
 /// The body to send; one that was read whole stays for another attempt.
@@ -356,28 +367,35 @@ fn request(
     x: &mut Exchange,
     policy: &ForwardRequest,
     method: &Method,
-    target: &str,
     websocket: bool,
     body: Body,
-) -> Result<http::Request<Body>, Fault> {
+) -> http::Request<Body> {
     let mut headers = if is_last_look(x, policy) {
         std::mem::take(&mut x.request.headers)
     } else {
         x.request.headers.clone()
     };
-    let trailers = headers
-        .get(header::TE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
-    strip_hop_by_hop(&mut headers);
-    headers.remove(header::EXPECT);
-    if !x.request.host_is_set {
+    let present = Present::of(&headers);
+    let trailers = present.has(Present::TE)
+        && headers
+            .get(header::TE)
+            .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"trailers"));
+    if present.has(Present::HOP_BY_HOP) {
+        strip_hop_by_hop(&mut headers);
+    }
+    if present.has(Present::EXPECT) {
+        headers.remove(header::EXPECT);
+    }
+    if !x.request.host_is_set && present.has(Present::HOST) {
         headers.remove(header::HOST);
     }
-    if matches!(x.request.body, Payload::Bytes(_)) {
+    if matches!(x.request.body, Payload::Bytes(_)) && present.has(Present::CONTENT_LENGTH) {
         headers.remove(header::CONTENT_LENGTH);
     }
-    forwarded(x, &mut headers);
-    tell_request_id(x, &mut headers);
+    forwarded(x, &mut headers, present);
+    if !present.has(Present::REQUEST_ID) {
+        headers.insert(REQUEST_ID, x.request_id_text.clone());
+    }
     if websocket {
         headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -388,50 +406,41 @@ fn request(
     }
     let mut request = http::Request::new(body);
     *request.method_mut() = method.clone();
-    *request.uri_mut() = target.parse().map_err(|error| {
-        Fault::internal(
-            SOURCE,
-            "BackendConnectionFailure",
-            format!("'{target}' is not a URL: {error}"),
-        )
-    })?;
     *request.headers_mut() = headers;
-    Ok(request)
+    request
 }
 
 /// Tells the backend who calls and how.
-fn forwarded(x: &Exchange, headers: &mut HeaderMap) {
-    let mut chain = String::with_capacity(64);
-    for known in headers.get_all(FORWARDED_FOR) {
-        if let Ok(known) = known.to_str() {
-            chain.push_str(known);
-            chain.push_str(", ");
+fn forwarded(x: &Exchange, headers: &mut HeaderMap, present: Present) {
+    let mut chain = x.peer_ip_text.clone();
+    if present.has(Present::FORWARDED_FOR) {
+        let known = headers.get_all(FORWARDED_FOR).iter();
+        let addresses: Vec<&str> = known
+            .chain([&chain])
+            .filter_map(|value| value.to_str().ok())
+            .collect();
+        if let Ok(whole) = HeaderValue::try_from(addresses.join(", ")) {
+            chain = whole;
         }
     }
-    // Writing to a string does not fail.
-    let _ = write!(chain, "{}", x.peer_ip);
-    if let Ok(chain) = HeaderValue::try_from(chain) {
-        headers.insert(FORWARDED_FOR, chain);
-    }
+    headers.insert(FORWARDED_FOR, chain);
     headers.insert(FORWARDED_PROTO, HeaderValue::from_static(x.original.scheme));
-    if let Ok(host) = HeaderValue::try_from(&x.original.authority) {
-        headers.insert(FORWARDED_HOST, host);
-    }
+    headers.insert(FORWARDED_HOST, x.original.host.clone());
 }
 
-fn same_origin(one: &str, other: &str) -> bool {
-    let (scheme, authority, _) = base_parts(one);
-    let (other_scheme, other_authority, _) = base_parts(other);
-    (scheme, authority) == (other_scheme, other_authority)
-}
-
-fn redirect(response: &http::Response<Stream>, from: &str) -> Option<String> {
+fn redirect(response: &http::Response<Stream>, from: &Target) -> Option<Target> {
     if !matches!(response.status().as_u16(), 301 | 302 | 303 | 307 | 308) {
         return None;
     }
     let location = response.headers().get(header::LOCATION)?.to_str().ok()?;
-    let next = url::Url::parse(from).ok()?.join(location).ok()?;
-    matches!(next.scheme(), "http" | "https").then(|| next.to_string())
+    let next = url::Url::parse(&from.to_string())
+        .ok()?
+        .join(location)
+        .ok()?;
+    if !matches!(next.scheme(), "http" | "https") {
+        return None;
+    }
+    Target::parse(next.as_str()).ok()
 }
 
 fn take_response(x: &mut Exchange, mut response: http::Response<Stream>, websocket: bool) {

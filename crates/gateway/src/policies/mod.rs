@@ -42,43 +42,46 @@ use snapshot::Position;
 use crate::exchange::{Exchange, Flow, LastError};
 use crate::fault::Fault;
 
-/// Runs steps in order until one ends the call.
+/// Runs steps in order until one ends the call: those inside other steps, in a box because steps nest.
 pub(crate) fn run<'a>(
     x: &'a mut Exchange,
     steps: &'a [Step],
 ) -> BoxFuture<'a, Result<Flow, Fault>> {
-    Box::pin(async move {
-        for step in steps {
-            let began_ms = x
-                .trace
-                .as_ref()
-                .map(|_| x.gateway.options.clock.monotonic_ms());
-            let outcome = apply(x, step).await;
-            if let Some(began_ms) = began_ms {
-                trace::note(x, step, began_ms, &outcome);
-            }
-            match outcome {
-                Ok(Flow::Next) => {}
-                Ok(Flow::Respond) => return Ok(Flow::Respond),
-                Err(fault) => {
-                    blame(x, step, &fault);
-                    return Err(fault);
-                }
+    Box::pin(run_section(x, steps))
+}
+
+/// Runs the steps of a section in order until one ends the call.
+pub(crate) async fn run_section(x: &mut Exchange, steps: &[Step]) -> Result<Flow, Fault> {
+    for step in steps {
+        let began_ms = x
+            .trace
+            .as_ref()
+            .map(|_| x.gateway.options.clock.monotonic_ms());
+        let outcome = apply(x, step).await;
+        if let Some(began_ms) = began_ms {
+            trace::note(x, step, began_ms, &outcome);
+        }
+        match outcome {
+            Ok(Flow::Next) => {}
+            Ok(Flow::Respond) => return Ok(Flow::Respond),
+            Err(fault) => {
+                blame(x, step, &fault);
+                return Err(fault);
             }
         }
-        Ok(Flow::Next)
-    })
+    }
+    Ok(Flow::Next)
 }
 
 /// Remembers the innermost step that failed: the outer ones pass the same fault on.
 fn blame(x: &mut Exchange, step: &Step, fault: &Fault) {
     if x.failing.is_none() {
-        x.failing = Some(LastError {
+        x.failing = Some(Box::new(LastError {
             fault: fault.clone(),
             section: x.section,
             scope: Some(Position::of(step).scope),
             policy_id: step.id.clone(),
-        });
+        }));
     }
 }
 

@@ -15,7 +15,7 @@ pub(super) async fn apply(x: &mut Exchange) -> Result<Flow, Fault> {
     let backend = x.request.base.trim_end_matches('/').to_owned();
     let original = &x.original;
     let prefix = original.path[..x.prefix_bytes].trim_end_matches('/');
-    let gateway = format!("{}://{}{prefix}", original.scheme, original.authority);
+    let gateway = format!("{}://{}{prefix}", original.scheme, original.authority());
     if backend.is_empty() {
         return Ok(Flow::Next);
     }

@@ -16,6 +16,7 @@ use crate::exchange::{Exchange, Flow};
 use crate::fault::Fault;
 use crate::listen::Inner;
 use crate::pipeline::strip_hop_by_hop;
+use crate::target::Target;
 use crate::trace_context::{BackendSpan, TraceContext};
 use crate::upstream::Route;
 
@@ -24,6 +25,7 @@ pub(super) struct Ready {
     gateway: Arc<Inner>,
     source: &'static str,
     route: Route,
+    target: Target,
     request: http::Request<Body>,
     timeout: Duration,
     context: Option<TraceContext>,
@@ -88,7 +90,7 @@ pub(super) async fn prepare(
     }
     let mut request = http::Request::new(Body::full(body));
     *request.method_mut() = method;
-    *request.uri_mut() = url.parse().map_err(|error| {
+    let target = Target::parse(&url).map_err(|error| {
         Fault::internal(
             source,
             "ExpressionValueEvaluationFailure",
@@ -100,9 +102,10 @@ pub(super) async fn prepare(
         gateway: Arc::clone(&x.gateway),
         source,
         route,
+        target,
         request,
         timeout,
-        context: x.trace_context.clone(),
+        context: x.trace_context.as_deref().cloned(),
     })
 }
 
@@ -114,11 +117,17 @@ impl Ready {
         let mut span = BackendSpan::begin(
             &self.gateway,
             self.context.as_ref(),
+            &self.target,
             &mut self.request,
             true,
         );
         let exchange = async {
-            let sent = self.gateway.upstreams.send(&self.route, self.request).await;
+            let sent = self
+                .gateway
+                .upstreams
+                // The limit is for the body as well, below.
+                .send(&self.route, &self.target, self.request, Duration::MAX)
+                .await;
             BackendSpan::note(
                 &mut span,
                 match &sent {

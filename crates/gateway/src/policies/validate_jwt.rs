@@ -22,6 +22,7 @@ use crate::body::{Body, read_whole};
 use crate::exchange::{Exchange, Flow};
 use crate::fault::Fault;
 use crate::listen::Inner;
+use crate::target::Target;
 use crate::upstream::Route;
 use crate::uri;
 
@@ -94,10 +95,8 @@ impl Issuers {
 }
 
 async fn fetch(gateway: &Inner, url: &str) -> Result<Vec<u8>, String> {
+    let target = Target::parse(url).map_err(|error| format!("'{url}' is not a URL: {error}"))?;
     let mut request = http::Request::new(Body::empty());
-    *request.uri_mut() = url
-        .parse()
-        .map_err(|error| format!("'{url}' is not a URL: {error}"))?;
     request.headers_mut().insert(
         http::header::ACCEPT,
         HeaderValue::from_static("application/json"),
@@ -105,7 +104,7 @@ async fn fetch(gateway: &Inner, url: &str) -> Result<Vec<u8>, String> {
     let fetched = async {
         let response = gateway
             .upstreams
-            .send(&Route::default(), request)
+            .send(&Route::default(), &target, request, FETCH_TIMEOUT)
             .await
             .map_err(|error| format!("'{url}' could not be read: {error}"))?;
         if !response.status().is_success() {
