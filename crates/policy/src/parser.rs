@@ -65,11 +65,19 @@ impl<'a> Parser<'a> {
             .iter()
             .find(|rule| rule.element == element.name)
         else {
-            self.problem(
-                element.at,
-                element,
-                format!("Unknown policy '{}' at position {position}.", element.name),
-            );
+            let known = elements::NOT_HERE
+                .iter()
+                .find(|(name, _)| match name.strip_suffix('*') {
+                    Some(prefix) => element.name.starts_with(prefix),
+                    None => element.name == *name,
+                });
+            let message = match known {
+                Some((_, instead)) => {
+                    format!("Policy '{}' is not supported: {instead}.", element.name)
+                }
+                None => format!("Unknown policy '{}' at position {position}.", element.name),
+            };
+            self.problem(element.at, element, message);
             return None;
         };
         if let Some(section) = self.section

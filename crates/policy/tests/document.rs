@@ -36,6 +36,29 @@ fn elements(document: &Document) -> [Vec<&'static str>; 4] {
 }
 
 #[test]
+fn policies_that_are_not_here_say_so_and_what_does_the_same() {
+    for (element, message) in [
+        (
+            "invoke-dapr-binding",
+            "Policy 'invoke-dapr-binding' is not supported: there is no Dapr beside the gateway; send-request calls its HTTP address where there is.",
+        ),
+        (
+            "llm-token-limit",
+            "Policy 'llm-token-limit' is not supported: rate-limit-by-key and cache-lookup-value serve calls of language models, too.",
+        ),
+        ("unheard-of", "Unknown policy 'unheard-of' at position 1."),
+    ] {
+        let xml = format!("<policies><inbound><{element} /></inbound></policies>");
+        let problems = parse(&xml, Format::RawXml, Scope::Api).unwrap_err();
+        let told: Vec<&str> = problems
+            .iter()
+            .map(|problem| problem.message.as_str())
+            .collect();
+        assert_eq!(told, [message]);
+    }
+}
+
+#[test]
 fn every_problem_is_listed_in_order() {
     let xml = "<policies>\n  <inbound>\n    <rate-limit calls=\"many\" renewal-period=\"301\" />\n    <nonsense />\n    <forward-request />\n  </inbound>\n  <inbound />\n</policies>";
     assert_eq!(

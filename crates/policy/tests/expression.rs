@@ -137,6 +137,34 @@ fn published_samples_give_their_values() {
         ),
         ("@(context.Product?.Name ?? \"none\")", "none"),
         (
+            "@(Regex.Match(\"/jobs/42\", \"/(?<kind>[a-z]+)/(?<id>[0-9]+)$\").Groups[\"id\"].Value)",
+            "42",
+        ),
+        (
+            "@(Regex.Match(\"/jobs/42\", \"/(?<kind>[a-z]+)\").Groups[\"nothing\"].Success)",
+            "False",
+        ),
+        (
+            "@(Regex.Match(\"/jobs/42\", \"/(?<kind>[a-z]+)/([0-9]+)\").Groups[2].Value)",
+            "42",
+        ),
+        (
+            "@(JsonConvert.SerializeObject(new { id = 1 + 1, context.Request.Method, list = new [] {1, 2}, inner = new { } }))",
+            "{\"id\":2,\"Method\":\"GET\",\"list\":[1,2],\"inner\":{}}",
+        ),
+        (
+            "@{ Jwt jwt; if (context.Request.Headers.GetValueOrDefault(\"Authorization\", \"\").Substring(7).TryParseJwt(out jwt)) { return jwt.Issuer; } return \"none\"; }",
+            "me",
+        ),
+        (
+            "@{ if (\"nonsense\".TryParseJwt(out Jwt jwt)) { return \"some\"; } return jwt == null; }",
+            "True",
+        ),
+        (
+            "@{ return \"Basic dTpw\".TryParseBasic(out var known) ? known.UserId + known.Password : \"none\"; }",
+            "up",
+        ),
+        (
             "@(context.Product == null ? \"no\" : context.Product.Name)",
             "no",
         ),

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 /// What a reader who knows Azure API Management would otherwise find out by trying.
-const DIFFERENCES: [(&str, &str); 12] = [
+const DIFFERENCES: [(&str, &str); 15] = [
     (
         "authentication-managed-identity",
         "The gateway has no identity of Azure: it needs a source of tokens, and without one the call fails unless `ignore-error` is `true`.",
@@ -30,6 +30,10 @@ const DIFFERENCES: [(&str, &str); 12] = [
         "Also changes `Location` and `Content-Location`.",
     ),
     (
+        "validate-azure-ad-token",
+        "Tokens of both versions are taken. Encrypted tokens are not supported: `decryption-keys` is refused.",
+    ),
+    (
         "validate-client-certificate",
         "Revocation lists are not read: `validate-revocation=\"false\"` must be written. Trusted authorities are the service's certificates. An issuer counts by its signature, not by being sent along.",
     ),
@@ -38,8 +42,16 @@ const DIFFERENCES: [(&str, &str); 12] = [
         "JSON schemas only: `xml` and `soap` are checked for well-formedness, and `schema-id` beside them is refused.",
     ),
     (
+        "validate-headers",
+        "Documented are the headers of the response with this status. Types and listed values are checked, other rules of a schema are not. `Content-Type` and headers of the connection are never looked at.",
+    ),
+    (
         "validate-jwt",
         "Encrypted tokens are not supported: `decryption-keys` is refused. Keys are HMAC secrets, RSA and EC keys.",
+    ),
+    (
+        "validate-parameters",
+        "Types and listed values are checked, other rules of a schema are not. `Content-Type` and headers of the connection are never looked at.",
     ),
     (
         "validate-status-code",
@@ -48,16 +60,13 @@ const DIFFERENCES: [(&str, &str); 12] = [
 ];
 
 /// Policies that Portico does not have. A document with one of them is refused when it is stored.
-const MISSING: [&str; 10] = [
+const MISSING: [&str; 7] = [
     "azure-openai-* and llm-*",
     "cosmosdb-data-source, http-data-source, sql-data-source, set-graphql-resolver, publish-event",
     "get-authorization-context",
     "invoke-dapr-binding, publish-to-dapr, set-backend-service with dapr attributes",
-    "validate-azure-ad-token (validate-jwt with the tenant's openid-config does the same)",
     "validate-graphql-request",
-    "validate-headers",
     "validate-odata-request",
-    "validate-parameters",
     "xsl-transform",
 ];
 

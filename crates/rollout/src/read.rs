@@ -10,6 +10,7 @@ use snapshot::entity::{
     Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response, Schema, Service,
     Subscription, SubscriptionScope, TlsHost, User, Version, VersionScheme,
 };
+use snapshot::entity::{Parameter, Place};
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -101,7 +102,8 @@ impl Reader {
                  AND lower(v.name) = lower(regexp_replace(x.api_version_set_id, '^.*/', '')) WHERE true"
             }
             "api_operations" => {
-                "SELECT x.id, x.parent_id, a.parent_id AS service_id, x.name, x.display_name, x.method, x.url_template, x.request, x.responses \
+                "SELECT x.id, x.parent_id, a.parent_id AS service_id, x.name, x.display_name, x.method, x.url_template, x.template_parameters, \
+                 x.request, x.responses \
                  FROM api_operations x JOIN apis a ON a.id = x.parent_id WHERE true"
             }
             "products" => {
@@ -678,10 +680,18 @@ fn operation(row: &PgRow) -> Result<Operation, Error> {
             Some(Response {
                 status_code: u16::try_from(response["statusCode"].as_i64()?).ok()?,
                 representations: representations(&response["representations"]),
+                headers: parameters(Place::Header, &response["headers"]).collect(),
             })
         })
         .collect();
+    let templates: Value = row.try_get("template_parameters")?;
+    let said = request.clone().unwrap_or_default();
+    let parameters = parameters(Place::Template, &templates)
+        .chain(parameters(Place::Query, &said["queryParameters"]))
+        .chain(parameters(Place::Header, &said["headers"]))
+        .collect();
     Ok(Operation {
+        parameters,
         id: row.try_get("id")?,
         api_id: row.try_get("parent_id")?,
         service_id: row.try_get("service_id")?,
@@ -694,6 +704,26 @@ fn operation(row: &PgRow) -> Result<Operation, Error> {
             .unwrap_or_default(),
         responses,
     })
+}
+
+fn parameters(place: Place, list: &Value) -> impl Iterator<Item = Parameter> {
+    list.as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(move |one| {
+            Some(Parameter {
+                place,
+                name: one["name"].as_str()?.to_owned(),
+                kind: one["type"].as_str().unwrap_or_default().to_owned(),
+                required: one["required"] == true,
+                values: one["values"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|value| value.as_str().map(str::to_owned))
+                    .collect(),
+            })
+        })
 }
 
 fn representations(list: &Value) -> Vec<Representation> {

@@ -284,6 +284,41 @@ pub struct Response {
     pub status_code: u16,
     /// Its content types.
     pub representations: Vec<Representation>,
+    /// Its headers, for `validate-headers`.
+    #[serde(default)]
+    pub headers: Vec<Parameter>,
+}
+
+/// Where a parameter stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Place {
+    /// In the URL template.
+    #[default]
+    Template,
+    /// In the query.
+    Query,
+    /// In a header.
+    Header,
+}
+
+/// A documented parameter, for `validate-parameters` and `validate-headers`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Where it stands.
+    #[serde(default)]
+    pub place: Place,
+    /// Name.
+    pub name: String,
+    /// Type: `string`, `integer`, …
+    #[serde(default)]
+    pub kind: String,
+    /// Whether it must be there.
+    #[serde(default)]
+    pub required: bool,
+    /// Values to choose from; any when empty.
+    #[serde(default)]
+    pub values: Vec<String>,
 }
 
 /// An operation of an API.
@@ -303,6 +338,9 @@ pub struct Operation {
     pub method: String,
     /// URL template, see [`matcher`](crate::matcher).
     pub url_template: String,
+    /// Documented parameters.
+    #[serde(default)]
+    pub parameters: Vec<Parameter>,
     /// Documented request bodies.
     #[serde(default)]
     pub request: Vec<Representation>,

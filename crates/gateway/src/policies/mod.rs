@@ -29,9 +29,11 @@ pub(crate) mod set_query_parameter;
 pub(crate) mod set_status;
 pub(crate) mod set_variable;
 pub(crate) mod trace;
+pub(crate) mod validate_azure_ad_token;
 pub(crate) mod validate_client_certificate;
 pub(crate) mod validate_content;
 pub(crate) mod validate_jwt;
+pub(crate) mod validate_parameters;
 pub(crate) mod validate_status_code;
 pub(crate) mod wait;
 
@@ -145,11 +147,20 @@ async fn apply(x: &mut Exchange, step: &Step) -> Result<Flow, Fault> {
         StepKind::SetStatus(policy) => Box::pin(set_status::apply(x, policy)).await,
         StepKind::SetVariable(policy) => Box::pin(set_variable::apply(x, policy)).await,
         StepKind::Trace(policy) => Box::pin(trace::apply(x, policy)).await,
+        StepKind::ValidateAzureAdToken(policy) => {
+            Box::pin(validate_azure_ad_token::apply(x, policy)).await
+        }
         StepKind::ValidateClientCertificate(policy) => {
             Box::pin(validate_client_certificate::apply(x, policy)).await
         }
         StepKind::ValidateContent(policy) => Box::pin(validate_content::apply(x, policy)).await,
-        StepKind::ValidateJwt(policy) => Box::pin(validate_jwt::apply(x, policy)).await,
+        StepKind::ValidateHeaders(policy) => {
+            Box::pin(validate_parameters::headers(x, policy)).await
+        }
+        StepKind::ValidateJwt(policy) => Box::pin(validate_jwt::apply(x, policy, None)).await,
+        StepKind::ValidateParameters(policy) => {
+            Box::pin(validate_parameters::apply(x, policy)).await
+        }
         StepKind::ValidateStatusCode(policy) => {
             Box::pin(validate_status_code::apply(x, policy)).await
         }

@@ -171,8 +171,43 @@ impl From<Refusal> for Failure {
     }
 }
 
-pub(super) async fn apply(x: &mut Exchange, policy: &ValidateJwt) -> Result<Flow, Fault> {
-    match validate(x, policy).await {
+/// A tenant of Microsoft Entra, whose tokens are looked at more closely.
+pub(super) struct Tenant {
+    /// Address of its configuration document.
+    pub(super) configuration: String,
+    /// Applications that may have asked for the token; any when empty.
+    pub(super) clients: Vec<String>,
+    /// Further permitted audiences.
+    pub(super) audiences: Vec<String>,
+}
+
+impl Tenant {
+    /// The issuer of tokens of the older version, of the tenant whose newer ones have this issuer: the same keys sign both.
+    fn older(issuer: &str) -> Option<String> {
+        let id = issuer.strip_suffix("/v2.0")?.rsplit('/').next()?;
+        Some(format!("https://sts.windows.net/{id}/"))
+    }
+
+    /// Whether the token was asked for by one of the applications: `azp`, or `appid` in the older version.
+    fn check(&self, payload: &Value) -> Result<(), Refusal> {
+        let client = payload["azp"].as_str().or(payload["appid"].as_str());
+        let is_known = |client| self.clients.iter().any(|known| known == client);
+        if !self.clients.is_empty() && !client.is_some_and(is_known) {
+            refuse(
+                "TokenClaimValueNotAllowed",
+                "JWT is of an application that is not allowed.",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+pub(super) async fn apply(
+    x: &mut Exchange,
+    policy: &ValidateJwt,
+    tenant: Option<&Tenant>,
+) -> Result<Flow, Fault> {
+    match validate(x, policy, tenant).await {
         Ok(token) => {
             if let Some(name) = &policy.output_token_variable_name {
                 x.variables.insert(name.clone(), Data::Jwt(Arc::new(token)));
@@ -209,7 +244,11 @@ async fn find_token(x: &mut Exchange, policy: &ValidateJwt) -> Result<Option<Str
     })
 }
 
-async fn validate(x: &mut Exchange, policy: &ValidateJwt) -> Result<Jwt, Failure> {
+async fn validate(
+    x: &mut Exchange,
+    policy: &ValidateJwt,
+    tenant: Option<&Tenant>,
+) -> Result<Jwt, Failure> {
     let text = find_token(x, policy).await?;
     let Some(text) = text
         .map(|text| text.trim().to_owned())
@@ -238,7 +277,10 @@ async fn validate(x: &mut Exchange, policy: &ValidateJwt) -> Result<Jwt, Failure
     for issuer in &policy.issuers {
         issuers_permitted.push(x.value(issuer, SOURCE).await?.into_owned());
     }
-    let mut known_issuers = Vec::new();
+    let mut known_issuers: Vec<String> = tenant
+        .map(|tenant| tenant.configuration.clone())
+        .into_iter()
+        .collect();
     for url in &policy.openid_configs {
         known_issuers.push(x.value(url, SOURCE).await?.into_owned());
     }
@@ -260,7 +302,7 @@ async fn validate(x: &mut Exchange, policy: &ValidateJwt) -> Result<Jwt, Failure
     if seconds("nbf").is_some_and(|begin| begin.saturating_sub(skew) > now) {
         refuse("TokenNotYetValid", "JWT is not yet valid.")?;
     }
-    let mut audiences = Vec::new();
+    let mut audiences = tenant.map_or_else(Vec::new, |tenant| tenant.audiences.clone());
     for audience in &policy.audiences {
         audiences.push(x.value(audience, SOURCE).await?.into_owned());
     }
@@ -272,19 +314,25 @@ async fn validate(x: &mut Exchange, policy: &ValidateJwt) -> Result<Jwt, Failure
         for url in &known_issuers {
             if let Some(issuer) = x.gateway.issuers.cached(url) {
                 // Azure's multi-tenant documents hold a placeholder for the tenant.
-                let tenant = token.payload["tid"].as_str().unwrap_or_default();
-                issuers_permitted.extend(
-                    issuer
-                        .name
-                        .as_ref()
-                        .map(|name| name.replace("{tenantid}", tenant)),
-                );
+                let id = token.payload["tid"].as_str().unwrap_or_default();
+                let name = issuer.name.as_ref();
+                let name = name.map(|name| name.replace("{tenantid}", id));
+                if tenant.is_some() {
+                    issuers_permitted.extend(name.as_deref().and_then(Tenant::older));
+                }
+                issuers_permitted.extend(name);
             }
         }
     }
     let issuer = token.payload["iss"].as_str().unwrap_or_default();
     if !issuers_permitted.is_empty() && !issuers_permitted.iter().any(|known| known == issuer) {
         refuse("TokenIssuerNotAllowed", "JWT issuer is not allowed.")?;
+    }
+    if let Some(tenant) = tenant {
+        if issuers_permitted.is_empty() {
+            refuse("TokenIssuerNotAllowed", "JWT issuer is not allowed.")?;
+        }
+        tenant.check(&token.payload)?;
     }
     for claim in &policy.required_claims {
         check_claim(x, claim, &token.payload).await?;

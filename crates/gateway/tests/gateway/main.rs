@@ -11,3 +11,4 @@ mod policies;
 mod proxying;
 mod rehearsal;
 mod routing;
+mod validation;

@@ -270,6 +270,7 @@ async fn mock_response_gives_the_documented_example() {
                 ..Representation::default()
             },
         ],
+        ..Documented::default()
     }];
     world.put([documented.into()]);
     for (attributes, status, content_type, body) in [

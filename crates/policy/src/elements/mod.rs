@@ -178,13 +178,63 @@ elements! {
     set_status SetStatus "set-status", ALL, ANY, false, "Sets the status of the response.";
     set_variable SetVariable "set-variable", ALL, ANY, false, "Sets a context variable.";
     trace Trace "trace", ALL, ANY, false, "Writes to the request trace.";
+    validate_azure_ad_token ValidateAzureAdToken "validate-azure-ad-token", I, ANY, false, "Demands a valid token of Microsoft Entra.";
     validate_client_certificate ValidateClientCertificate "validate-client-certificate", I, ANY, false, "Demands a client certificate.";
     validate_content ValidateContent "validate-content", I | O | E, ANY, false, "Checks size and schema of the body.";
+    validate_headers ValidateHeaders "validate-headers", O | E, ANY, false, "Checks the headers of the response against the documented ones.";
     validate_jwt ValidateJwt "validate-jwt", I, ANY, false, "Demands a valid JSON web token.";
+    validate_parameters ValidateParameters "validate-parameters", I, ANY, false, "Checks headers, query and path of the request against the documented parameters.";
     validate_status_code ValidateStatusCode "validate-status-code", O | E, ANY, false, "Checks the status of the response against the documented ones.";
     wait Wait "wait", I | B | O, ANY, false, "Runs the policies inside at the same time.";
     xml_to_json XmlToJson "xml-to-json", I | O | E, ANY, false, "Converts the body from XML to JSON.";
 }
+
+/// Policies that others have and Portico does not: an author who knows them is told so, and what does the same.
+pub(crate) const NOT_HERE: &[(&str, &str)] = &[
+    (
+        "azure-openai-*",
+        "rate-limit-by-key and cache-lookup-value serve calls of language models, too",
+    ),
+    (
+        "llm-*",
+        "rate-limit-by-key and cache-lookup-value serve calls of language models, too",
+    ),
+    (
+        "cosmosdb-data-source",
+        "GraphQL APIs are passed on as they are",
+    ),
+    ("http-data-source", "GraphQL APIs are passed on as they are"),
+    ("sql-data-source", "GraphQL APIs are passed on as they are"),
+    (
+        "set-graphql-resolver",
+        "GraphQL APIs are passed on as they are",
+    ),
+    ("publish-event", "GraphQL APIs are passed on as they are"),
+    (
+        "validate-graphql-request",
+        "GraphQL APIs are passed on as they are",
+    ),
+    (
+        "get-authorization-context",
+        "send-request fetches tokens, and cache-store-value keeps them",
+    ),
+    (
+        "invoke-dapr-binding",
+        "there is no Dapr beside the gateway; send-request calls its HTTP address where there is",
+    ),
+    (
+        "publish-to-dapr",
+        "there is no Dapr beside the gateway; send-one-way-request calls its HTTP address where there is",
+    ),
+    (
+        "validate-odata-request",
+        "validate-parameters checks the documented query",
+    ),
+    (
+        "xsl-transform",
+        "set-body with a liquid template transforms bodies",
+    ),
+];
 
 impl StepKind {
     /// Whether the policy may stand in a section.

@@ -185,7 +185,7 @@ pub(crate) fn parse(parser: &mut Parser<'_>, element: &Element) -> Option<Valida
     })
 }
 
-fn list(parser: &mut Parser<'_>, element: &Element, name: &str, item: &str) -> Vec<Value<String>> {
+pub(super) fn list(parser: &mut Parser<'_>, element: &Element, name: &str, item: &str) -> Vec<Value<String>> {
     let Some(child) = parser.child(element, name) else { return Vec::new() };
     parser.attributes(child, &[]);
     parser.children(child, &[item]);
@@ -219,7 +219,7 @@ fn keys(parser: &mut Parser<'_>, element: &Element, name: &str) -> Vec<Key> {
     keys
 }
 
-fn claims(parser: &mut Parser<'_>, list: &Element) -> Vec<RequiredClaim> {
+pub(super) fn claims(parser: &mut Parser<'_>, list: &Element) -> Vec<RequiredClaim> {
     parser.attributes(list, &[]);
     parser.children(list, &["claim"]);
     let mut claims = Vec::new();

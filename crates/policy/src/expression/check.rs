@@ -607,6 +607,7 @@ impl Checker {
             (Type::Token, Type::String | Type::Int | Type::Object) => Type::Token,
             (Type::JsonObject, Type::String) | (Type::JsonArray, Type::Int) => Type::Token,
             (Type::List(item), Type::Int) => (**item).clone(),
+            (Type::List(item), Type::String) if **item == Type::Match => Type::Match,
             (Type::String, Type::Int) => Type::Char,
             (Type::Bytes, Type::Int) => Type::Int,
             _ => {

@@ -8,6 +8,15 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::context::{Map, Part, Side};
 
+/// What a group of a regular expression found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Captured {
+    /// Name of the group, if it has one.
+    pub name: Option<Arc<str>>,
+    /// What it found; `None` when it took no part in the match.
+    pub value: Option<Arc<str>>,
+}
+
 /// A value of an expression. Context variables hold these too.
 #[derive(Clone, Debug)]
 pub enum Data {
@@ -48,7 +57,7 @@ pub enum Data {
     /// `Regex`.
     Regex(Arc<regex::Regex>),
     /// `Match`, and `Group` when it has one entry: the groups; `None` is a group without success.
-    Match(Arc<Vec<Option<Arc<str>>>>),
+    Match(Arc<Vec<Captured>>),
     /// `Jwt`.
     Jwt(Arc<Jwt>),
     /// Basic credentials: user id and password.
@@ -307,7 +316,7 @@ impl fmt::Display for Data {
             Self::Match(groups) => f.write_str(
                 groups
                     .first()
-                    .and_then(Option::as_deref)
+                    .and_then(|group| group.value.as_deref())
                     .unwrap_or_default(),
             ),
             Self::Jwt(jwt) => f.write_str(&jwt.encoded),

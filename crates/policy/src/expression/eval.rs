@@ -575,6 +575,17 @@ impl Machine<'_> {
                     .and_then(|at| items.lock().get(at).cloned());
                 found.map_or_else(|| self.fail("Index was out of range."), Ok)
             }
+            // Of a group that there is not .NET gives one that failed.
+            (Data::List(items), Data::String(name)) => {
+                let found = items.lock().iter().find_map(|item| match item {
+                    Data::Match(group) => group
+                        .first()
+                        .filter(|group| group.name.as_deref() == Some(&**name))
+                        .map(|_| item.clone()),
+                    _ => None,
+                });
+                Ok(found.unwrap_or_else(|| Data::Match(Arc::default())))
+            }
             (Data::String(text), Data::Int(at)) => {
                 let found = usize::try_from(*at)
                     .ok()

@@ -14,7 +14,7 @@ use crate::xml::end_of_expression;
 use program::Node;
 
 pub use context::{Context, Field, Map, Part, Side};
-pub use data::{Data, Json, Jwt, Members, Property, ResponseData, Shared};
+pub use data::{Captured, Data, Json, Jwt, Members, Property, ResponseData, Shared};
 
 /// Static type of an expression, as far as the checker tells types apart.
 #[derive(Clone, Debug, PartialEq, Eq)]

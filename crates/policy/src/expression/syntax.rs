@@ -338,6 +338,8 @@ pub(super) struct Parser {
     tokens: Vec<(Token, usize)>,
     index: usize,
     nesting: usize,
+    /// Declarations by `out`, which belong before the statement that they stand in.
+    declared: Vec<Stmt>,
 }
 
 /// Reads the inside of `@(...)`.
@@ -346,6 +348,7 @@ pub(super) fn parse_expression(source: &str, base: usize) -> Parse<Expr> {
         tokens: lex(source, base)?,
         index: 0,
         nesting: 0,
+        declared: Vec::new(),
     };
     let expr = parser.expr()?;
     parser.end()?;
@@ -358,10 +361,13 @@ pub(super) fn parse_statements(source: &str, base: usize) -> Parse<Vec<Stmt>> {
         tokens: lex(source, base)?,
         index: 0,
         nesting: 0,
+        declared: Vec::new(),
     };
     let mut statements = Vec::new();
     while *parser.peek() != Token::End {
-        statements.push(parser.statement()?);
+        let statement = parser.statement()?;
+        statements.append(&mut parser.declared);
+        statements.push(statement);
     }
     Ok(statements)
 }
@@ -444,6 +450,12 @@ impl Parser {
     }
 
     fn end(&self) -> Parse<()> {
+        if let Some(declared) = self.declared.first() {
+            return Err(CompileError {
+                at: declared.at,
+                message: "'out' can declare a variable only in '@{...}'.".to_owned(),
+            });
+        }
         if *self.peek() == Token::End {
             Ok(())
         } else {
@@ -494,7 +506,10 @@ impl Parser {
             if *self.peek() == Token::End {
                 return self.unexpected("'}' expected");
             }
-            statements.push(self.statement()?);
+            let before = self.declared.len();
+            let statement = self.statement()?;
+            statements.extend(self.declared.drain(before..));
+            statements.push(statement);
         }
         Ok(statements)
     }
@@ -903,6 +918,96 @@ impl Parser {
         Ok(arguments)
     }
 
+    fn is_out(&self) -> bool {
+        matches!(self.tokens.get(self.index + 1), Some((Token::Name(name), _)) if name == "out")
+    }
+
+    /// `text.TryParseJwt(out token)`: the same as `(token = text.AsJwt()) != null`.
+    fn parsed_out(&mut self, at: usize, callee: Expr) -> Parse<Expr> {
+        let Kind::Member(text, method, _) = callee.kind else {
+            return self.unexpected("'out' is not valid here");
+        };
+        let (conversion, ty) = match method.as_str() {
+            "TryParseJwt" => ("AsJwt", "Jwt"),
+            "TryParseBasic" => ("AsBasic", "BasicAuthCredentials"),
+            _ => return self.unexpected("'out' is not valid here"),
+        };
+        self.expect("(")?;
+        self.next();
+        let declares = self.take_word("var")
+            || (self.is_word(ty)
+                && matches!(self.tokens.get(self.index + 1), Some((Token::Name(_), _)))
+                && self.take_word(ty));
+        let place = self.at();
+        let name = self.name()?;
+        self.expect(")")?;
+        if declares {
+            let ty = TypeName {
+                at: place,
+                name: ty.to_owned(),
+                arguments: Vec::new(),
+                rank: 0,
+            };
+            self.declared.push(Stmt {
+                at: place,
+                kind: StmtKind::Var(Some(ty), name.clone(), None),
+            });
+        }
+        let depth = text.depth;
+        let method = Kind::Member(text, conversion.to_owned(), Vec::new());
+        let method = self.make(at, depth, method)?;
+        let value = self.make(at, method.depth, Kind::Call(Box::new(method), Vec::new()))?;
+        let target = self.make(place, 0, Kind::Name(name))?;
+        let depth = value.depth;
+        let assigned = Kind::Assign("=", Box::new(target), Box::new(value));
+        let assigned = self.make(at, depth, assigned)?;
+        let null = self.make(at, 0, Kind::Literal(Data::Null))?;
+        let depth = assigned.depth;
+        self.make(
+            at,
+            depth,
+            Kind::Binary("!=", Box::new(assigned), Box::new(null)),
+        )
+    }
+
+    /// `new { id = 1, context.RequestId }`: an object of JSON with these members, which is all that can be done with one.
+    fn anonymous(&mut self, at: usize) -> Parse<Expr> {
+        self.expect("{")?;
+        let mut members = Vec::new();
+        let mut depth = 0;
+        while !self.is("}") {
+            let place = self.at();
+            let is_named = matches!(self.peek(), Token::Name(_))
+                && matches!(self.tokens.get(self.index + 1), Some((Token::Sign("="), _)));
+            let (name, value) = if is_named {
+                let name = self.name()?;
+                self.expect("=")?;
+                (name, self.expr()?)
+            } else {
+                let value = self.expr()?;
+                let name = match &value.kind {
+                    Kind::Name(name) | Kind::Member(_, name, _) => name.clone(),
+                    _ => return self.unexpected("A name for the member expected"),
+                };
+                (name, value)
+            };
+            depth = depth.max(value.depth);
+            let name = self.make(place, 0, Kind::Literal(Data::from(name)))?;
+            members.push(Initializer::Entry(name, value));
+            if !self.take(",") {
+                break;
+            }
+        }
+        self.expect("}")?;
+        let ty = TypeName {
+            at,
+            name: "JObject".to_owned(),
+            arguments: Vec::new(),
+            rank: 0,
+        };
+        self.make(at, depth, Kind::New(ty, Vec::new(), members))
+    }
+
     fn postfix(&mut self) -> Parse<Expr> {
         let first = self.primary()?;
         self.postfix_of(first)
@@ -917,6 +1022,8 @@ impl Parser {
                 let name = self.name()?;
                 let types = self.type_arguments();
                 left = self.make(at, left.depth, Kind::Member(Box::new(left), name, types))?;
+            } else if self.is("(") && self.is_out() {
+                left = self.parsed_out(at, left)?;
             } else if self.take("(") {
                 let arguments = self.arguments(")")?;
                 let depth = arguments
@@ -1032,6 +1139,7 @@ impl Parser {
                         tokens: lex(&source, base)?,
                         index: 0,
                         nesting: self.nesting + 1,
+                        declared: Vec::new(),
                     };
                     let hole = parser.expr()?;
                     parser.end()?;
@@ -1049,6 +1157,9 @@ impl Parser {
             self.expect("]")?;
             let items = self.items()?;
             return self.array(at, None, None, items);
+        }
+        if self.is("{") {
+            return self.anonymous(at);
         }
         let ty = self.type_name()?;
         if ty.rank > 0 {

@@ -425,3 +425,36 @@ async fn a_gateway_apart_tells_a_collector_and_prometheus_of_its_calls() -> Resu
     assert!(metrics.contains(counted), "{metrics}");
     Ok(())
 }
+
+#[tokio::test]
+async fn what_operations_document_is_checked_at_every_gateway() -> Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let plant = Plant::new(&portico, "described").await?;
+    let folder = Folder::new("apart-described")?;
+    let gateway = plant.gateway(&folder).await?;
+    let operation = json!({"properties": {"displayName": "Get", "method": "GET", "urlTemplate": "/items/{id}",
+        "templateParameters": [{"name": "id", "type": "integer", "required": true}],
+        "request": {"queryParameters": [{"name": "sort", "type": "string", "required": true, "values": ["up", "down"]}], "headers": []},
+        "responses": []}});
+    plant.put("/apis/hello/operations/get", operation).await?;
+    let check = "<validate-parameters specified-parameter-action=\"prevent\" unspecified-parameter-action=\"ignore\" />";
+    plant
+        .put(
+            "/apis/hello/policies/policy?wait=all",
+            policy(check, "fits"),
+        )
+        .await?;
+    for (path, status) in [
+        ("/hello/items/7?sort=up", 200),
+        ("/hello/items/seven?sort=up", 400),
+        ("/hello/items/7?sort=sideways", 400),
+        ("/hello/items/7", 400),
+    ] {
+        assert_eq!(gateway.get(path).await?.0, status, "{path}");
+        let url = format!("http://127.0.0.1:{}{path}", portico.gateway_port);
+        let builtin = Client::new().get(url).header("Host", "described.localhost");
+        assert_eq!(builtin.send().await?.status().as_u16(), status, "{path}");
+    }
+    Ok(())
+}

@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
 
-use super::super::data::{Jwt, time_span_text};
+use super::super::data::{Captured, Jwt, time_span_text};
 use super::*;
 
 /// Everything but the unreserved characters of RFC 3986.
@@ -745,9 +745,13 @@ impl Machine<'_> {
         self.burn(text.len() / 8)?;
         let groups = |captures: &regex::Captures<'_>| {
             Data::Match(Arc::new(
-                captures
-                    .iter()
-                    .map(|group| group.map(|group| Arc::from(group.as_str())))
+                regex
+                    .capture_names()
+                    .zip(captures.iter())
+                    .map(|(name, group)| Captured {
+                        name: name.map(Arc::from),
+                        value: group.map(|group| Arc::from(group.as_str())),
+                    })
                     .collect(),
             ))
         };
@@ -937,7 +941,9 @@ impl Machine<'_> {
                 self.search(op, &regex, &text(0), &text(1))
             }
             Data::Match(groups) => match op {
-                Op::MatchSuccess => Ok(Data::Bool(groups.first().is_some_and(Option::is_some))),
+                Op::MatchSuccess => Ok(Data::Bool(
+                    groups.first().is_some_and(|group| group.value.is_some()),
+                )),
                 Op::MatchValue => Ok(Data::from(receiver.to_text())),
                 _ => {
                     let items = groups
