@@ -11,6 +11,7 @@
 //! | `write_only` | read from a body, has no column, never printed |
 //! | `internal` | a column that is not on the wire |
 //! | `secret` | accepted in a body, encrypted column, never printed; kept when a body leaves it out |
+//! | `computed` | a column that the database computes from others: read, never written |
 //! | `kept` | an ordinary field that keeps its stored value when a PUT leaves it out |
 //! | `top_level` | stands beside `properties` in the envelope instead of inside |
 //! | `reference = "users"` | a `Ref` to a row of that sibling kind under the same service |
@@ -34,6 +35,7 @@ struct Marks {
     write_only: bool,
     internal: bool,
     secret: bool,
+    computed: bool,
     kept: bool,
     top_level: bool,
     reference: Option<LitStr>,
@@ -56,6 +58,7 @@ fn marks(field: &Field) -> syn::Result<Marks> {
                 "write_only" => marks.write_only = true,
                 "internal" => marks.internal = true,
                 "secret" => marks.secret = true,
+                "computed" => marks.computed = true,
                 "kept" => marks.kept = true,
                 "top_level" => marks.top_level = true,
                 "reference" => marks.reference = Some(meta.value()?.parse()?),
@@ -167,7 +170,7 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
             quote!(ReadWrite)
         };
         let required = !optional && marks.default.is_none() && !marks.read_only && !marks.internal;
-        let top_level = marks.top_level;
+        let (top_level, computed) = (marks.top_level, marks.computed);
         let reference = marks
             .reference
             .as_ref()
@@ -179,6 +182,7 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
                 name: #column,
                 sql: <#ty as ::engine::ColumnValue>::SQL,
                 nullable: <#ty as ::engine::ColumnValue>::NULLABLE,
+                computed: #computed,
                 print: <#ty as ::engine::ColumnValue>::print,
             }))
         };
@@ -232,7 +236,9 @@ fn expand_contract(input: &DeriveInput) -> syn::Result<Tokens> {
                 .push(quote!(::engine::encode_value(out, #wire, &self.#ident, #reference, place);));
         }
         if !marks.write_only {
-            bind.push(quote!(::engine::ColumnValue::bind(&self.#ident, args, codec)?;));
+            if !marks.computed {
+                bind.push(quote!(::engine::ColumnValue::bind(&self.#ident, args, codec)?;));
+            }
             read.push(quote!(#ident: ::engine::ColumnValue::read(row, #column, codec)?));
         } else {
             read.push(quote!(#ident: #fallback));

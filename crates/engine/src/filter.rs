@@ -34,6 +34,8 @@ pub enum FilterKind {
     Date,
     /// A resource id below the service, stored without the service's part: `/products/starter`.
     Path,
+    /// The same, compared by every operator.
+    OrderedPath,
     /// A reference to a row of this table, named by resource id.
     Ref(&'static str),
     /// An array of texts, for `any` and `all`.
@@ -82,6 +84,11 @@ impl Filter {
     #[must_use]
     pub const fn path(field: &'static str, column: &'static str) -> Self {
         Self::new(field, column, FilterKind::Path)
+    }
+    /// A resource id below the service that all operators compare.
+    #[must_use]
+    pub const fn ordered_path(field: &'static str, column: &'static str) -> Self {
+        Self::new(field, column, FilterKind::OrderedPath)
     }
     /// A reference to a row of a table.
     #[must_use]
@@ -359,7 +366,9 @@ impl Compiler<'_> {
                 format!("lower({column})"),
                 format!("lower({})", bound.add(text.clone())?),
             ),
-            (FilterKind::Path, Literal::Text(text)) if equality => {
+            (FilterKind::Path | FilterKind::OrderedPath, Literal::Text(text))
+                if equality || kind == FilterKind::OrderedPath =>
+            {
                 let path = strip_service(text, bound.service_path).ok_or_else(|| {
                     wrong(format!(
                         "compares '{name}' with a resource id outside this service"
@@ -395,10 +404,20 @@ impl Compiler<'_> {
                     format!("lower({last})"),
                 )
             }
-            (FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), Literal::Text(_)) => {
+            (
+                FilterKind::Equal | FilterKind::Path | FilterKind::OrderedPath | FilterKind::Ref(_),
+                Literal::Text(_),
+            ) => {
                 return unordered();
             }
-            (FilterKind::Text | FilterKind::Equal | FilterKind::Path | FilterKind::Ref(_), _) => {
+            (
+                FilterKind::Text
+                | FilterKind::Equal
+                | FilterKind::Path
+                | FilterKind::OrderedPath
+                | FilterKind::Ref(_),
+                _,
+            ) => {
                 return mismatch("a text");
             }
             (FilterKind::Bool, Literal::Bool(value)) if equality => {
@@ -435,7 +454,7 @@ impl Compiler<'_> {
         let (column, kind) = self.field(field)?;
         let (column, value) = match kind {
             FilterKind::Text => (column, value.to_owned()),
-            FilterKind::Path => (
+            FilterKind::Path | FilterKind::OrderedPath => (
                 column,
                 strip_service(value, bound.service_path).unwrap_or_else(|| value.to_owned()),
             ),

@@ -68,6 +68,8 @@ pub struct Facts {
     pub served: bool,
     /// What DELETE does with a row.
     pub delete: Delete,
+    /// The contract version that brought the kind.
+    pub since: &'static str,
     /// Whether a deleted row is kept for a while.
     pub restorable: bool,
     /// What OpenAPI says of actions and views.
@@ -169,6 +171,7 @@ impl<R: Resource> Kind for Of<R> {
             fields: R::Contract::FIELDS,
             served: R::SERVED,
             delete: R::DELETE,
+            since: R::SINCE,
             restorable: R::RESTORABLE,
             action_details: R::ACTION_DETAILS,
         }

@@ -57,6 +57,22 @@ pub enum Place<'a> {
     View(&'static dyn Kind, &'static Action, Vec<String>),
 }
 
+impl Place<'_> {
+    /// The contract version that brought what the path names: the latest one on the way.
+    fn since(&self) -> &'static str {
+        let kind = match self {
+            Self::Item(kind, _)
+            | Self::Collection(kind, _)
+            | Self::Action(kind, ..)
+            | Self::View(kind, ..) => *kind,
+            Self::Link(link, _) | Self::Links(link, _) => link.parent,
+            Self::Listing(listing, _) => listing.parent,
+        };
+        let above = kind.parents().into_iter().map(|kind| kind.facts().since);
+        above.fold(kind.facts().since, Ord::max)
+    }
+}
+
 impl Registry {
     /// Adds a kind.
     ///
@@ -226,6 +242,7 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
     let place = engine
         .registry
         .find(&request.path)
+        .filter(|place| request.speaks(place.since()))
         .ok_or_else(|| Error::UnknownType {
             path: request.path.to_string(),
         })?;

@@ -47,6 +47,8 @@ pub struct ColumnType {
     pub sql: &'static str,
     /// Whether the column may be NULL.
     pub nullable: bool,
+    /// Whether the database computes it, so that it is never written.
+    pub computed: bool,
     /// Writes a value that is not NULL as JSON.
     pub print: crate::print::Print,
 }
@@ -234,6 +236,8 @@ pub trait Resource: Send + Sync + 'static {
     /// The table's `parent_id` then refers to [`Revisions::roots`] instead of the parent's table. Of a kind without this, a new
     /// revision gets copies.
     const OF_ALL_REVISIONS: bool = false;
+    /// The contract version that brought the kind; to callers of an older one it does not exist.
+    const SINCE: &'static str = "";
     /// Whether a deleted row is kept for a while, see [`deleted`](crate::deleted).
     const RESTORABLE: bool = true;
     /// What OpenAPI says of actions and views beyond their summaries.

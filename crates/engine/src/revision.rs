@@ -66,7 +66,12 @@ pub async fn copy(cx: &mut Cx<'_>, top: &dyn Kind, source: Uuid, target: Uuid) -
             continue;
         };
         let (mut columns, mut values) = (String::new(), String::new());
-        for column in facts.fields.iter().filter_map(|field| field.column) {
+        for column in facts
+            .fields
+            .iter()
+            .filter_map(|field| field.column)
+            .filter(|column| !column.computed)
+        {
             let _ = write!(columns, ", {}", column.name);
             let _ = write!(values, ", s{depth}.{}", column.name);
         }

@@ -187,6 +187,7 @@ impl Statements {
             .fields
             .iter()
             .filter_map(|f| f.column)
+            .filter(|c| !c.computed)
             .map(|c| c.name)
             .collect();
         let (parent, unique, from) = if is_service {

@@ -24,6 +24,7 @@ pub mod group;
 pub mod identity_provider;
 pub mod import;
 pub mod issue;
+pub mod link_resource;
 pub mod logger;
 pub mod named_value;
 pub mod notification;
@@ -83,6 +84,11 @@ pub fn registry() -> Registry {
         .with::<audit_entry::AuditEntry>()
         .with::<deleted_entity::DeletedEntity>()
         .with::<tag::Tag>()
+        .with::<link_resource::ProductApiLink>()
+        .with::<link_resource::ProductGroupLink>()
+        .with::<link_resource::TagApiLink>()
+        .with::<link_resource::TagOperationLink>()
+        .with::<link_resource::TagProductLink>()
         .with::<tag_description::TagDescription>()
         .with::<api_version_set::ApiVersionSet>()
         .with::<backend::Backend>()

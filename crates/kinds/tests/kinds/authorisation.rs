@@ -20,6 +20,7 @@ fn existing(segment: &str) -> &'static str {
         "apis" => "echo-api",
         "operations" => "retrieve-resource",
         "products" => "starter",
+        "tags" => "labelled",
         "notifications" => "BCC",
         "issues" => "reported",
         "gateways" => "plant",
@@ -233,6 +234,7 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
         .expect(201);
     for (path, example) in [
         ("/contentTypes/page", kinds::content::ContentType::example()),
+        ("/tags/labelled", kinds::tag::Tag::example()),
         (
             "/authorizationProviders/directory",
             kinds::authorization::AuthorizationProvider::example(),

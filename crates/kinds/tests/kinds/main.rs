@@ -15,6 +15,7 @@ mod email_template;
 mod gateway;
 mod group;
 mod import;
+mod link_resource;
 mod logger;
 mod named_value;
 mod notification;

@@ -149,6 +149,11 @@ async fn every_operator_of_every_filter_splits_the_list_in_two() {
                     conditions.extend(compared(&every, "2027-01-15"));
                     (conditions, called.into())
                 }
+                FilterKind::OrderedPath => {
+                    let mut conditions = compared(&every, "'/apis/a'");
+                    conditions.extend(called);
+                    (conditions, compared(&["gt"], "true"))
+                }
                 FilterKind::Path | FilterKind::Ref(_) => (
                     compared(&every[..2], "'/users/1'")
                         .into_iter()
