@@ -337,6 +337,10 @@ impl Follower {
                 let _ = done.send(reached);
             }
             while let Err(error) = outcome {
+                if self.pool.is_closed() {
+                    // The process ends.
+                    return;
+                }
                 tracing::error!(%error, "changes could not be read; they are tried again");
                 tokio::time::sleep(RETRY).await;
                 outcome = self.catch_up().await;

@@ -16,7 +16,7 @@ use secret_box::SecretBox;
 use snapshot::frame::{FrameError, Receiver, SIGNED_HEAD_BYTES};
 use std::{
     fs::{File, OpenOptions},
-    io::{ErrorKind, Read as _, Write as _},
+    io::{BufReader, ErrorKind, Read, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -84,36 +84,47 @@ impl Kept {
     /// # Errors
     /// Why the file is refused.
     pub fn read(&mut self, receiver: &mut Receiver) -> Result<Option<Found>, KeptError> {
-        let mut bytes = Vec::new();
-        match File::open(&self.path) {
-            Ok(mut file) => file.read_to_end(&mut bytes)?,
+        let (mut file, file_bytes) = match File::open(&self.path) {
+            Ok(file) => {
+                let bytes = file.metadata()?.len();
+                (BufReader::new(file), bytes)
+            }
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error.into()),
         };
-        let mut rest = bytes
-            .strip_prefix(MAGIC)
-            .and_then(|rest| rest.strip_prefix(&[VERSION]))
-            .ok_or(KeptError::Format)?;
+        let mut beginning = [0; MAGIC.len() + 1];
+        match file.read_exact(&mut beginning) {
+            Ok(()) if beginning[..MAGIC.len()] == *MAGIC && beginning[MAGIC.len()] == VERSION => {}
+            Err(error) if error.kind() != ErrorKind::UnexpectedEof => return Err(error.into()),
+            _ => return Err(KeptError::Format),
+        }
         let mut next = receiver.clone();
         let mut found = Found::default();
-        while !rest.is_empty() {
-            let Some((record, after)) = record(rest) else {
-                found.is_torn = true;
-                break;
+        let (mut first_bytes, mut all_bytes) = (None, 0);
+        loop {
+            let record = match record(&mut file, file_bytes)? {
+                Record::Whole(record) => record,
+                Record::Torn => {
+                    found.is_torn = true;
+                    break;
+                }
+                Record::End => break,
             };
-            let frame = self.secrets.open(PURPOSE, record)?;
+            first_bytes.get_or_insert(record.len() as u64);
+            all_bytes += record.len() as u64;
+            let frame = self.secrets.open(PURPOSE, &record)?;
+            // Both are as long as the configuration.
+            drop(record);
             next.take(&frame)?;
             found.last_head = frame[..SIGNED_HEAD_BYTES].to_vec();
-            rest = after;
         }
         if !next.has_whole() {
             return Err(KeptError::Truncated);
         }
         *receiver = next;
         if !found.is_torn {
-            self.whole_bytes =
-                record(&bytes[MAGIC.len() + 1..]).map_or(0, |(first, _)| first.len() as u64);
-            self.appended_bytes = (bytes.len() as u64).saturating_sub(self.whole_bytes);
+            self.whole_bytes = first_bytes.unwrap_or_default();
+            self.appended_bytes = all_bytes - self.whole_bytes;
             // Without the right to write the configuration is served all the same, and a whole one is asked for.
             self.file = OpenOptions::new().append(true).open(&self.path).ok();
         }
@@ -188,9 +199,33 @@ impl Kept {
     }
 }
 
-/// The first record and what follows it; `None` when it is cut off.
-fn record(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
-    let (length, rest) = bytes.split_at_checked(4)?;
-    let length = u32::from_be_bytes(length.try_into().ok()?);
-    rest.split_at_checked(usize::try_from(length).ok()?)
+/// What stands next in the file.
+enum Record {
+    Whole(Vec<u8>),
+    /// It is cut off.
+    Torn,
+    End,
+}
+
+/// The next record of a file of so many bytes.
+fn record(file: &mut impl Read, file_bytes: u64) -> std::io::Result<Record> {
+    let mut length = Vec::with_capacity(4);
+    file.take(4).read_to_end(&mut length)?;
+    let Ok(length) = <[u8; 4]>::try_from(&length[..]) else {
+        return Ok(if length.is_empty() {
+            Record::End
+        } else {
+            Record::Torn
+        });
+    };
+    let length = u64::from(u32::from_be_bytes(length));
+    // A damaged length reserves no more than there can be.
+    let most = usize::try_from(length.min(file_bytes)).unwrap_or(0);
+    let mut record = Vec::with_capacity(most);
+    file.take(length).read_to_end(&mut record)?;
+    Ok(if record.len() as u64 == length {
+        Record::Whole(record)
+    } else {
+        Record::Torn
+    })
 }

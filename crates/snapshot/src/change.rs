@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use uuid::Uuid;
 
@@ -129,6 +130,34 @@ impl Snapshot {
             }
         }
         next
+    }
+
+    /// A configuration from a sequence of entities, each applied as it is read: a list of all of them would for a moment need more
+    /// memory than the configuration, and a program that has once needed it keeps it.
+    ///
+    /// # Errors
+    /// The deserializer's.
+    pub fn deserialize_entities<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        struct Entities(Snapshot);
+
+        impl<'de> Visitor<'de> for Entities {
+            type Value = Snapshot;
+
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a sequence of entities")
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Snapshot, A::Error> {
+                while let Some(entity) = seq.next_element()? {
+                    self.0.put(entity);
+                }
+                Ok(self.0)
+            }
+        }
+
+        deserializer.deserialize_seq(Entities(Self::default().apply([])))
     }
 
     /// All entities, in no order: [`Snapshot::apply`] of them to an empty snapshot gives the same configuration.

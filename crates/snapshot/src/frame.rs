@@ -339,9 +339,9 @@ impl Receiver {
                         offered: head.revision,
                     });
                 }
-                let entities: Vec<Entity> = unpacked(body)?;
-                self.snapshot = Snapshot::default()
-                    .apply(entities.into_iter().map(Change::Put))
+                let mut entities = rmp_serde::Deserializer::from_read_ref(body);
+                self.snapshot = Snapshot::deserialize_entities(&mut entities)
+                    .map_err(|e| FrameError::Body(e.to_string()))?
                     .at_revision(head.revision);
                 self.has_whole = true;
             }
