@@ -6,8 +6,8 @@ use crate::{
     cx::Cx,
     filter::Filter,
     resource::{
-        Action, ActionDetail, BoxFuture, Contract, Delete, Entity, Field, Parent, Resource,
-        Revisions, Verbs, typed,
+        Action, ActionDetail, BoxFuture, Contract, Delete, Entity, Field, ListParameter, Parent,
+        Resource, Revisions, Verbs, typed,
     },
 };
 use arm_id::NameRule;
@@ -56,8 +56,8 @@ pub struct Facts {
     pub views: &'static [Action],
     /// Wire fields that LIST leaves out.
     pub omitted_in_list: &'static [&'static str],
-    /// Wire fields that LIST shows only to who asks: `(field, query switch)`.
-    pub expanded: &'static [(&'static str, &'static str)],
+    /// Query parameters of LIST.
+    pub list_parameters: &'static [ListParameter],
     /// Where its revisions are.
     pub revisions: Option<Revisions>,
     /// Whether it stands below all revisions of its parent.
@@ -165,7 +165,7 @@ impl<R: Resource> Kind for Of<R> {
             actions: R::ACTIONS,
             views: R::VIEWS,
             omitted_in_list: R::OMITTED_IN_LIST,
-            expanded: R::EXPANDED,
+            list_parameters: R::LIST_PARAMETERS,
             revisions: R::REVISIONS,
             of_all_revisions: R::OF_ALL_REVISIONS,
             fields: R::Contract::FIELDS,

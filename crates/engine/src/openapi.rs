@@ -8,7 +8,7 @@ use crate::{
     kind::{Facts, Kind},
     link::Link,
     listing::Listing,
-    resource::{Access, ActionDetail, FieldAccess},
+    resource::{Access, ActionDetail, FieldAccess, ListEffect},
     verbs::type_name,
 };
 use arm_id::NameRule;
@@ -233,6 +233,23 @@ impl Document {
         let verbs = facts.verbs;
         if verbs.list {
             above.extend(["filter", "orderby", "top", "skip"].map(|p| reference("parameters", p)));
+            let named = facts
+                .list_parameters
+                .iter()
+                .enumerate()
+                .filter(|(at, parameter)| {
+                    // One parameter can have several effects.
+                    facts.list_parameters[..*at]
+                        .iter()
+                        .all(|other| other.name != parameter.name)
+                });
+            above.extend(named.map(|(_, parameter)| {
+                json!({"name": parameter.name, "in": "query", "description": parameter.summary,
+                "schema": match parameter.effect {
+                    ListEffect::Show(_) | ListEffect::Add(..) => json!({"type": "boolean"}),
+                    ListEffect::Restrict(_) => json!({"type": "string"}),
+                }})
+            }));
             let mut operation = self.operation(
                 list_id(kind), title, format!("Lists each {noun}, page by page."), Access::Read, above,
                 json!({"200": described("A page.", Some(reference("schemas", &format!("{title}Collection"))), false)}),

@@ -6,8 +6,9 @@
 
 use crate::{
     Error, Result,
+    column::{Any, ColumnValue as _, Json},
     kind::Kind,
-    resource::{Field, FieldAccess},
+    resource::{ColumnType, Field, FieldAccess, ListEffect, ListParameter},
     sql::snake_table,
 };
 use sqlx::{Row as _, ValueRef as _, postgres::PgRow, postgres::PgValueRef};
@@ -26,7 +27,7 @@ pub(crate) struct Shown {
 
 impl Shown {
     /// With the fields that a list shows only to who asks, if `is_asked` says so.
-    pub fn of(kind: &dyn Kind, is_asked: impl Fn(&str) -> bool) -> Self {
+    pub fn of(kind: &dyn Kind, is_asked: impl Fn(&ListParameter) -> bool) -> Self {
         let facts = kind.facts();
         let mut select = "SELECT t.name".to_owned();
         let mut fields = Vec::new();
@@ -36,10 +37,10 @@ impl Shown {
                 field.access,
                 FieldAccess::Internal | FieldAccess::Secret | FieldAccess::WriteOnly
             );
-            let unasked = facts
-                .expanded
-                .iter()
-                .any(|(wire, switch)| *wire == field.wire && !is_asked(switch));
+            let unasked = facts.list_parameters.iter().any(|parameter| {
+                matches!(parameter.effect, ListEffect::Show(wire) if wire == field.wire)
+                    && !is_asked(parameter)
+            });
             if hidden || unasked || facts.omitted_in_list.contains(&field.wire) {
                 continue;
             }
@@ -54,8 +55,36 @@ impl Shown {
             };
             fields.push(*field);
         }
+        for parameter in facts.list_parameters {
+            let ListEffect::Add(wire, sql) = parameter.effect else {
+                continue;
+            };
+            if is_asked(parameter) {
+                let _ = write!(select, ", {sql}");
+                fields.push(added(wire));
+            }
+        }
         let _ = write!(select, " FROM {} t", facts.table);
         Self { select, fields }
+    }
+}
+
+/// A member that a list computes.
+fn added(wire: &'static str) -> Field {
+    Field {
+        wire,
+        access: FieldAccess::ReadOnly,
+        required: false,
+        top_level: false,
+        reference: None,
+        length: None,
+        column: Some(ColumnType {
+            name: wire,
+            sql: "jsonb",
+            nullable: true,
+            computed: true,
+            print: Json::<Any>::print,
+        }),
     }
 }
 

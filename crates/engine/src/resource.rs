@@ -225,8 +225,8 @@ pub trait Resource: Send + Sync + 'static {
     const VIEWS: &'static [Action] = &[];
     /// Whether LIST shows reduced items: these wire fields are left out (contract rules §2).
     const OMITTED_IN_LIST: &'static [&'static str] = &[];
-    /// Wire fields that LIST shows only to who asks: `(field, query switch)`.
-    const EXPANDED: &'static [(&'static str, &'static str)] = &[];
+    /// Query parameters of LIST besides filter, order and paging.
+    const LIST_PARAMETERS: &'static [ListParameter] = &[];
     /// Whether the gateway's configuration depends on this kind.
     const SERVED: bool = false;
     /// Where the revisions of a resource are, for a kind that has such (`apis/{id};rev=2`).
@@ -292,6 +292,44 @@ pub enum Root {}
 impl Parent for Root {
     fn chain() -> Chain {
         Vec::new()
+    }
+}
+
+/// A query parameter of LIST besides filter, order and paging.
+#[derive(Clone, Copy, Debug)]
+pub struct ListParameter {
+    /// Its name: `expandGroups`.
+    pub name: &'static str,
+    /// What it does, for OpenAPI.
+    pub summary: &'static str,
+    /// What it does.
+    pub effect: ListEffect,
+}
+
+/// What a query parameter of LIST does.
+#[derive(Clone, Copy, Debug)]
+pub enum ListEffect {
+    /// With `true`, items show this field of the contract, which they lack otherwise.
+    Show(&'static str),
+    /// With `true`, the `properties` of items, and of GET, have one more member: its name, and the SQL of its value (jsonb, null
+    /// for none) over the row `t`.
+    Add(&'static str, &'static str),
+    /// Only some rows: from the parameter's value, a condition over the row `t` and a text for its `{}`.
+    ///
+    /// Errors name what is wrong with the value.
+    Restrict(fn(&str) -> std::result::Result<(&'static str, Option<String>), &'static str>),
+}
+
+impl ListParameter {
+    /// Whether the parameter is a switch, and on.
+    ///
+    /// # Errors
+    /// A violation naming the parameter when a switch is neither `true` nor `false`.
+    pub fn is_on(&self, query: &crate::Query) -> Result<bool> {
+        match self.effect {
+            ListEffect::Show(_) | ListEffect::Add(..) => query.switch(self.name),
+            ListEffect::Restrict(_) => Ok(false),
+        }
     }
 }
 

@@ -1,9 +1,9 @@
 //! APIs: a web service behind a URL suffix of the gateway.
 
-use crate::{api_version_set, import, revision, service::Service};
+use crate::{api_version_set, import, revision, service::Service, tag};
 use engine::{
-    Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result,
-    Revisions, TextColumn, Value, Violations, json, sqlx,
+    Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, ListEffect, ListParameter, NameRule,
+    Resource, Result, Revisions, TextColumn, Value, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -177,8 +177,14 @@ impl Resource for Api {
     const LONG_DELETE: bool = true;
     const SERVED: bool = true;
     const REVISIONS: Option<Revisions> = Some(REVISIONS);
-    const EXPANDED: &'static [(&'static str, &'static str)] =
-        &[("apiVersionSet", "expandApiVersionSet")];
+    const LIST_PARAMETERS: &'static [ListParameter] = &[
+        ListParameter {
+            name: "expandApiVersionSet",
+            summary: "Whether items show their version set.",
+            effect: ListEffect::Show("apiVersionSet"),
+        },
+        tag::shown!("api_tags l ON l.tag_id = g.id WHERE l.api_id = t.id"),
+    ];
     const OMITTED_IN_LIST: &'static [&'static str] =
         &["authenticationSettings", "subscriptionKeyParameterNames"];
     const FILTERS: &'static [Filter] = &[
@@ -297,6 +303,7 @@ impl Resource for Api {
                     ));
                 }
             }
+            check_authentication(cx, old, new).await?;
             api_version_set::describe(cx, new).await
         })
     }
@@ -320,6 +327,61 @@ impl Resource for Api {
     fn deleting<'a>(cx: &'a mut Cx<'_>, api: &'a ApiContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(revision::deleting(cx, api))
     }
+}
+
+/// The authorization servers and OpenID Connect providers that an API names must exist.
+async fn check_authentication(
+    cx: &mut Cx<'_>,
+    old: Option<&ApiContract>,
+    new: &ApiContract,
+) -> Result<()> {
+    let Some(Json(Any(settings))) = &new.authentication_settings else {
+        return Ok(());
+    };
+    let known = old.and_then(|old| old.authentication_settings.as_ref());
+    if known.is_some_and(|Json(Any(known))| known == settings) {
+        return Ok(());
+    }
+    let mut violations = Violations::default();
+    for (one, several, member, table, segment) in [
+        (
+            "oAuth2",
+            "oAuth2AuthenticationSettings",
+            "authorizationServerId",
+            "authorization_servers",
+            "authorizationServers",
+        ),
+        (
+            "openid",
+            "openidAuthenticationSettings",
+            "openidProviderId",
+            "openid_connect_providers",
+            "openidConnectProviders",
+        ),
+    ] {
+        let mut named = vec![(one.to_owned(), &settings[one][member])];
+        for (at, setting) in settings[several]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .enumerate()
+        {
+            named.push((format!("{several}[{at}]"), &setting[member]));
+        }
+        for (place, name) in named {
+            let Some(name) = name.as_str().filter(|name| !name.is_empty()) else {
+                continue;
+            };
+            let name = name.rsplit('/').next().unwrap_or(name);
+            if cx.find(table, name).await?.is_none() {
+                violations.add(
+                    format!("authenticationSettings.{place}.{member}"),
+                    format!("names {segment}/{name}, which does not exist"),
+                );
+            }
+        }
+    }
+    violations.into_result()
 }
 
 /// What callers find the API by; the revisions of an API share it.

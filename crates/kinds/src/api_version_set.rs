@@ -132,10 +132,16 @@ pub(crate) async fn describe(cx: &mut Cx<'_>, api: &mut ApiContract) -> Result<(
         return Ok(());
     };
     let name = id.rsplit('/').next().unwrap_or_default().to_owned();
-    if let Some(details) = details(cx, &name).await? {
-        api.api_version_set = Some(Json(Any(details)));
+    match details(cx, &name).await? {
+        Some(details) => {
+            api.api_version_set = Some(Json(Any(details)));
+            Ok(())
+        }
+        None => Err(Error::invalid(
+            "apiVersionSetId",
+            format!("names apiVersionSets/{name}, which does not exist"),
+        )),
     }
-    Ok(())
 }
 
 /// The APIs of the set, which name it by resource id.

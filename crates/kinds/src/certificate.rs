@@ -1,13 +1,13 @@
 //! Certificates: the gateway's client certificates towards backends, keys of tokens, and issuers of callers' certificates.
 
-use crate::service::Service;
+use crate::{named_value, service::Service};
 use ::certificate::Bundle;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result,
-    Secret, Value, Verbs, Violations, json, sqlx,
+    Access, Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, ListParameter, NameRule,
+    Resource, Result, Secret, Value, Verbs, Violations, json, sqlx,
 };
 use utoipa::ToSchema;
 
@@ -57,6 +57,7 @@ impl Resource for Certificate {
         ..Verbs::ALL
     };
     const SERVED: bool = true;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[named_value::REFRESH_FAILED];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("subject", "subject"),

@@ -40,6 +40,27 @@ pub enum Type {
     External,
 }
 
+/// `expandGroups=true` of a list: items show their groups. The SQL joins the groups `g` with the row `t`.
+macro_rules! shown {
+    ($joined:literal) => {
+        engine::ListParameter {
+            name: "expandGroups",
+            summary: "Whether items show their groups.",
+            effect: engine::ListEffect::Add(
+                "groups",
+                concat!(
+                    "(SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('displayName', g.display_name, \
+                     'description', g.description, 'builtIn', g.built_in, 'type', g.type, 'externalId', g.external_id)) \
+                     ORDER BY lower(g.name)), '[]') FROM groups g JOIN ",
+                    $joined,
+                    ")"
+                ),
+            ),
+        }
+    };
+}
+pub(crate) use shown;
+
 /// The kind.
 pub struct Group;
 

@@ -3,8 +3,8 @@
 use crate::{api::Api, notify, service::Service};
 use chrono::{DateTime, Utc};
 use engine::{
-    BoxFuture, Contract, Cx, Filter, NameRule, Ref, Resource, Result, TextColumn, Value, Verbs,
-    Violations, json, sqlx,
+    BoxFuture, Contract, Cx, Filter, ListEffect, ListParameter, NameRule, Ref, Resource, Result,
+    TextColumn, Value, Verbs, Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -59,6 +59,28 @@ impl Resource for Issue {
     const TABLE: &'static str = "issues";
     const OF_ALL_REVISIONS: bool = true;
     const NAME: NameRule = NameRule::id(256);
+    const LIST_PARAMETERS: &'static [ListParameter] = &[
+        ListParameter {
+            name: "expandCommentsAttachments",
+            summary: "Whether issues show their comments.",
+            effect: ListEffect::Add(
+                "comments",
+                "(SELECT coalesce(jsonb_agg(jsonb_build_object('text', c.text, 'createdDate', \
+                 to_char(c.created_date AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), 'userId', '/users/' || u.name) \
+                 ORDER BY c.created_date, lower(c.name)), '[]') FROM issue_comments c JOIN users u ON u.id = c.user_id \
+                 WHERE c.parent_id = t.id)",
+            ),
+        },
+        ListParameter {
+            name: "expandCommentsAttachments",
+            summary: "Whether issues show their attachments.",
+            effect: ListEffect::Add(
+                "attachments",
+                "(SELECT coalesce(jsonb_agg(jsonb_build_object('title', c.title, 'contentFormat', c.content_format, \
+                 'content', c.content) ORDER BY lower(c.name)), '[]') FROM issue_attachments c WHERE c.parent_id = t.id)",
+            ),
+        },
+    ];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("title", "title"),

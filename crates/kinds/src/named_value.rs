@@ -2,8 +2,8 @@
 
 use crate::service::Service;
 use engine::{
-    Access, Action, Any, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule, Reply,
-    Resource, Result, Secret, Value, Violations, json, sqlx, typed,
+    Access, Action, Any, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, ListEffect,
+    ListParameter, NameRule, Reply, Resource, Result, Secret, Value, Violations, json, sqlx, typed,
 };
 use utoipa::ToSchema;
 
@@ -45,6 +45,18 @@ impl NamedValueContract {
     }
 }
 
+/// `isKeyVaultRefreshFailed=true`: values out of key vaults are refused (see `validate`), so there is none that could not be
+/// refreshed.
+pub(crate) const REFRESH_FAILED: ListParameter = ListParameter {
+    name: "isKeyVaultRefreshFailed",
+    summary: "Only what could not be refreshed from its key vault.",
+    effect: ListEffect::Restrict(|value| match value.to_ascii_lowercase().as_str() {
+        "true" => Ok(("false", None)),
+        "false" => Ok(("true", None)),
+        _ => Err("must be true or false"),
+    }),
+};
+
 /// The kind.
 pub struct NamedValue;
 
@@ -57,6 +69,7 @@ impl Resource for NamedValue {
     const TABLE: &'static str = "named_values";
     const NAME: NameRule = NameRule::id(256);
     const SERVED: bool = true;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[REFRESH_FAILED];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("displayName", "display_name"),

@@ -1,9 +1,9 @@
 //! Operations: a method and a URL template of an API.
 
-use crate::api::Api;
+use crate::{api::Api, tag};
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, Value, Violations,
-    json, sqlx,
+    BoxFuture, Contract, Cx, Error, Filter, Json, ListParameter, NameRule, Resource, Result, Value,
+    Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -139,6 +139,9 @@ impl Resource for Operation {
     const TABLE: &'static str = "api_operations";
     const NAME: NameRule = NameRule::id(80);
     const SERVED: bool = true;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[tag::shown!(
+        "operation_tags l ON l.tag_id = g.id WHERE l.operation_id = t.id"
+    )];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("displayName", "display_name"),

@@ -1,9 +1,9 @@
 //! Products: what developers subscribe to. **Copy this file to add a kind.**
 
-use crate::{service::Service, subscription};
+use crate::{group, service::Service, subscription, tag};
 use engine::{
-    BoxFuture, Contract, Cx, Filter, NameRule, Resource, Result, TextColumn, Value, Violations,
-    json, sqlx,
+    BoxFuture, Contract, Cx, Filter, ListParameter, NameRule, Resource, Result, TextColumn, Value,
+    Violations, json, sqlx,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -55,6 +55,10 @@ impl Resource for Product {
     const TABLE: &'static str = "products";
     const NAME: NameRule = NameRule::id(256);
     const SERVED: bool = true;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[
+        group::shown!("product_groups l ON l.group_id = g.id WHERE l.product_id = t.id"),
+        tag::shown!("product_tags l ON l.tag_id = g.id WHERE l.product_id = t.id"),
+    ];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("displayName", "display_name"),

@@ -5,6 +5,7 @@
 
 use crate::{
     api::{Api, ApiContract, REVISIONS},
+    import::STATE,
     subscription,
 };
 use engine::{
@@ -260,7 +261,51 @@ pub(crate) async fn copied(cx: &mut Cx<'_>, new: &ApiContract) -> Result<()> {
     if let Some(source) = source(cx, new).await? {
         let id = cx.id;
         engine::revision::copy(cx, kind::<Api>(), source, id).await?;
+        copy_document(cx, source).await?;
     }
+    Ok(())
+}
+
+/// What of an API may differ without its being another than the document says.
+const OF_REVISION: &[&str] = &[
+    "id",
+    "parent_id",
+    "root_id",
+    "name",
+    "revision_name",
+    "rev",
+    "created_at",
+    "updated_at",
+    "api_revision",
+    "api_revision_description",
+    "is_current",
+    "is_online",
+];
+
+/// A copy of an API comes from the same document; an export of it is that document if the source's is and nothing was changed
+/// on the way.
+async fn copy_document(cx: &mut Cx<'_>, source: Uuid) -> Result<()> {
+    let untouched: Option<bool> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "SELECT d.state = ({STATE}) AND to_jsonb(s) - $3::text[] = to_jsonb(n) - $3::text[] \
+         FROM api_sources d JOIN apis s ON s.id = d.api_id JOIN apis n ON n.id = $2 WHERE d.api_id = $1"
+    )))
+    .bind(source)
+    .bind(cx.id)
+    .bind(OF_REVISION)
+    .fetch_optional(&mut *cx.conn)
+    .await?;
+    let Some(untouched) = untouched else {
+        return Ok(());
+    };
+    sqlx::query(sqlx::AssertSqlSafe(format!(
+        "INSERT INTO api_sources (api_id, imported_at, format, document, state, report) \
+         SELECT $1, imported_at, format, document, CASE WHEN $3 THEN ({STATE}) ELSE '' END, report FROM api_sources WHERE api_id = $2"
+    )))
+    .bind(cx.id)
+    .bind(source)
+    .bind(untouched)
+    .execute(&mut *cx.conn)
+    .await?;
     Ok(())
 }
 

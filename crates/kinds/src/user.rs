@@ -1,11 +1,12 @@
 //! Users: developers of one service, with their account.
 
-use crate::{notify, recipient, service::Service, subscription};
+use crate::{group, notify, recipient, service::Service, subscription};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, ActionDetail, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, NameRule,
-    Reply, Resource, Result, Secret, TextColumn, Value, Violations, json, sqlx, typed,
+    Access, Action, ActionDetail, BoxFuture, Contract, Cx, Entity, Error, Filter, Json,
+    ListParameter, NameRule, Reply, Resource, Result, Secret, TextColumn, Value, Violations, json,
+    sqlx, typed,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -94,6 +95,9 @@ impl Resource for User {
     const NAME: NameRule = NameRule::id(80);
     const LONG_DELETE: bool = true;
     const SERVED: bool = true;
+    const LIST_PARAMETERS: &'static [ListParameter] = &[group::shown!(
+        "group_users l ON l.group_id = g.id WHERE l.user_id = t.id"
+    )];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("firstName", "first_name"),

@@ -4,7 +4,7 @@ use super::{Target, authorise, decorate, envelope};
 use crate::{
     Engine, Result, etag,
     page::{Reply, Request},
-    resource::Access,
+    resource::{Access, ListEffect},
 };
 
 /// GET: 200 with the item and its ETag.
@@ -26,7 +26,35 @@ pub async fn get(engine: &Engine, request: &Request, target: &Target) -> Result<
     let entity = shown.as_deref().unwrap_or(row.entity.as_ref());
     let mut body = envelope(target.kind, &row.at, &row.name, entity);
     decorate(target.kind, row.rev, &mut body);
+    add(&mut conn, request, target, row.id, &mut body).await?;
     Ok(Reply::ok(body).with("ETag", etag(row.rev)))
+}
+
+/// Adds what a query parameter asks for and is no field of the contract.
+async fn add(
+    conn: &mut sqlx::PgConnection,
+    request: &Request,
+    target: &Target,
+    id: uuid::Uuid,
+    body: &mut serde_json::Value,
+) -> Result<()> {
+    let facts = target.kind.facts();
+    for parameter in facts.list_parameters {
+        let ListEffect::Add(wire, sql) = parameter.effect else {
+            continue;
+        };
+        if parameter.is_on(&request.query)? {
+            let sql = format!("SELECT {sql} FROM {} t WHERE t.id = $1", facts.table);
+            let value: Option<serde_json::Value> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+                .bind(id)
+                .fetch_one(&mut *conn)
+                .await?;
+            if let Some(value) = value {
+                body["properties"][wire] = value;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// HEAD: the same headers, no body (`GetEntityTag`).

@@ -9,7 +9,7 @@ use crate::{
     kind::Kind,
     page::{Caller, Reply, Request, Window},
     print::{Printer, Shown},
-    resource::{Access, Entity},
+    resource::{Access, Entity, ListEffect, ListParameter},
 };
 use arm_id::Root;
 use serde_json::{Map, Value};
@@ -49,9 +49,6 @@ pub async fn list(
     }
     let target = Target::new(kind, request, names)?;
     let window = Window::parse(&request.query)?;
-    for (_, switch) in kind.facts().expanded {
-        request.query.switch(switch)?;
-    }
     let mut conn = engine.pool.acquire().await?;
     let at = engine.locate(&mut conn, &target, &request.caller).await?;
     authorise(&at, &target, Access::Read, "read")?;
@@ -100,6 +97,7 @@ pub(crate) async fn page(
         };
         bound.add(owner)?;
         let mut sql = format!("{select}{joined} WHERE {belongs}");
+        restrict(&mut sql, request, kind, &mut bound)?;
         add_filter(&mut sql, request, facts.filters, &mut bound)?;
         if keyed {
             let order = match request.order_by() {
@@ -121,18 +119,18 @@ pub(crate) async fn page(
         }
         Ok((sql, args))
     };
-    let is_asked = |switch: &str| {
-        request
-            .query
-            .value(switch)
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"))
-    };
+    let mut on = Vec::new();
+    for parameter in facts.list_parameters {
+        if parameter.is_on(&request.query)? {
+            on.push(parameter.name);
+        }
+    }
     let asked;
-    let shown = if facts.expanded.iter().any(|(_, switch)| is_asked(switch)) {
-        asked = Shown::of(kind, is_asked);
-        &asked
-    } else {
+    let shown = if on.is_empty() {
         &statements.shown
+    } else {
+        asked = Shown::of(kind, |parameter| on.contains(&parameter.name));
+        &asked
     };
     let (sql, args) = parts(&shown.select, true)?;
     let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
@@ -159,7 +157,7 @@ pub(crate) async fn page(
     let table = facts.table;
     let count = if whole {
         i64::try_from(rows.len()).unwrap_or(i64::MAX)
-    } else if filter(request).is_none() {
+    } else if filter(request).is_none() && !is_restricted(request, kind) {
         let (sql, _) = parts(&format!("SELECT count(*) FROM {table} t"), false)?;
         engine.counts.exact(conn, sql, owner).await?
     } else {
@@ -180,6 +178,41 @@ fn read(kind: &'static dyn Kind, row: &sqlx::postgres::PgRow, codec: &Codec) -> 
 fn filter(request: &Request) -> Option<&str> {
     let filter = request.query.value("$filter")?;
     (!filter.trim().is_empty()).then_some(filter)
+}
+
+fn restrictions<'k>(
+    request: &'k Request,
+    kind: &dyn Kind,
+) -> impl Iterator<Item = (&'static ListParameter, &'k str)> {
+    kind.facts()
+        .list_parameters
+        .iter()
+        .filter(|parameter| matches!(parameter.effect, ListEffect::Restrict(_)))
+        .filter_map(|parameter| Some((parameter, request.query.value(parameter.name)?)))
+}
+
+fn is_restricted(request: &Request, kind: &dyn Kind) -> bool {
+    restrictions(request, kind).next().is_some()
+}
+
+fn restrict(
+    sql: &mut String,
+    request: &Request,
+    kind: &dyn Kind,
+    bound: &mut Bound<'_>,
+) -> Result<()> {
+    for (parameter, value) in restrictions(request, kind) {
+        if let ListEffect::Restrict(condition) = parameter.effect {
+            let (condition, text) =
+                condition(value).map_err(|why| Error::invalid(parameter.name, why))?;
+            let placeholder = match text {
+                Some(text) => bound.add(text)?,
+                None => String::new(),
+            };
+            sql.push_str(&format!(" AND ({})", condition.replace("{}", &placeholder)));
+        }
+    }
+    Ok(())
 }
 
 fn add_filter(

@@ -59,6 +59,13 @@ async fn a_path_leads_to_one_api() {
         .expect(200);
 
     // Versions of one API share its path.
+    world
+        .put(
+            "/apiVersionSets/set",
+            body(json!({"displayName": "Set", "versioningScheme": "Segment"})),
+        )
+        .await
+        .expect(201);
     let version = |version: &str| {
         let mut api = api("first");
         api["properties"]["apiVersionSetId"] = json!("/apiVersionSets/set");

@@ -309,3 +309,36 @@ async fn two_thousand_operations_are_imported_at_once() {
     println!("{first:?}, again {:?}", started.elapsed());
     assert_eq!(report(&world).await["unchanged"], 2000);
 }
+
+#[tokio::test]
+async fn a_copied_revision_is_exported_as_the_document_it_comes_from_until_it_differs() {
+    let world = World::new().await;
+    world.put("/apis/pets", import(PETS)).await.expect(201);
+    for (revision, more) in [("2", json!({})), ("3", json!({"description": "Other."}))] {
+        let mut copy = json!({"path": "pets", "sourceApiId": "/apis/pets"});
+        for (name, value) in more.as_object().expect("members") {
+            copy[name] = value.clone();
+        }
+        world
+            .put(&format!("/apis/pets;rev={revision}"), body(copy))
+            .await
+            .expect(201);
+    }
+    let exported = async |revision: &str| {
+        let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM apis WHERE revision_name = $1")
+            .bind(format!("pets;rev={revision}"))
+            .fetch_one(&world.pool)
+            .await
+            .expect("a revision");
+        let (format, _) = kinds::export::format("openapi-link").expect("a format");
+        let mut conn = world.pool.acquire().await.expect("a connection");
+        kinds::export::document(&mut conn, id, format, "http://gateway.example.org")
+            .await
+            .expect("a document")
+            .text
+    };
+    assert_eq!(exported("2").await, PETS);
+    assert_ne!(exported("3").await, PETS);
+    let report = world.get("/apis/pets;rev=3/importReport").await.expect(200);
+    assert_eq!(report["added"], json!(["listPets", "addPet", "getPet"]));
+}

@@ -16,6 +16,7 @@ mod gateway;
 mod group;
 mod import;
 mod link_resource;
+mod list_parameter;
 mod logger;
 mod named_value;
 mod notification;

@@ -2,7 +2,7 @@
 
 use super::{below_services, collection};
 use crate::world::{SERVICE, World, body, now, service};
-use engine::{FilterKind, Kind, Method, Resource as _, json, sqlx};
+use engine::{FilterKind, Kind, ListEffect, Method, Resource as _, json, sqlx};
 use std::time::Duration;
 
 /// Creates every kind's example, so that no list is empty.
@@ -77,7 +77,13 @@ async fn a_list_shows_of_an_item_what_a_get_shows() {
         }
         let mut wanted = world.get(&item).await.expect(200);
         let members = wanted["properties"].as_object_mut().expect("properties");
-        let asked = facts.expanded.iter().map(|(field, _)| field);
+        let asked = facts
+            .list_parameters
+            .iter()
+            .filter_map(|parameter| match &parameter.effect {
+                ListEffect::Show(field) => Some(field),
+                ListEffect::Add(..) | ListEffect::Restrict(_) => None,
+            });
         for field in facts.omitted_in_list.iter().chain(asked) {
             members.remove(*field);
         }
