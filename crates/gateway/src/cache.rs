@@ -12,7 +12,9 @@ pub(crate) struct Stored {
     pub(crate) reason: Option<String>,
     pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
+    /// By this process's clock; of what came from outside its age counts.
     pub(crate) stored_at_ms: u64,
+    pub(crate) age_ms: u64,
 }
 
 #[derive(Clone, Debug)]

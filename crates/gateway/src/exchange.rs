@@ -24,6 +24,7 @@ use crate::diagnosis::Diagnosis;
 use crate::fault::Fault;
 use crate::listen::Inner;
 use crate::pipeline::Call;
+use crate::policies::cache::Keeper;
 use crate::policies::cors::CorsAnswer;
 use crate::policies::rate_limit::RateKey;
 use crate::present::Present;
@@ -115,6 +116,7 @@ pub(crate) struct Owed {
 /// Where the response of this call goes in the cache.
 #[derive(Clone, Debug)]
 pub(crate) struct CachePlan {
+    pub(crate) keeper: Keeper,
     pub(crate) key: String,
     pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
 }

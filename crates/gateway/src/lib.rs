@@ -44,7 +44,7 @@ pub use clock::{Clock, Random, SystemClock, SystemRandom};
 pub use counter::{CounterDelta, CounterKey, CounterTotal, Counters};
 pub use fault::Fault;
 pub use listen::{Gateway, ServeError};
-pub use options::{Identity, Limits, Options, Timeouts};
+pub use options::{ExternalCaches, Identity, Limits, Options, Timeouts};
 pub use rate::{RateQuestion, SharedRates, Verdict as RateVerdict, slice_ms};
 pub use rehearsal::{RehearsalError, Rehearsed};
 pub use telemetry::{

@@ -155,6 +155,7 @@ impl Gateway {
         let options = Options {
             counters: Arc::default(),
             shared_rates: None,
+            external_caches: None,
             spans: None,
             telemetry: Arc::new(NoTelemetry),
             ..self.inner.options.clone()

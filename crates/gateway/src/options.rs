@@ -86,6 +86,25 @@ pub trait Identity: Send + Sync {
     ) -> BoxFuture<'static, Result<String, String>>;
 }
 
+/// Caches outside of the process, by the connection string of the service. Implementations answer soon, or not at all: what
+/// does not come counts as absent.
+pub trait ExternalCaches: Send + Sync {
+    /// What is kept under a key.
+    fn get<'a>(&'a self, cache: &'a str, key: &'a str) -> BoxFuture<'a, Option<Vec<u8>>>;
+
+    /// Keeps something.
+    fn put<'a>(
+        &'a self,
+        cache: &'a str,
+        key: &'a str,
+        value: Vec<u8>,
+        lifetime: Duration,
+    ) -> BoxFuture<'a, ()>;
+
+    /// Forgets something.
+    fn remove<'a>(&'a self, cache: &'a str, key: &'a str) -> BoxFuture<'a, ()>;
+}
+
 /// Everything a gateway needs from outside.
 #[derive(Clone)]
 pub struct Options {
@@ -107,6 +126,8 @@ pub struct Options {
     pub counters: Arc<Counters>,
     /// Counters of rates that several gateways share; each counts for itself without.
     pub shared_rates: Option<Arc<dyn SharedRates>>,
+    /// Caches outside of the process; without them each gateway has its own.
+    pub external_caches: Option<Arc<dyn ExternalCaches>>,
     /// Where records of calls go.
     pub telemetry: Arc<dyn Telemetry>,
     /// Where spans of calls go; `None` traces nothing and passes the headers of trace context on as they are.
@@ -132,6 +153,7 @@ impl Default for Options {
             random: Arc::new(SystemRandom::default()),
             counters: Arc::new(Counters::default()),
             shared_rates: None,
+            external_caches: None,
             telemetry: Arc::new(NoTelemetry),
             spans: None,
             debug_credentials: None,

@@ -12,7 +12,7 @@ const DIFFERENCES: [(&str, &str); 15] = [
     ),
     (
         "cache-lookup",
-        "The cache is in the gateway's memory whatever `caching-type` says; each gateway has its own.",
+        "The external cache is the service's resource `caches` of its region, else the `default` one, in Redis or Valkey; without one each gateway has its own. One that does not answer within 100 ms counts as empty.",
     ),
     ("cache-lookup-value", "As `cache-lookup`."),
     ("cache-store", "As `cache-lookup`."),

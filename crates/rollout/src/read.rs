@@ -5,12 +5,12 @@ use engine::{Codec, PgConnection, Settings};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use snapshot::entity::{
-    Api, Backend, Certificate, CircuitBreaker, Correlation, Credentials, Diagnostic, Entity,
+    Api, Backend, Cache, Certificate, CircuitBreaker, Correlation, Credentials, Diagnostic, Entity,
     Fragment, Gateway, Group, KeyNames, Kind, LoggedMessage, Logger, Masking, NamedValue,
-    Operation, Policy, PolicyScope, PoolMember, Product, Representation, Response, Schema, Service,
-    Subscription, SubscriptionScope, TlsHost, User, Version, VersionScheme,
+    Operation, Parameter, Place, Policy, PolicyScope, PoolMember, Product, Representation,
+    Response, Schema, Service, Subscription, SubscriptionScope, TlsHost, User, Version,
+    VersionScheme,
 };
-use snapshot::entity::{Parameter, Place};
 use sqlx::{FromRow, Row as _, postgres::PgRow};
 use uuid::Uuid;
 
@@ -36,6 +36,7 @@ pub(crate) const TABLES: &[&str] = &[
     "certificates",
     "diagnostics",
     "api_diagnostics",
+    "caches",
 ];
 
 /// Which entity the rows of a table become.
@@ -55,6 +56,7 @@ pub(crate) fn kind(table: &str) -> Kind {
         "gateways" => Kind::Gateway,
         "certificates" => Kind::Certificate,
         "diagnostics" | "api_diagnostics" => Kind::Diagnostic,
+        "caches" => Kind::Cache,
         _ => Kind::Policy,
     }
 }
@@ -167,6 +169,9 @@ impl Reader {
                  (SELECT coalesce(array_agg(c.name ORDER BY c.name) FILTER (WHERE c.is_trusted), '{}') \
                    FROM gateway_certificate_authorities c WHERE c.parent_id = x.id HAVING count(*) > 0) AS authorities \
                  FROM gateways x WHERE true"
+            }
+            "caches" => {
+                "SELECT x.id, x.parent_id, x.name, x.use_from_location, x.connection_string, x.sealed_connection FROM caches x WHERE true"
             }
             "diagnostics" => {
                 "SELECT x.id, x.parent_id AS service_id, NULL::uuid AS api_id, x.name, l.name AS logger, x.always_log, x.sampling, x.frontend, \
@@ -319,6 +324,16 @@ impl Reader {
                     .try_get::<Option<Vec<u8>>, _>("key_pem")?
                     .map(|sealed| self.open(&what, &sealed))
                     .transpose()?,
+            }),
+            "caches" => Entity::Cache(Cache {
+                id,
+                service_id: row.try_get("parent_id")?,
+                name: row.try_get("name")?,
+                location: row.try_get("use_from_location")?,
+                connection: match row.try_get::<Option<Vec<u8>>, _>("sealed_connection")? {
+                    Some(sealed) => self.open(&what, &sealed)?,
+                    None => row.try_get("connection_string")?,
+                },
             }),
             "diagnostics" | "api_diagnostics" => Entity::Diagnostic(diagnostic(row, &what)?),
             _ => Entity::Policy(policy(table, row, &what)?),

@@ -9,6 +9,7 @@
 
 use crate::{
     data_plane::{Backing, DataPlane},
+    external_cache::RedisCaches,
     feed::{
         BATCH_HEADER, CALLS_PATH, CONFIGURATION_PATH, KeptTrace, NODE_HEADER, REPORT_PATH,
         RESUME_HEADER, Report, TRACES_PATH, Told,
@@ -795,6 +796,9 @@ pub async fn start(
         debug_credentials: Some(Arc::new(debug_tokens)),
         spans: exporter.as_ref().and_then(Exporter::gateway_spans),
         shared_rates: shared_rates::start(&settings.serve.redis).await?,
+        external_caches: Some(Arc::new(RedisCaches::new(Duration::from_millis(
+            settings.serve.redis.redis_wait_ms,
+        )))),
         ..settings.serve.edge.options()
     };
     let mut data_plane = DataPlane::start(listener, link.clone(), options).await?;

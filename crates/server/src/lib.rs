@@ -15,6 +15,7 @@ pub mod docs;
 pub mod documents;
 pub mod echo;
 pub mod edge;
+pub mod external_cache;
 pub mod feed;
 pub mod fetch;
 pub mod health;

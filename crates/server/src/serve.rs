@@ -5,6 +5,7 @@ use crate::{
     State, arm, client_address,
     data_plane::{self, DataPlane},
     deleted, developer, docs, documents, echo,
+    external_cache::RedisCaches,
     feed::{self, Feed},
     fetch, health, idempotency, management,
     nodes::{self, LocalNode, Mode},
@@ -216,6 +217,9 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                 debug_credentials: Some(Arc::new(debug_tokens)),
                 spans: exporter.as_ref().and_then(Exporter::gateway_spans),
                 shared_rates: shared_rates::start(&settings.redis).await?,
+                external_caches: Some(Arc::new(RedisCaches::new(Duration::from_millis(
+                    settings.redis.redis_wait_ms,
+                )))),
                 ..settings.edge.options()
             };
             let mut data_plane = DataPlane::start(listener, backing, options).await?;

@@ -69,6 +69,10 @@ fn describe() {
         "Records of calls that were dropped"
     );
     counter!(
+        "portico_gateway_external_cache_total",
+        "Questions to services' external caches, by outcome"
+    );
+    counter!(
         "portico_logger_dropped_total",
         "Messages to loggers that were dropped, by reason"
     );

@@ -234,6 +234,10 @@ impl Snapshot {
                 service: entity.service_id,
                 api: Uuid::nil(),
             },
+            Entity::Cache(entity) => Place {
+                service: entity.service_id,
+                api: Uuid::nil(),
+            },
             Entity::Logger(entity) => Place {
                 service: entity.service_id,
                 api: Uuid::nil(),
@@ -342,6 +346,7 @@ impl Snapshot {
                     .certificates
                     .put(id, |entity| entity.name.clone(), certificate)
             }
+            Entity::Cache(cache) => state.caches.put(id, |entity| entity.name.clone(), cache),
             Entity::Logger(logger) => state.loggers.put(id, |entity| entity.name.clone(), logger),
             Entity::Schema(schema) => {
                 state
@@ -442,6 +447,7 @@ impl Snapshot {
             }
             Kind::Backend => state.backends.remove(id, |entity| entity.name.clone()),
             Kind::Certificate => state.certificates.remove(id, |entity| entity.name.clone()),
+            Kind::Cache => state.caches.remove(id, |entity| entity.name.clone()),
             Kind::Logger => state.loggers.remove(id, |entity| entity.name.clone()),
             Kind::Schema => state
                 .schemas
@@ -561,6 +567,12 @@ impl ServiceState {
                 .certificates
                 .values()
                 .map(|entity| Entity::Certificate((**entity).clone())),
+        );
+        entities.extend(
+            state
+                .caches
+                .values()
+                .map(|entity| Entity::Cache((**entity).clone())),
         );
         entities.extend(
             state

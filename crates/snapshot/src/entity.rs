@@ -52,6 +52,7 @@ entities! {
     Backend "A backend, single or pool.";
     Certificate "A certificate with its private key.";
     Logger "A sink of log-to-eventhub.";
+    Cache "An external cache.";
     Diagnostic "What is logged of calls, and where.";
     Schema "A schema of an API or of the service.";
     Gateway "A gateway apart from the control plane, with the APIs that it serves.";
@@ -644,6 +645,32 @@ impl fmt::Debug for Certificate {
             .field("name", &self.name)
             .field("thumbprint", &self.thumbprint)
             .field("has_key", &self.key_pem.is_some())
+            .finish_non_exhaustive()
+    }
+}
+
+/// An external cache.
+#[derive(Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Cache {
+    /// Id.
+    pub id: Uuid,
+    /// Service it belongs to.
+    pub service_id: Uuid,
+    /// Name of the resource.
+    pub name: String,
+    /// Region whose gateways use it, or `default`.
+    pub location: String,
+    /// Connection string, or `{{name}}` of the named value that is one.
+    pub connection: String,
+}
+
+impl fmt::Debug for Cache {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Cache")
+            .field("id", &self.id)
+            .field("service_id", &self.service_id)
+            .field("name", &self.name)
+            .field("location", &self.location)
             .finish_non_exhaustive()
     }
 }

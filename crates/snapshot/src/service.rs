@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::effective::PolicyState;
 use crate::entity::{
-    Api, Backend, Certificate, Diagnostic, Digest, Fragment, Gateway, Logger, NamedValue,
+    Api, Backend, Cache, Certificate, Diagnostic, Digest, Fragment, Gateway, Logger, NamedValue,
     Operation, PolicyScope, Product, Schema, Service, Subscription, User, VersionScheme,
 };
 use crate::map::IdMap;
@@ -138,6 +138,7 @@ pub struct ServiceState {
     pub(crate) named_values: Table<NamedValue>,
     pub(crate) backends: Table<Backend>,
     pub(crate) certificates: Table<Certificate>,
+    pub(crate) caches: Table<Cache>,
     pub(crate) loggers: Table<Logger>,
     pub(crate) schemas: Table<Schema>,
     /// By API; nil for those of the service.
@@ -362,6 +363,24 @@ impl ServiceState {
         self.certificates
             .values()
             .find(|certificate| certificate.thumbprint.eq_ignore_ascii_case(thumbprint))
+    }
+
+    /// Connection string of the external cache that gateways of the service's region use: that of the region, else the default one.
+    #[must_use]
+    pub fn external_cache(&self) -> Option<String> {
+        let plain = |text: &str| text.replace(' ', "").to_lowercase();
+        let region = plain(self.service.as_ref().map_or("", |service| &service.region));
+        // A service has a handful of caches.
+        let of = |wanted: &str| {
+            let mut all = self.caches.values();
+            all.find(|cache| plain(&cache.location) == wanted)
+        };
+        let cache = of(&region).or_else(|| of("default"))?;
+        let reference = cache.connection.strip_prefix("{{");
+        match reference.and_then(|rest| rest.strip_suffix("}}")) {
+            None => Some(cache.connection.clone()),
+            Some(name) => Some(self.named_values.by_key(name)?.value.clone()),
+        }
     }
 
     /// A logger by name.

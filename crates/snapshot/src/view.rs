@@ -75,6 +75,7 @@ impl<'s> Scope<'s> {
             | Entity::NamedValue(_)
             | Entity::Backend(_)
             | Entity::Certificate(_)
+            | Entity::Cache(_)
             | Entity::Logger(_) => true,
         };
         if !shown {

@@ -1,20 +1,140 @@
 //! `<cache-lookup>`, `<cache-store>`, and the policies for single values.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use policy::elements::cache_lookup::{CacheLookup, DownstreamCaching};
+use policy::elements::cache_lookup::{CacheLookup, CachingType, DownstreamCaching};
 use policy::elements::cache_lookup_value::CacheLookupValue;
 use policy::elements::cache_remove_value::CacheRemoveValue;
 use policy::elements::cache_store::CacheStore;
 use policy::elements::cache_store_value::CacheStoreValue;
 use policy::expression::{Data, Side};
+use serde::{Deserialize, Serialize};
 
 use crate::body::Payload;
 use crate::cache::Stored;
 use crate::exchange::{CachePlan, Exchange, Flow, Response};
 use crate::fault::Fault;
+use crate::listen::Inner;
 use crate::pipeline::strip_hop_by_hop;
 use crate::telemetry::CacheOutcome;
 use crate::uri;
+
+/// Which cache keeps something.
+#[derive(Clone, Debug)]
+pub(crate) enum Keeper {
+    /// That of this process.
+    Memory,
+    /// One outside, by its connection string.
+    External(String),
+    /// None: only an external one is wanted, and there is none.
+    Nobody,
+}
+
+impl Keeper {
+    fn of(x: &Exchange, wanted: CachingType) -> Self {
+        if wanted == CachingType::Internal {
+            return Self::Memory;
+        }
+        let outside = x.gateway.options.external_caches.as_ref();
+        match outside.and_then(|_| x.service.external_cache()) {
+            Some(cache) => Self::External(cache),
+            None if wanted == CachingType::External => Self::Nobody,
+            None => Self::Memory,
+        }
+    }
+
+    async fn response(&self, gateway: &Inner, key: &str) -> Option<Arc<Stored>> {
+        let options = &gateway.options;
+        match self {
+            Self::Memory => {
+                let now_ms = options.clock.monotonic_ms();
+                gateway.cache.response(key, now_ms).await
+            }
+            Self::External(cache) => {
+                let bytes = options.external_caches.as_ref()?.get(cache, key).await?;
+                unpacked(&bytes, now_ms(gateway)).map(Arc::new)
+            }
+            Self::Nobody => None,
+        }
+    }
+
+    async fn put_response(&self, gateway: &Inner, key: String, stored: Stored, lifetime: Duration) {
+        let options = &gateway.options;
+        match self {
+            Self::Memory => {
+                let expires_at_ms = expiry(gateway, lifetime);
+                gateway.cache.put_response(key, stored, expires_at_ms).await;
+            }
+            Self::External(cache) => {
+                if let (Some(caches), Some(bytes)) =
+                    (&options.external_caches, packed(&stored, now_ms(gateway)))
+                {
+                    caches.put(cache, &key, bytes, lifetime).await;
+                }
+            }
+            Self::Nobody => {}
+        }
+    }
+}
+
+fn expiry(gateway: &Inner, lifetime: Duration) -> u64 {
+    let now_ms = gateway.options.clock.monotonic_ms();
+    now_ms.saturating_add(super::rate_limit::milliseconds(lifetime))
+}
+
+/// The wall clock, which processes share.
+fn now_ms(gateway: &Inner) -> i64 {
+    gateway.options.clock.now().timestamp_millis()
+}
+
+/// A response outside of the process: its head as a line of JSON, then its body.
+#[derive(Serialize, Deserialize)]
+struct Head {
+    status: u16,
+    reason: Option<String>,
+    headers: Vec<(String, Vec<u8>)>,
+    stored_at_ms: i64,
+}
+
+fn packed(stored: &Stored, now_ms: i64) -> Option<Vec<u8>> {
+    let head = Head {
+        status: stored.status.as_u16(),
+        reason: stored.reason.clone(),
+        headers: stored
+            .headers
+            .iter()
+            .map(|(name, value)| (name.to_string(), value.as_bytes().to_vec()))
+            .collect(),
+        stored_at_ms: now_ms,
+    };
+    let mut bytes = serde_json::to_vec(&head).ok()?;
+    bytes.push(b'\n');
+    bytes.extend_from_slice(&stored.body);
+    Some(bytes)
+}
+
+/// `None` for what this program did not pack.
+fn unpacked(bytes: &[u8], now_ms: i64) -> Option<Stored> {
+    let end = bytes.iter().position(|byte| *byte == b'\n')?;
+    let head: Head = serde_json::from_slice(&bytes[..end]).ok()?;
+    let mut headers = HeaderMap::new();
+    for (name, value) in head.headers {
+        headers.append(
+            HeaderName::try_from(name).ok()?,
+            HeaderValue::from_bytes(&value).ok()?,
+        );
+    }
+    Some(Stored {
+        status: StatusCode::from_u16(head.status).ok()?,
+        reason: head.reason,
+        headers,
+        body: bytes[end + 1..].to_vec().into(),
+        age_ms: u64::try_from(now_ms.saturating_sub(head.stored_at_ms)).unwrap_or(0),
+        stored_at_ms: 0,
+    })
+}
 
 pub(super) async fn lookup(x: &mut Exchange, policy: &CacheLookup) -> Result<Flow, Fault> {
     const SOURCE: &str = "cache-lookup";
@@ -96,10 +216,15 @@ pub(super) async fn lookup(x: &mut Exchange, policy: &CacheLookup) -> Result<Flo
         }
     }
     let now_ms = x.gateway.options.clock.monotonic_ms();
-    if let Some(stored) = x.gateway.cache.response(&key, now_ms).await {
+    let keeper = Keeper::of(x, policy.caching_type);
+    if let Some(stored) = keeper.response(&x.gateway, &key).await {
         x.cache = CacheOutcome::Hit;
         let mut all = stored.headers.clone();
-        let age = now_ms.saturating_sub(stored.stored_at_ms) / 1000;
+        let age_ms = match keeper {
+            Keeper::External(_) => stored.age_ms,
+            Keeper::Memory | Keeper::Nobody => now_ms.saturating_sub(stored.stored_at_ms),
+        };
+        let age = age_ms / 1000;
         all.insert(header::AGE, HeaderValue::from(age));
         insert(&mut all, &headers);
         x.respond(Response {
@@ -111,7 +236,11 @@ pub(super) async fn lookup(x: &mut Exchange, policy: &CacheLookup) -> Result<Flo
         return Ok(Flow::Respond);
     }
     x.cache = CacheOutcome::Miss;
-    x.cache_plan = Some(Box::new(CachePlan { key, headers }));
+    x.cache_plan = Some(Box::new(CachePlan {
+        keeper,
+        key,
+        headers,
+    }));
     Ok(Flow::Next)
 }
 
@@ -146,12 +275,11 @@ pub(super) async fn store(x: &mut Exchange, policy: &CacheStore) -> Result<Flow,
         reason: x.response.reason.clone(),
         headers,
         body,
+        age_ms: 0,
         stored_at_ms: now_ms,
     };
-    let expires_at_ms = now_ms.saturating_add(super::rate_limit::milliseconds(duration));
-    x.gateway
-        .cache
-        .put_response(plan.key, stored, expires_at_ms)
+    plan.keeper
+        .put_response(&x.gateway, plan.key, stored, duration)
         .await;
     Ok(Flow::Next)
 }
@@ -169,7 +297,18 @@ pub(super) async fn lookup_value(
     let key = x.value(&policy.key, SOURCE).await?;
     let now_ms = x.gateway.options.clock.monotonic_ms();
     let key = value_key(x, &key);
-    let found = x.gateway.cache.value(&key, now_ms).await;
+    let found = match (
+        Keeper::of(x, policy.caching_type),
+        &x.gateway.options.external_caches,
+    ) {
+        (Keeper::Memory, _) => x.gateway.cache.value(&key, now_ms).await,
+        (Keeper::External(cache), Some(caches)) => caches
+            .get(&cache, &key)
+            .await
+            .and_then(|bytes| String::from_utf8(bytes).ok())
+            .map(Arc::from),
+        (Keeper::External(_) | Keeper::Nobody, _) => None,
+    };
     let value = match found {
         Some(value) => Some(Data::String(value)),
         None => {
@@ -188,10 +327,21 @@ pub(super) async fn store_value(x: &mut Exchange, policy: &CacheStoreValue) -> R
     let key = x.value(&policy.key, SOURCE).await?;
     let value = x.value(&policy.value, SOURCE).await?;
     let duration = *x.value(&policy.duration, SOURCE).await?;
-    let now_ms = x.gateway.options.clock.monotonic_ms();
-    let expires_at_ms = now_ms.saturating_add(super::rate_limit::milliseconds(duration));
     let key = value_key(x, &key);
-    x.gateway.cache.put_value(key, &value, expires_at_ms).await;
+    match (
+        Keeper::of(x, policy.caching_type),
+        &x.gateway.options.external_caches,
+    ) {
+        (Keeper::Memory, _) => {
+            let expires_at_ms = expiry(&x.gateway, duration);
+            x.gateway.cache.put_value(key, &value, expires_at_ms).await;
+        }
+        (Keeper::External(cache), Some(caches)) => {
+            let bytes = value.as_bytes().to_vec();
+            caches.put(&cache, &key, bytes, duration).await;
+        }
+        (Keeper::External(_) | Keeper::Nobody, _) => {}
+    }
     Ok(Flow::Next)
 }
 
@@ -201,6 +351,13 @@ pub(super) async fn remove_value(
 ) -> Result<Flow, Fault> {
     let key = x.value(&policy.key, "cache-remove-value").await?;
     let key = value_key(x, &key);
-    x.gateway.cache.remove(&key).await;
+    match (
+        Keeper::of(x, policy.caching_type),
+        &x.gateway.options.external_caches,
+    ) {
+        (Keeper::Memory, _) => x.gateway.cache.remove(&key).await,
+        (Keeper::External(cache), Some(caches)) => caches.remove(&cache, &key).await,
+        (Keeper::External(_) | Keeper::Nobody, _) => {}
+    }
     Ok(Flow::Next)
 }

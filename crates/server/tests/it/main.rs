@@ -9,6 +9,7 @@ mod diagnostics;
 mod documents;
 mod edge;
 mod errors;
+mod external_cache;
 mod gateway;
 mod gateway_apart;
 mod gateway_process;

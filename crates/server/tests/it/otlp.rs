@@ -44,7 +44,7 @@ pub(crate) struct Seen {
 /// A server that keeps what it gets: a collector, or a backend.
 pub(crate) struct Receiver {
     pub(crate) url: String,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    pub(crate) seen: Arc<Mutex<Vec<Seen>>>,
     changed: watch::Sender<usize>,
 }
 

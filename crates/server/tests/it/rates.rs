@@ -21,14 +21,14 @@ const LIMIT: Duration = Duration::from_secs(60);
 const CALLS: usize = 20;
 
 /// A real Redis without persistence.
-struct Redis {
+pub(crate) struct Redis {
     child: Child,
     port: u16,
     folder: PathBuf,
 }
 
 impl Redis {
-    async fn start() -> anyhow::Result<Self> {
+    pub(crate) async fn start() -> anyhow::Result<Self> {
         // The port is free when it is asked for; Redis cannot be told to choose one.
         let port = std::net::TcpListener::bind("127.0.0.1:0")?
             .local_addr()?
@@ -36,7 +36,7 @@ impl Redis {
         Self::start_at(port).await
     }
 
-    async fn start_at(port: u16) -> anyhow::Result<Self> {
+    pub(crate) async fn start_at(port: u16) -> anyhow::Result<Self> {
         let folder = std::env::temp_dir().join(format!("portico-redis-{port}"));
         std::fs::create_dir_all(&folder)?;
         let child = Command::new("redis-server")
@@ -61,18 +61,18 @@ impl Redis {
         })
     }
 
-    fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}", self.port)
     }
 
     /// Ends it, and with it everything that was counted.
-    async fn kill(mut self) -> anyhow::Result<u16> {
+    pub(crate) async fn kill(mut self) -> anyhow::Result<u16> {
         self.child.kill().await?;
         Ok(self.port)
     }
 
     /// Stops it from answering without closing its connections, or lets it go on.
-    async fn signal(&self, signal: &str) -> anyhow::Result<()> {
+    pub(crate) async fn signal(&self, signal: &str) -> anyhow::Result<()> {
         let pid = self.child.id().context("no pid")?.to_string();
         let done = Command::new("kill").args([signal, &pid]).status().await?;
         anyhow::ensure!(done.success(), "kill {signal}");
