@@ -33,6 +33,7 @@ mod present;
 mod rate;
 mod rehearsal;
 mod sink;
+mod soap;
 mod target;
 mod telemetry;
 mod trace_context;

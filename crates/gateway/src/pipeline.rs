@@ -22,6 +22,7 @@ use crate::fault::{Fault, error_body};
 use crate::listen::{Client, Inner, Served};
 use crate::policies;
 use crate::present::Present;
+use crate::soap;
 use crate::telemetry::{CacheOutcome, CallTrace, DebugAccess, Record};
 use crate::trace_context::{self, TraceContext};
 use crate::uri;
@@ -467,7 +468,22 @@ fn route(x: &mut Exchange) -> Result<Option<Method>, Fault> {
 }
 
 fn locate(x: &Exchange, state: &ApiState, method: &str, path: &str) -> Option<Arc<OperationState>> {
-    let found = state.operation(method, path, &x.original.query)?;
+    let query = &x.original.query;
+    if let Some(found) = state.operation(method, path, query) {
+        return Some(Arc::clone(found.value));
+    }
+    // Clients of SOAP name the operation in a header.
+    let is_soap = x.api.as_ref()?.api_type == ApiType::Soap;
+    if !is_soap || uri::query_value(query, soap::PARAMETER).is_some() {
+        return None;
+    }
+    let mut query = query.clone();
+    uri::push_parameter(
+        &mut query,
+        soap::PARAMETER,
+        &soap::action(&x.request.headers)?,
+    );
+    let found = state.operation(method, path, &query)?;
     Some(Arc::clone(found.value))
 }
 

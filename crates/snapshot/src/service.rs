@@ -368,6 +368,7 @@ impl ServiceState {
     /// Connection string of the external cache that gateways of the service's region use: that of the region, else the default one.
     #[must_use]
     pub fn external_cache(&self) -> Option<String> {
+        self.caches.values().next()?;
         let plain = |text: &str| text.replace(' ', "").to_lowercase();
         let region = plain(self.service.as_ref().map_or("", |service| &service.region));
         // A service has a handful of caches.

@@ -292,3 +292,87 @@ async fn no_call_fails_or_goes_astray_while_the_configuration_changes() {
     );
     assert_eq!((one.seen().len(), other.seen().len()), (first, second));
 }
+
+#[tokio::test]
+async fn an_operation_of_a_soap_api_is_found_by_the_action_that_the_client_names() {
+    let backend = Backend::echo().await;
+    let world = World::empty().await;
+    let calculator = Api {
+        subscription_required: false,
+        api_type: snapshot::entity::ApiType::Soap,
+        ..api(API, "calculator", &backend.url())
+    };
+    world.put([
+        calculator.clone().into(),
+        operation(100, API, "POST", "/?soapAction=http://tempuri.org/Add").into(),
+        operation(
+            101,
+            API,
+            "POST",
+            "/?soapAction=http://tempuri.org/Take%20Away",
+        )
+        .into(),
+    ]);
+    for number in [100, 101] {
+        world.policy(
+            PolicyScope::Operation(Uuid::from_u128(number)),
+            &format!(
+                "<policies><inbound /><backend><forward-request /></backend><outbound><set-header name=\"X-Operation\"><value>{number}</value></set-header></outbound></policies>"
+            ),
+        );
+    }
+    let ask = async |path: &str, header: &str, value: &str| {
+        let answer = world.post(path, "<e/>").header(header, value).send().await;
+        let operation = answer.header("x-operation").map(str::to_owned);
+        (answer.status, operation, answer.body)
+    };
+    let found = |operation: &str, uri: &str| {
+        let told = format!("POST {uri} <e/>");
+        (200, Some(operation.to_owned()), told)
+    };
+    assert_eq!(
+        ask("/calculator", "SOAPAction", "\"http://tempuri.org/Add\"").await,
+        found("100", "/")
+    );
+    assert_eq!(
+        ask("/calculator", "SOAPAction", "http://tempuri.org/Take Away").await,
+        found("101", "/")
+    );
+    assert_eq!(
+        ask(
+            "/calculator?x=1",
+            "Content-Type",
+            "application/soap+xml; charset=utf-8; action=\"http://tempuri.org/Add\""
+        )
+        .await,
+        found("100", "/?x=1")
+    );
+    // What the URL says counts before the header, and an unknown action is no operation.
+    assert_eq!(
+        ask(
+            "/calculator?soapAction=http://tempuri.org/Add",
+            "SOAPAction",
+            "http://tempuri.org/Take Away"
+        )
+        .await,
+        found("100", "/?soapAction=http://tempuri.org/Add")
+    );
+    for (path, value) in [
+        ("/calculator", "\"\""),
+        ("/calculator", "http://tempuri.org/Nothing"),
+        ("/calculator?soapAction=other", "http://tempuri.org/Add"),
+    ] {
+        assert_eq!(
+            ask(path, "SOAPAction", value).await.0,
+            404,
+            "{path} {value}"
+        );
+    }
+    world.put([Api {
+        api_type: snapshot::entity::ApiType::Http,
+        ..calculator
+    }
+    .into()]);
+    let answer = ask("/calculator", "SOAPAction", "http://tempuri.org/Add").await;
+    assert_eq!(answer.0, 404, "no API of SOAP");
+}
