@@ -9,4 +9,4 @@ pub mod query;
 pub mod writer;
 
 pub use query::answer;
-pub use writer::{Call, Writer, detail, drop_old_calls, drop_old_details};
+pub use writer::{Batch, Call, Message, Writer, detail, drop_old_calls, drop_old_details};

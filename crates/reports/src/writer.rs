@@ -9,10 +9,6 @@ use uuid::Uuid;
 
 /// Records that may wait, unless it is said otherwise; more are dropped and counted, because telemetry must not slow calls.
 pub const QUEUE: usize = 65_536;
-/// Records of one transaction.
-const BATCH: usize = 5_000;
-/// Longest wait of a record.
-const FLUSH: Duration = Duration::from_millis(500);
 /// Attempts at a batch before it is given up and counted as dropped.
 const ATTEMPTS: u32 = 5;
 
@@ -78,11 +74,63 @@ fn cache_word<'de, D: Deserializer<'de>>(deserializer: D) -> Result<CacheWord, D
 #[derive(Clone, Debug)]
 pub struct Writer(mpsc::Sender<Message>);
 
+/// What waits in the queue of records.
 #[derive(Debug)]
-enum Message {
+pub enum Message {
+    /// A call is over.
     Call(Box<Call>),
-    /// Answered when everything before it is written.
+    /// Answered when everything before it is where it belongs.
     Flush(oneshot::Sender<()>),
+}
+
+/// Records that travel together.
+#[derive(Debug)]
+pub struct Batch {
+    /// The calls, at most [`Batch::LONGEST`], in their order.
+    pub calls: Vec<Call>,
+    waiting: Vec<oneshot::Sender<()>>,
+}
+
+impl Batch {
+    /// Calls of one batch at most.
+    pub const LONGEST: usize = 5_000;
+    /// Longest wait of a record for others to travel with.
+    pub const WAIT: Duration = Duration::from_millis(500);
+
+    /// The next batch: few and large ones, so what comes within the wait travels together, unless somebody waits for it. `None` when
+    /// the queue has ended. A caller that does not take the rest of a queue loses it.
+    pub async fn next(inbox: &mut mpsc::Receiver<Message>) -> Option<Self> {
+        let mut messages = Vec::new();
+        if inbox.recv_many(&mut messages, Self::LONGEST).await == 0 {
+            return None;
+        }
+        let wait = tokio::time::sleep(Self::WAIT);
+        tokio::pin!(wait);
+        let is_flush = |message: &Message| matches!(message, Message::Flush(_));
+        while messages.len() < Self::LONGEST && !messages.iter().any(is_flush) {
+            let room = Self::LONGEST - messages.len();
+            tokio::select! {
+                () = &mut wait => break,
+                more = inbox.recv_many(&mut messages, room) => if more == 0 { break },
+            }
+        }
+        let (mut calls, mut waiting) = (Vec::new(), Vec::new());
+        for message in messages {
+            match message {
+                Message::Call(call) => calls.push(*call),
+                Message::Flush(done) => waiting.push(done),
+            }
+        }
+        Some(Self { calls, waiting })
+    }
+
+    /// Tells those who wait that the calls are where they belong, or given up.
+    pub fn done(self) {
+        for done in self.waiting {
+            // Who asked may be gone.
+            let _ = done.send(());
+        }
+    }
 }
 
 impl Writer {
@@ -115,32 +163,11 @@ impl Writer {
 
 async fn write(pool: PgPool, mut inbox: mpsc::Receiver<Message>) {
     let mut partitions = HashSet::new();
-    let mut messages = Vec::with_capacity(BATCH);
-    while inbox.recv_many(&mut messages, BATCH).await > 0 {
-        // Few and large transactions: what comes within the wait travels together, unless somebody waits.
-        let wait = tokio::time::sleep(FLUSH);
-        tokio::pin!(wait);
-        while messages.len() < BATCH && !messages.iter().any(|m| matches!(m, Message::Flush(_))) {
-            let room = BATCH - messages.len();
-            tokio::select! {
-                () = &mut wait => break,
-                more = inbox.recv_many(&mut messages, room) => if more == 0 { break },
-            }
+    while let Some(batch) = Batch::next(&mut inbox).await {
+        if !batch.calls.is_empty() {
+            persist(&pool, &mut partitions, &batch.calls).await;
         }
-        let (mut calls, mut waiting) = (Vec::new(), Vec::new());
-        for message in messages.drain(..) {
-            match message {
-                Message::Call(call) => calls.push(*call),
-                Message::Flush(done) => waiting.push(done),
-            }
-        }
-        if !calls.is_empty() {
-            persist(&pool, &mut partitions, &calls).await;
-        }
-        for done in waiting {
-            // Who asked may be gone.
-            let _ = done.send(());
-        }
+        batch.done();
     }
 }
 
@@ -150,7 +177,7 @@ async fn persist(pool: &PgPool, partitions: &mut HashSet<NaiveDate>, calls: &[Ca
             Ok(()) => return,
             Err(error) if attempt < ATTEMPTS => {
                 tracing::warn!(%error, attempt, "records of calls could not be written; they are tried again");
-                tokio::time::sleep(FLUSH * attempt).await;
+                tokio::time::sleep(Batch::WAIT * attempt).await;
             }
             Err(error) => {
                 tracing::error!(%error, lost = calls.len(), "records of calls are lost");

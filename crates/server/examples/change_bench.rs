@@ -45,20 +45,11 @@ struct Plane<'a> {
 
 impl Plane<'_> {
     async fn send(&self, method: Method, path: &str, body: Value) -> anyhow::Result<Value> {
-        let path = format!("{}{path}", self.service);
-        let body = (!body.is_null()).then_some(body);
-        let answer = self
+        let body = (!body.is_null()).then_some(&body);
+        let asked = self
             .portico
-            .send(
-                &self.token,
-                method,
-                &path,
-                &[("If-Match", "*")],
-                body.as_ref(),
-            )
-            .await?;
-        anyhow::ensure!(answer.status.is_success(), "{path}: {answer:?}");
-        Ok(answer.body)
+            .ask(&self.token, &self.service, method, path, body);
+        Ok(asked.await?.body)
     }
 
     /// A token of the gateway that serves everything.

@@ -40,6 +40,7 @@ use hyper_util::{
 };
 use identity::gateway_token::{self, GatewayToken};
 use metrics_exporter_prometheus::PrometheusHandle;
+use reports::{Batch, Message};
 use secret_box::SecretBox;
 use serde_json::{Value, json};
 use snapshot::frame::{FrameError, PublicKey, Receiver, SIGNED_HEAD_BYTES};
@@ -65,10 +66,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// How often counts of others are asked for while there is nothing to report.
 const IDLE_REPORT: Duration = Duration::from_secs(1);
-/// Records of one batch.
-const BATCH: usize = 5_000;
-/// Longest wait of a record while the control plane is there.
-const RECORDS_WAIT: Duration = Duration::from_millis(500);
 /// Longest head of a reply and body of a reply that is not the feed, in bytes.
 const LONGEST_REPLY: usize = 64 * 1024 * 1024;
 /// How long the last frames may take to be written at shutdown.
@@ -109,12 +106,6 @@ struct Exchange {
     wants_all: bool,
     reported_revision: Option<u64>,
     reported_at: Option<Instant>,
-}
-
-enum Message {
-    Call(Box<reports::Call>),
-    /// Answered when everything before it is delivered.
-    Flush(oneshot::Sender<()>),
 }
 
 /// The link to the control plane.
@@ -357,27 +348,11 @@ impl Backing for Link {
 async fn deliver(link: Arc<Link>, mut inbox: mpsc::Receiver<Message>) {
     let mut connected = link.connected.subscribe();
     let mut number = 0_u64;
-    let mut messages = Vec::with_capacity(BATCH);
-    while inbox.recv_many(&mut messages, BATCH).await > 0 {
-        let wait = tokio::time::sleep(RECORDS_WAIT);
-        tokio::pin!(wait);
-        while messages.len() < BATCH && !messages.iter().any(|m| matches!(m, Message::Flush(_))) {
-            let room = BATCH - messages.len();
-            tokio::select! {
-                () = &mut wait => break,
-                more = inbox.recv_many(&mut messages, room) => if more == 0 { break },
-            }
-        }
-        let (mut calls, mut waiting) = (Vec::new(), Vec::new());
-        for message in messages.drain(..) {
-            match message {
-                Message::Call(call) => calls.push(*call),
-                Message::Flush(done) => waiting.push(done),
-            }
-        }
+    while let Some(batch) = Batch::next(&mut inbox).await {
+        let calls = &batch.calls;
         if !calls.is_empty() {
             number += 1;
-            match rmp_serde::to_vec_named(&calls) {
+            match rmp_serde::to_vec_named(calls) {
                 Ok(body) => deliver_batch(&link, &mut connected, number, &body).await,
                 Err(error) => {
                     tracing::error!(%error, lost = calls.len(), "records of calls cannot be written down");
@@ -386,10 +361,7 @@ async fn deliver(link: Arc<Link>, mut inbox: mpsc::Receiver<Message>) {
                 }
             }
         }
-        for done in waiting {
-            // Who asked may be gone.
-            let _ = done.send(());
-        }
+        batch.done();
     }
 }
 
@@ -415,7 +387,7 @@ async fn deliver_batch(
             Ok(_) => return,
             Err(failure) => {
                 tracing::warn!(%failure, "records of calls could not be delivered; they are sent again");
-                tokio::time::sleep(RECORDS_WAIT).await;
+                tokio::time::sleep(Batch::WAIT).await;
             }
         }
     }

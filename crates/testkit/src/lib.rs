@@ -243,6 +243,27 @@ impl Portico {
         })
     }
 
+    /// What an administrator asks of something in a service, at whatever revision it is; must succeed.
+    ///
+    /// # Errors
+    /// When it is refused.
+    pub async fn ask(
+        &self,
+        token: &str,
+        service: &str,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> anyhow::Result<Answer> {
+        let path = format!("{service}{path}");
+        let any = [("If-Match", "*")];
+        let answer = self.send(token, method, &path, &any, body).await?;
+        if !answer.status.is_success() {
+            bail!("{path}: {answer:?}");
+        }
+        Ok(answer)
+    }
+
     /// Creates a service and waits until its activation succeeded; returns its path.
     ///
     /// # Errors

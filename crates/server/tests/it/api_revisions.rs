@@ -48,19 +48,10 @@ impl<'a> Echo<'a> {
     }
 
     async fn send(&self, method: Method, path: &str, body: Option<Value>) -> anyhow::Result<Value> {
-        let path = format!("{}{path}", self.service);
-        let answer = self
+        let asked = self
             .portico
-            .send(
-                &self.token,
-                method,
-                &path,
-                &[("If-Match", "*")],
-                body.as_ref(),
-            )
-            .await?;
-        anyhow::ensure!(answer.status.is_success(), "{path}: {answer:?}");
-        Ok(answer.body)
+            .ask(&self.token, &self.service, method, path, body.as_ref());
+        Ok(asked.await?.body)
     }
 
     async fn put(&self, path: &str, properties: Value) -> anyhow::Result<Value> {

@@ -223,20 +223,10 @@ impl<'a> Plant<'a> {
         path: &str,
         body: Value,
     ) -> anyhow::Result<Answer> {
-        let path = format!("{}{path}", self.service);
-        let body = (!body.is_null()).then_some(body);
-        let answer = self
-            .portico
-            .send(
-                &self.token,
-                method,
-                &path,
-                &[("If-Match", "*")],
-                body.as_ref(),
-            )
-            .await?;
-        anyhow::ensure!(answer.status.is_success(), "{path}: {answer:?}");
-        Ok(answer)
+        let body = (!body.is_null()).then_some(&body);
+        self.portico
+            .ask(&self.token, &self.service, method, path, body)
+            .await
     }
 
     pub(crate) async fn put(&self, path: &str, body: Value) -> anyhow::Result<Answer> {
