@@ -4,8 +4,8 @@
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
 use proptest::prelude::*;
 use snapshot::entity::{
-    Api, Gateway, Kind, NamedValue, Operation, Policy, PolicyScope, Product, Schema, Service,
-    Subscription,
+    Api, Cache, Diagnostic, Gateway, Kind, NamedValue, Operation, Policy, PolicyScope, Product,
+    Schema, Service, Subscription, TlsHost,
 };
 use snapshot::frame::{
     FrameError, FrameKind, Head, PublicKey, Receiver, SIGNED_HEAD_BYTES, Signer,
@@ -187,7 +187,7 @@ fn a_signed_head_alone_proves_a_revision() {
 fn entity() -> impl Strategy<Value = Entity> {
     let service = |n: u128| Uuid::from_u128(1 + n % 2);
     let api = |n: u128| Uuid::from_u128(10 + n % 4);
-    (0..10_u8, 0..12_u128, 0..4_u128).prop_map(move |(kind, n, version)| {
+    (0..12_u8, 0..12_u128, 0..4_u128).prop_map(move |(kind, n, version)| {
         let service_id = service(n);
         let api_id = api(n);
         let text = format!("{n}-{version}");
@@ -259,7 +259,32 @@ fn entity() -> impl Strategy<Value = Entity> {
                 secret: false,
             }
             .into(),
+            9 => Diagnostic {
+                id: Uuid::from_u128(140 + n),
+                service_id: service(n % 4),
+                api_id: (n < 8).then_some(api_id),
+                name: format!("d{}", n % 3),
+                logger: text,
+                ..Diagnostic::default()
+            }
+            .into(),
+            10 => Cache {
+                id: Uuid::from_u128(160 + n),
+                service_id,
+                name: format!("c{n}"),
+                location: text,
+                ..Cache::default()
+            }
+            .into(),
             _ => Gateway {
+                tls_hosts: (0..version % 3)
+                    .map(|host| TlsHost {
+                        host: format!("host-{host}"),
+                        certificate: Some(text.clone()),
+                        ..TlsHost::default()
+                    })
+                    .collect(),
+                authorities: (n % 2 == 0).then(|| vec![text.clone()]),
                 id: GATEWAY,
                 service_id: Uuid::from_u128(1),
                 name: "plant".to_owned(),

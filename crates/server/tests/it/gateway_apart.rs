@@ -390,6 +390,13 @@ async fn a_gateway_apart_tells_a_collector_and_prometheus_of_its_calls() -> Resu
     let portico = Portico::start(BINARY, &database, &[]).await?;
     let plant = Plant::new(&portico, "measured").await?;
     let folder = Folder::new("apart-otlp")?;
+    let insights = json!({"properties": {"loggerType": "applicationInsights", "credentials": {"instrumentationKey": "none"}}});
+    plant.put("/loggers/insights", insights).await?;
+    let diagnostic = json!({"properties": {"loggerId": format!("{}/loggers/insights", plant.service),
+        "frontend": {"request": {"headers": []}, "response": {"headers": [], "body": {"bytes": 8}}}}});
+    plant
+        .put("/diagnostics/applicationinsights", diagnostic)
+        .await?;
     let environment = [
         ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
         ("OTEL_BSP_SCHEDULE_DELAY", "50"),
@@ -415,6 +422,11 @@ async fn a_gateway_apart_tells_a_collector_and_prometheus_of_its_calls() -> Resu
     ] {
         assert_eq!(about[name], value, "{name}");
     }
+    let log: Value = serde_json::from_str(&about["portico.diagnostics"])?;
+    assert_eq!(
+        (&log["responseBody"], &log["gatewayId"]),
+        (&json!("one"), &json!("plant"))
+    );
     let metrics = Client::new()
         .get(format!("{}/metrics", gateway.health))
         .send()
