@@ -48,7 +48,7 @@ fn shown(kind: &dyn Kind, entity: &dyn Entity, service: &str) -> Value {
 
 /// Records an entry in the open transaction.
 pub(crate) async fn record(cx: &mut Cx<'_>, kind: &dyn Kind, entry: Entry<'_>) -> Result<()> {
-    let (service, path, engine) = (cx.service.id, cx.service.path.clone(), cx.engine);
+    let (service, path, engine) = (cx.service.root, cx.service.path.clone(), cx.engine);
     let before = entry.before.map(|entity| shown(kind, entity, &path));
     let after = entry.after.map(|entity| shown(kind, entity, &path));
     insert(
@@ -69,7 +69,7 @@ pub(crate) async fn notes(cx: &mut Cx<'_>, request: &Request) -> Result<()> {
             cx.conn,
             cx.engine,
             request,
-            cx.service.id,
+            cx.service.root,
             (&note.action, &note.resource),
             (None, note.after),
         )

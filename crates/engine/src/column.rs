@@ -1,6 +1,6 @@
 //! From a field to a column and back: native Postgres types, sealed secrets, references.
 
-use crate::{Error, Result, Violations};
+use crate::{Error, Result, Violations, workspace};
 use chrono::{DateTime, Utc};
 use secret_box::SecretBox;
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned};
@@ -457,7 +457,10 @@ pub fn encode_value<T: Serialize>(
             let text = match reference {
                 // A path below the service, such as a subscription's scope.
                 Some("") => format!("{}{text}", place.service),
-                Some(segment) => format!("{}/{segment}/{text}", place.service),
+                Some(segment) => format!(
+                    "{}/{segment}/{text}",
+                    workspace::base(place.service, segment)
+                ),
                 None => text,
             };
             out.insert(wire.to_owned(), Value::String(text));

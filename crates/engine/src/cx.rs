@@ -4,6 +4,7 @@ use crate::{
     Engine, Error, Query, Result,
     kind::Kind,
     resource::{Contract, Revisions},
+    workspace,
 };
 use chrono::{DateTime, Utc};
 use serde_json::Value;
@@ -35,8 +36,10 @@ pub struct Note {
 /// The service that a request is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAt {
-    /// Row in `services`.
+    /// Row in `services`; of a workspace, its row there.
     pub id: Uuid,
+    /// The service itself, also within a workspace of it.
+    pub root: Uuid,
     /// Name as stored.
     pub name: String,
     /// `/subscriptions/…/providers/Microsoft.ApiManagement/service/{name}`
@@ -113,7 +116,7 @@ impl Cx<'_> {
             .registry
             .kind_of_table(table)
             .and_then(|kind| kind.facts().revisions);
-        find_sibling(self.conn, table, revisions, self.service.id, name).await
+        find_sibling(self.conn, table, revisions, &self.service, name).await
     }
 
     /// The contract of a row.
@@ -151,9 +154,14 @@ pub(crate) async fn find_sibling(
     conn: &mut PgConnection,
     table: &'static str,
     revisions: Option<Revisions>,
-    service: Uuid,
+    service: &ServiceAt,
     name: &str,
 ) -> Result<Option<(Uuid, String)>> {
+    let service = if workspace::is_shared(table) {
+        service.root
+    } else {
+        service.id
+    };
     // `table` is one of the kinds' constants, never a text of a caller.
     let (table, name) = match revisions {
         Some(revisions) => (revisions.roots, revisions.plain(name)),
@@ -192,14 +200,15 @@ pub(crate) async fn resolve_references(
                 "{wire} refers to the unknown kind {segment}"
             )));
         };
-        let Some(name) = tail_name(&reference.name, segment, &service_path) else {
+        let base = workspace::base(&service_path, segment);
+        let Some(name) = tail_name(&reference.name, segment, base) else {
             violations.add(
                 wire,
                 format!("must be a resource id that ends in /{segment}/{{name}}"),
             );
             continue;
         };
-        match find_sibling(cx.conn, facts.table, facts.revisions, cx.service.id, &name).await? {
+        match find_sibling(cx.conn, facts.table, facts.revisions, &cx.service, &name).await? {
             Some((id, name)) => {
                 reference.id = Some(id);
                 reference.name = name;

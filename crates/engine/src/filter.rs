@@ -3,10 +3,9 @@
 //! The expression is parsed by `odata`; here its fields are looked up in the kind's list and its
 //! values are bound. Texts compare without regard to case, as the contract's service does.
 
-use crate::{Error, Result, strip_service};
+use crate::{Error, Result, ServiceAt, strip_service, workspace};
 use odata::{Direction, Expr, Field, Function, Literal, Op};
 use sqlx::{Arguments as _, postgres::PgArguments};
-use uuid::Uuid;
 
 /// A field that `$filter` may name, with or without `properties/` before it.
 #[derive(Clone, Copy, Debug)]
@@ -108,7 +107,7 @@ pub(crate) struct Bound<'a> {
     pub count: usize,
     pub service_path: &'a str,
     /// The service that all rows belong to, if that is known.
-    pub service: Option<Uuid>,
+    pub service: Option<&'a ServiceAt>,
 }
 
 impl Bound<'_> {
@@ -394,6 +393,11 @@ impl Compiler<'_> {
                 let last = bound.add(last)?;
                 if let (Op::Eq, Some(service)) = (op, bound.service) {
                     // The row is found once, by its index, and the list's rows by theirs.
+                    let service = if workspace::is_shared(table) {
+                        service.root
+                    } else {
+                        service.id
+                    };
                     let service = bound.add(service)?;
                     return Ok(format!(
                         "{column} = (SELECT r.id FROM {table} r WHERE r.parent_id = {service} AND lower(r.name) = lower({last}))"

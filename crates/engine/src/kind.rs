@@ -70,6 +70,8 @@ pub struct Facts {
     pub delete: Delete,
     /// The contract version that brought the kind.
     pub since: &'static str,
+    /// Whether it exists in workspaces, too.
+    pub in_workspaces: bool,
     /// Whether a deleted row is kept for a while.
     pub restorable: bool,
     /// What OpenAPI says of actions and views.
@@ -172,6 +174,7 @@ impl<R: Resource> Kind for Of<R> {
             served: R::SERVED,
             delete: R::DELETE,
             since: R::SINCE,
+            in_workspaces: R::IN_WORKSPACES,
             restorable: R::RESTORABLE,
             action_details: R::ACTION_DETAILS,
         }

@@ -30,6 +30,7 @@ pub mod revision;
 mod sql;
 mod validate;
 pub mod verbs;
+pub mod workspace;
 
 pub use column::{
     Any, Codec, ColumnValue, Json, Place, Ref, Reference, Secret, check_length, decode_value,

@@ -11,6 +11,7 @@ use crate::{
     page::{Reply, Request, Window},
     resource::{Access, Revisions},
     verbs::{self, Row, Target, Write, authorise, list},
+    workspace,
 };
 use uuid::Uuid;
 
@@ -60,6 +61,8 @@ pub struct Link {
     pub writable: bool,
     /// Whether GET of one target exists, besides the list.
     pub readable: bool,
+    /// Whether it exists in workspaces, too.
+    pub in_workspaces: bool,
     /// What no caller may link or unlink.
     pub rule: fn(Edit<'_>) -> Result<()>,
 }
@@ -139,6 +142,7 @@ pub async fn list(
     );
     let mut at = row.at;
     at.parents.clear();
+    at.service = at.service.with(link.target);
     let page = list::page(
         engine,
         &mut conn,
@@ -197,7 +201,7 @@ pub async fn get(
     names: Vec<String>,
 ) -> Result<Reply> {
     let (names, wanted) = split(names)?;
-    let service_name = names.first().cloned().unwrap_or_default();
+    let service_name = workspace::service_of(link.target, &names);
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
     let facts = link.target.facts();
@@ -259,7 +263,7 @@ pub async fn exists(
         &mut conn,
         facts.table,
         facts.revisions,
-        row.at.service.id,
+        &row.at.service,
         &wanted,
     )
     .await?
@@ -291,7 +295,7 @@ pub async fn put(
 ) -> Result<Reply> {
     let (names, wanted) = split(names)?;
     let (table, from, to) = pairs(link)?;
-    let service_name = names.first().cloned().unwrap_or_default();
+    let service_name = workspace::service_of(link.target, &names);
     let mut tx = engine.pool.begin().await?;
     let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
     let target = Target::new(link.target, request, vec![service_name, wanted])?;
@@ -347,7 +351,7 @@ pub async fn delete(
         &mut tx,
         link.target.facts().table,
         link.target.facts().revisions,
-        row.at.service.id,
+        &row.at.service,
         &wanted,
     )
     .await?

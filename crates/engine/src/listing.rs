@@ -30,6 +30,8 @@ pub struct Listing {
     pub segment: &'static str,
     /// Whether `$1` is what the parent is a revision of, instead of the parent itself.
     pub of_all_revisions: bool,
+    /// Whether it exists in workspaces, too.
+    pub in_workspaces: bool,
     /// What `$filter` may name; columns of the query.
     pub filters: &'static [Filter],
     /// Query parameters that are `true` or `false`.
@@ -77,7 +79,7 @@ pub async fn list(
             args: &mut args,
             count: 0,
             service_path: &row.at.service.path,
-            service: Some(row.at.service.id),
+            service: Some(&row.at.service),
         };
         bound.add(owner)?;
         let mut sql = format!(

@@ -33,15 +33,19 @@ pub struct Extra {
 pub fn document(registry: &Registry, version: &str, extra: Vec<Extra>) -> Value {
     let mut out = Document::default();
     for kind in registry.kinds() {
+        out.in_workspaces = kind.facts().in_workspaces;
         out.kind(*kind);
         out.views(*kind);
     }
     for link in registry.links() {
+        out.in_workspaces = link.in_workspaces;
         out.link(link);
     }
     for listing in registry.listings() {
+        out.in_workspaces = listing.in_workspaces;
         out.listing(listing);
     }
+    out.in_workspaces = false;
     for extra in extra {
         out.add(&extra.path, extra.method, extra.operation);
     }
@@ -76,6 +80,8 @@ pub fn document(registry: &Registry, version: &str, extra: Vec<Extra>) -> Value 
 
 #[derive(Default)]
 struct Document {
+    /// Whether what is added exists in workspaces, too.
+    in_workspaces: bool,
     tags: Vec<Value>,
     paths: Map<String, Value>,
     schemas: Map<String, Value>,
@@ -158,11 +164,40 @@ fn role(access: Access) -> &'static str {
     }
 }
 
+/// The same operation on the same kind in a workspace.
+fn within_a_workspace(path: &str, operation: &Value) -> (String, Value) {
+    let mut operation = operation.clone();
+    let id = operation["operationId"].as_str().unwrap_or_default();
+    operation["operationId"] = format!("Workspace{id}").into();
+    if let Some(parameters) = operation["parameters"].as_array_mut() {
+        let service = reference("parameters", "serviceName");
+        let after = parameters.iter().position(|one| *one == service);
+        parameters.insert(
+            after.map_or(0, |at| at + 1),
+            reference("parameters", "workspaceId"),
+        );
+    }
+    let path = path.replacen(
+        "/service/{serviceName}",
+        "/service/{serviceName}/workspaces/{workspaceId}",
+        1,
+    );
+    (path, operation)
+}
+
 impl Document {
     fn add(&mut self, path: &str, method: &str, mut operation: Value) {
         if matches!(method, "put" | "patch" | "delete") && path.contains("/service/{serviceName}") {
             told_of_revision(&mut operation);
         }
+        if self.in_workspaces {
+            let (path, operation) = within_a_workspace(path, &operation);
+            self.insert(&path, method, operation);
+        }
+        self.insert(path, method, operation);
+    }
+
+    fn insert(&mut self, path: &str, method: &str, operation: Value) {
         let item = self
             .paths
             .entry(path.to_owned())

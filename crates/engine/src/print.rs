@@ -10,6 +10,7 @@ use crate::{
     kind::Kind,
     resource::{ColumnType, Field, FieldAccess, ListEffect, ListParameter},
     sql::snake_table,
+    workspace,
 };
 use sqlx::{Row as _, ValueRef as _, postgres::PgRow, postgres::PgValueRef};
 use std::fmt::Write as _;
@@ -182,7 +183,16 @@ impl<'a> Printer<'a> {
         match field.reference {
             // As in `encode_value`: ids begin with that of the service.
             Some("") => text(&[self.service, decoded(value)?], out),
-            Some(segment) => text(&[self.service, "/", segment, "/", decoded(value)?], out),
+            Some(segment) => text(
+                &[
+                    workspace::base(self.service, segment),
+                    "/",
+                    segment,
+                    "/",
+                    decoded(value)?,
+                ],
+                out,
+            ),
             None => (stored.print)(value, out)?,
         }
         if out[began..] == *b"null" {

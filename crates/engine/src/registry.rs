@@ -9,6 +9,7 @@ use crate::{
     resource::{Action, Resource, kind},
     sql::Statements,
     verbs::{self, Target, type_name},
+    workspace,
 };
 use arm_id::ResourcePath;
 use std::collections::HashMap;
@@ -58,6 +59,18 @@ pub enum Place<'a> {
 }
 
 impl Place<'_> {
+    /// Whether workspaces have what the path names.
+    fn is_in_workspaces(&self) -> bool {
+        match self {
+            Self::Item(kind, _)
+            | Self::Collection(kind, _)
+            | Self::Action(kind, ..)
+            | Self::View(kind, ..) => kind.facts().in_workspaces,
+            Self::Link(link, _) | Self::Links(link, _) => link.in_workspaces,
+            Self::Listing(listing, _) => listing.in_workspaces,
+        }
+    }
+
     /// The contract version that brought what the path names: the latest one on the way.
     fn since(&self) -> &'static str {
         let kind = match self {
@@ -170,9 +183,28 @@ impl Registry {
             .find(|k| k.facts().table == table)
     }
 
+    /// The contract version that brought what a path names.
+    fn since(&self, path: &ResourcePath, place: &Place<'_>) -> &'static str {
+        let inside = workspace::entered(path).and(self.kind_of_table(workspace::SEGMENT));
+        inside
+            .map_or("", |kind| kind.facts().since)
+            .max(place.since())
+    }
+
     /// What a path names; types match without regard to case.
     #[must_use]
     pub fn find(&self, path: &ResourcePath) -> Option<Place<'_>> {
+        let names_a_workspaces_row = |(_, name): &(String, String)| workspace::is_stored_name(name);
+        if path.pairs.first().is_some_and(names_a_workspaces_row) {
+            return None;
+        }
+        match workspace::entered(path) {
+            None => self.find_in_service(path),
+            Some(path) => self.find_in_service(&path).filter(Place::is_in_workspaces),
+        }
+    }
+
+    fn find_in_service(&self, path: &ResourcePath) -> Option<Place<'_>> {
         let mut types = Vec::with_capacity(path.pairs.len() + 1);
         let mut names = Vec::with_capacity(path.pairs.len());
         for (segment, name) in &path.pairs {
@@ -242,7 +274,7 @@ pub(crate) async fn handle(engine: &Engine, request: &Request) -> Result<Reply> 
     let place = engine
         .registry
         .find(&request.path)
-        .filter(|place| request.speaks(place.since()))
+        .filter(|place| request.speaks(engine.registry.since(&request.path, place)))
         .ok_or_else(|| Error::UnknownType {
             path: request.path.to_string(),
         })?;

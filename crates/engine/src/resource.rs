@@ -238,6 +238,8 @@ pub trait Resource: Send + Sync + 'static {
     const OF_ALL_REVISIONS: bool = false;
     /// The contract version that brought the kind; to callers of an older one it does not exist.
     const SINCE: &'static str = "";
+    /// Whether the kind exists in workspaces, too.
+    const IN_WORKSPACES: bool = false;
     /// Whether a deleted row is kept for a while, see [`deleted`](crate::deleted).
     const RESTORABLE: bool = true;
     /// What OpenAPI says of actions and views beyond their summaries.

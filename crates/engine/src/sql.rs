@@ -42,7 +42,7 @@ pub struct Statements {
 /// Highest role of the principal `$4` over the service `c0`: 4 owner, 3 contributor, 2 reader, 1 developer, null none.
 const RANK: &str = "(SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
      FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL WHERE a.principal_id = $4 \
-     AND (a.scope_service_id IS NULL OR a.scope_service_id = c0.id))";
+     AND (a.scope_service_id IS NULL OR a.scope_service_id IN (c0.id, c0.workspace_of)))";
 
 /// The column that names a row of a kind on a path.
 fn name_column(kind: &dyn Kind, by_revision: bool) -> &'static str {
@@ -111,7 +111,7 @@ fn path(chain: &[&'static dyn Kind], by_revision: bool) -> String {
 /// `child` is the kind below the chain, for whose rows the last id is the parent.
 fn head(chain: &[&'static dyn Kind], child: Option<&dyn Kind>, by_revision: bool) -> String {
     let mut out = format!(
-        "c0.id AS service_id, c0.name AS service_name, c0.subscription_id AS at_subscription, \
+        "c0.id AS service_id, coalesce(c0.workspace_of, c0.id) AS service_root, c0.name AS service_name, c0.subscription_id AS at_subscription, \
          c0.resource_group AS at_group, {RANK} AS rank"
     );
     for at in 1..chain.len() {

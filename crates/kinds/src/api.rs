@@ -173,6 +173,7 @@ impl Resource for Api {
     const SEGMENT: &'static str = "apis";
     const PARAMETER: &'static str = "apiId";
     const TABLE: &'static str = "apis";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const LONG_DELETE: bool = true;
     const SERVED: bool = true;

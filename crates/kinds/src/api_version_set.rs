@@ -48,6 +48,7 @@ impl Resource for ApiVersionSet {
     const SEGMENT: &'static str = "apiVersionSets";
     const PARAMETER: &'static str = "versionSetId";
     const TABLE: &'static str = "api_version_sets";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const FILTERS: &'static [Filter] =
         &[Filter::name(), Filter::text("displayName", "display_name")];

@@ -89,6 +89,7 @@ impl Resource for Backend {
     const SEGMENT: &'static str = "backends";
     const PARAMETER: &'static str = "backendId";
     const TABLE: &'static str = "backends";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const SERVED: bool = true;
     const FILTERS: &'static [Filter] = &[

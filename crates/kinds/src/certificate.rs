@@ -51,6 +51,7 @@ impl Resource for Certificate {
     const SEGMENT: &'static str = "certificates";
     const PARAMETER: &'static str = "certificateId";
     const TABLE: &'static str = "certificates";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const VERBS: Verbs = Verbs {
         patch: false,

@@ -212,6 +212,7 @@ macro_rules! diagnostic_kind {
             const SEGMENT: &'static str = "diagnostics";
             const PARAMETER: &'static str = "diagnosticId";
             const TABLE: &'static str = $table;
+            const IN_WORKSPACES: bool = true;
             const NAME: NameRule = NameRule::id(80);
             const SERVED: bool = true;
             const FILTERS: &'static [Filter] = &[Filter::name()];

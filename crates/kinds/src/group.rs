@@ -71,6 +71,7 @@ impl Resource for Group {
     const SEGMENT: &'static str = "groups";
     const PARAMETER: &'static str = "groupId";
     const TABLE: &'static str = "groups";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const FILTERS: &'static [Filter] = &[
         Filter::name(),

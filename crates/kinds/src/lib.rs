@@ -53,6 +53,7 @@ mod tag_resource;
 pub mod tenant_access;
 pub mod user;
 pub mod wiki;
+pub mod workspace;
 
 use engine::{Join, Link, Registry, kind, link};
 
@@ -64,6 +65,7 @@ pub fn registry() -> Registry {
         .chain(tag_resource::listings());
     let registry = Registry::default()
         .with::<service::Service>()
+        .with::<workspace::Workspace>()
         .with::<api::Api>()
         .with::<operation::Operation>()
         .with::<release::Release>()
@@ -137,6 +139,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: true,
+            in_workspaces: false,
             rule: gateway::association,
         })
         .link(Link {
@@ -152,6 +155,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: true,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -167,6 +171,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: true,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -182,6 +187,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: true,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -197,6 +203,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: false,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -212,6 +219,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: false,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -223,6 +231,7 @@ pub fn registry() -> Registry {
             join: Join::Column("scope_product_id"),
             writable: false,
             readable: false,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -238,6 +247,7 @@ pub fn registry() -> Registry {
             },
             writable: false,
             readable: false,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -253,6 +263,7 @@ pub fn registry() -> Registry {
             },
             writable: true,
             readable: false,
+            in_workspaces: true,
             rule: group::membership,
         })
         .link(Link {
@@ -268,6 +279,7 @@ pub fn registry() -> Registry {
             },
             writable: false,
             readable: false,
+            in_workspaces: false,
             rule: link::any,
         })
         .link(Link {
@@ -279,6 +291,7 @@ pub fn registry() -> Registry {
             join: Join::Column("owner_id"),
             writable: false,
             readable: true,
+            in_workspaces: false,
             rule: link::any,
         });
     listings.fold(registry, Registry::listing)

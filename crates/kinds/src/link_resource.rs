@@ -161,6 +161,7 @@ macro_rules! link_kind {
             const SEGMENT: &'static str = $segment;
             const PARAMETER: &'static str = $parameter;
             const TABLE: &'static str = $view;
+            const IN_WORKSPACES: bool = true;
             const NAME: NameRule = NameRule::id(80);
             const SINCE: &'static str = "2024-05-01";
             const RESTORABLE: bool = false;

@@ -59,6 +59,7 @@ impl Resource for Logger {
     const SEGMENT: &'static str = "loggers";
     const PARAMETER: &'static str = "loggerId";
     const TABLE: &'static str = "loggers";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const FILTERS: &'static [Filter] = &[
         Filter::name(),

@@ -67,6 +67,7 @@ impl Resource for NamedValue {
     const SEGMENT: &'static str = "namedValues";
     const PARAMETER: &'static str = "namedValueId";
     const TABLE: &'static str = "named_values";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const SERVED: bool = true;
     const LIST_PARAMETERS: &'static [ListParameter] = &[REFRESH_FAILED];

@@ -63,6 +63,7 @@ impl Resource for Notification {
     const SEGMENT: &'static str = "notifications";
     const PARAMETER: &'static str = "notificationName";
     const TABLE: &'static str = "notifications";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::Fixed(NAMES);
     const IF_MATCH: bool = false;
     const VERBS: Verbs = Verbs {

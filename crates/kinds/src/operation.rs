@@ -137,6 +137,7 @@ impl Resource for Operation {
     const SEGMENT: &'static str = "operations";
     const PARAMETER: &'static str = "operationId";
     const TABLE: &'static str = "api_operations";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const SERVED: bool = true;
     const LIST_PARAMETERS: &'static [ListParameter] = &[tag::shown!(

@@ -184,6 +184,7 @@ macro_rules! policy_kind {
             const SEGMENT: &'static str = "policies";
             const PARAMETER: &'static str = "policyId";
             const TABLE: &'static str = $table;
+            const IN_WORKSPACES: bool = true;
             const NAME: NameRule = NameRule::Fixed(&["policy"]);
             const VERBS: engine::Verbs = engine::Verbs { patch: false, ..engine::Verbs::ALL };
             const SERVED: bool = true;

@@ -35,6 +35,7 @@ impl Resource for PolicyFragment {
     const SEGMENT: &'static str = "policyFragments";
     const PARAMETER: &'static str = "id";
     const TABLE: &'static str = "policy_fragments";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const VERBS: engine::Verbs = engine::Verbs {
         patch: false,

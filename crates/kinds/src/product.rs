@@ -53,6 +53,7 @@ impl Resource for Product {
     const SEGMENT: &'static str = "products";
     const PARAMETER: &'static str = "productId";
     const TABLE: &'static str = "products";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const SERVED: bool = true;
     const LIST_PARAMETERS: &'static [ListParameter] = &[

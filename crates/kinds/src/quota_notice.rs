@@ -97,6 +97,7 @@ async fn tell_one(engine: &Engine, percent: i32, found: &Found) -> Result<bool> 
         now: engine.now(),
         service: ServiceAt {
             id: found.service_id,
+            root: found.service_id,
             name: found.service_name.clone(),
             path: String::new(),
         },

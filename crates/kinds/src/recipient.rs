@@ -38,6 +38,7 @@ impl Resource for RecipientUser {
     const SEGMENT: &'static str = "recipientUsers";
     const PARAMETER: &'static str = "userId";
     const TABLE: &'static str = "recipient_users";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const IF_MATCH: bool = false;
     const RESTORABLE: bool = false;
@@ -59,7 +60,7 @@ impl Resource for RecipientUser {
                 .await?
                 .ok_or_else(|| Error::not_found("User"))?;
             new.user_row = row;
-            new.user_id = format!("{}/users/{name}", cx.service.path);
+            new.user_id = cx.service.id_of("users", &name);
             Ok(())
         })
     }
@@ -97,6 +98,7 @@ impl Resource for RecipientEmail {
     const SEGMENT: &'static str = "recipientEmails";
     const PARAMETER: &'static str = "email";
     const TABLE: &'static str = "recipient_emails";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::Email;
     const IF_MATCH: bool = false;
     const RESTORABLE: bool = false;

@@ -42,6 +42,7 @@ impl Resource for Release {
     const SEGMENT: &'static str = "releases";
     const PARAMETER: &'static str = "releaseId";
     const TABLE: &'static str = "api_releases";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const OF_ALL_REVISIONS: bool = true;
     const FILTERS: &'static [Filter] = &[Filter::name(), Filter::text("notes", "notes")];

@@ -21,6 +21,7 @@ pub(crate) const LISTING: Listing = Listing {
     parent: kind::<Api>(),
     segment: "revisions",
     of_all_revisions: true,
+    in_workspaces: true,
     filters: &[Filter::text("apiRevision", "api_revision")],
     switches: &[],
     rows: |_| {

@@ -46,6 +46,7 @@ impl Resource for GlobalSchema {
     const SEGMENT: &'static str = "schemas";
     const PARAMETER: &'static str = "schemaId";
     const TABLE: &'static str = "schemas";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const VERBS: engine::Verbs = engine::Verbs {
         patch: false,
@@ -118,6 +119,7 @@ impl Resource for ApiSchema {
     const SEGMENT: &'static str = "schemas";
     const PARAMETER: &'static str = "schemaId";
     const TABLE: &'static str = "api_schemas";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const SERVED: bool = true;
     const VERBS: engine::Verbs = engine::Verbs {

@@ -327,6 +327,15 @@ impl Resource for Service {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             if old.is_some() {
+                // Mails of its workspaces are sent as the service's.
+                sqlx::query(
+                    "UPDATE services w SET publisher_email = s.publisher_email, publisher_name = s.publisher_name, \
+                     notification_sender_email = s.notification_sender_email, custom_properties = s.custom_properties \
+                     FROM services s WHERE s.id = $1 AND w.workspace_of = s.id",
+                )
+                .bind(cx.id)
+                .execute(&mut *cx.conn)
+                .await?;
                 return email_template::translate(cx).await;
             }
             let operation = cx.engine.new_id();
@@ -354,11 +363,13 @@ impl Resource for Service {
     /// The row stays for 48 hours, invisible to everything but restoring and purging.
     fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a ServiceContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            sqlx::query("UPDATE services SET deleted_at = $2, rev = rev + 1 WHERE id = $1")
-                .bind(cx.id)
-                .bind(cx.now)
-                .execute(&mut *cx.conn)
-                .await?;
+            sqlx::query(
+                "UPDATE services SET deleted_at = $2, rev = rev + 1 WHERE id = $1 OR workspace_of = $1",
+            )
+            .bind(cx.id)
+            .bind(cx.now)
+            .execute(&mut *cx.conn)
+            .await?;
             Ok(())
         })
     }
@@ -479,7 +490,7 @@ async fn restored(cx: &mut Cx<'_>, restore: bool) -> Result<bool> {
     match deleted {
         None => Ok(false),
         Some((id, true)) if restore => {
-            sqlx::query("UPDATE services SET deleted_at = NULL WHERE id = $1")
+            sqlx::query("UPDATE services SET deleted_at = NULL WHERE id = $1 OR workspace_of = $1")
                 .bind(id)
                 .execute(&mut *cx.conn)
                 .await?;
@@ -607,10 +618,11 @@ fn loopback(name: &str, probe: u32) -> String {
 /// # Errors
 /// When the database fails.
 pub async fn refresh_addresses(engine: &engine::Engine) -> Result<usize> {
-    let services: Vec<(uuid::Uuid, String, String)> =
-        sqlx::query_as("SELECT id, name, gateway_hostname FROM services")
-            .fetch_all(&engine.pool)
-            .await?;
+    let services: Vec<(uuid::Uuid, String, String)> = sqlx::query_as(
+        "SELECT id, name, gateway_hostname FROM services WHERE workspace_of IS NULL",
+    )
+    .fetch_all(&engine.pool)
+    .await?;
     let settings = engine.settings();
     let mut changed = 0;
     for (id, name, loopback) in services {

@@ -108,6 +108,7 @@ impl Resource for Subscription {
     const SEGMENT: &'static str = "subscriptions";
     const PARAMETER: &'static str = "sid";
     const TABLE: &'static str = "subscriptions";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(256);
     const SERVED: bool = true;
     const FILTERS: &'static [Filter] = &[

@@ -74,6 +74,7 @@ impl Resource for Tag {
     const SEGMENT: &'static str = "tags";
     const PARAMETER: &'static str = "tagId";
     const TABLE: &'static str = "tags";
+    const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const FILTERS: &'static [Filter] =
         &[Filter::name(), Filter::text("displayName", "display_name")];

@@ -172,6 +172,7 @@ pub(crate) fn listings() -> [Listing; 4] {
             parent: kind::<Service>(),
             segment: "apisByTags",
             of_all_revisions: false,
+            in_workspaces: false,
             filters: const {
                 &[
                     Filter::name(),
@@ -193,6 +194,7 @@ pub(crate) fn listings() -> [Listing; 4] {
             parent: kind::<Service>(),
             segment: "productsByTags",
             of_all_revisions: false,
+            in_workspaces: false,
             filters: const {
                 &[
                     Filter::name(),
@@ -212,6 +214,7 @@ pub(crate) fn listings() -> [Listing; 4] {
             parent: kind::<Api>(),
             segment: "operationsByTags",
             of_all_revisions: false,
+            in_workspaces: false,
             filters: const {
                 &[
                     Filter::name(),
@@ -239,6 +242,7 @@ pub(crate) fn listings() -> [Listing; 4] {
             parent: kind::<Service>(),
             segment: "tagResources",
             of_all_revisions: false,
+            in_workspaces: false,
             filters: const {
                 &[
                     Filter::text("aid", "aid"),

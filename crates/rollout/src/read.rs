@@ -95,7 +95,8 @@ impl Reader {
             "services" => {
                 "SELECT x.id, x.name, x.location, x.gateway_hostname, x.gateway_url, x.hostname_configurations, \
                  x.hostname_certificates, x.developer_portal_url, x.disable_gateway, \
-                 (SELECT i.invalidated_at FROM debug_invalidations i WHERE i.service_id = x.id) AS debug_invalidated_at FROM services x WHERE x.deleted_at IS NULL"
+                 (SELECT i.invalidated_at FROM debug_invalidations i WHERE i.service_id = x.id) AS debug_invalidated_at FROM services x \
+                 WHERE x.deleted_at IS NULL AND x.workspace_of IS NULL"
             }
             "apis" => {
                 "SELECT x.id, x.parent_id, x.name, x.display_name, x.path, x.service_url, x.protocols, x.subscription_required, \

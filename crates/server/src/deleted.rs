@@ -89,7 +89,7 @@ fn principal(request: &Request) -> Result<Uuid> {
 }
 
 const SELECT: &str = "SELECT s.id, s.name, s.subscription_id, s.resource_group, s.location, s.deleted_at FROM services s \
-     WHERE s.deleted_at IS NOT NULL AND lower(s.subscription_id) = lower($1) \
+     WHERE s.deleted_at IS NOT NULL AND s.workspace_of IS NULL AND lower(s.subscription_id) = lower($1) \
      AND EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = $2 AND a.role <> 'developer' \
                  AND (a.scope_service_id IS NULL OR a.scope_service_id = s.id))";
 

@@ -7,7 +7,7 @@
 use crate::{State, management::fail};
 use actix_web::{HttpRequest, HttpResponse, web};
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
-use engine::{Access, Error, Method, Reply, Request, Result, json};
+use engine::{Access, Error, Method, Reply, Request, Result, json, workspace};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -41,7 +41,9 @@ pub fn routes(config: &mut web::ServiceConfig) {
 
 /// Whether the request is about one API itself.
 fn is_api(request: &Request) -> bool {
-    match (request.path.pairs.as_slice(), &request.path.tail) {
+    let entered = workspace::entered(&request.path);
+    let path = entered.as_ref().unwrap_or(&request.path);
+    match (path.pairs.as_slice(), &path.tail) {
         ([(service, _), (apis, _)], None) => {
             service.eq_ignore_ascii_case("service") && apis.eq_ignore_ascii_case("apis")
         }
@@ -139,7 +141,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         &mut connection,
         &state.engine,
         request,
-        at.service.id,
+        at.service.root,
         "Microsoft.ApiManagement/service/apis/export/action",
         id,
         Some(json!({"format": label})),
@@ -199,7 +201,8 @@ async fn exported(state: &State, text: &str) -> Result<kinds::export::Document> 
     let (format, _) = kinds::export::format(&ticket.format)?;
     let mut connection = state.engine.pool.acquire().await?;
     let gateway: Option<Option<String>> = sqlx::query_scalar(
-        "SELECT s.gateway_url FROM apis a JOIN services s ON s.id = a.parent_id WHERE a.id = $1 AND s.deleted_at IS NULL",
+        "SELECT s.gateway_url FROM apis a JOIN services w ON w.id = a.parent_id \
+         JOIN services s ON s.id = coalesce(w.workspace_of, w.id) WHERE a.id = $1 AND s.deleted_at IS NULL",
     )
     .bind(ticket.api)
     .fetch_optional(&mut *connection)

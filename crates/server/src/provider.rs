@@ -69,8 +69,19 @@ fn operations(registry: &Registry) -> Vec<Value> {
             "resource": resource, "operation": operation, "description": operation}}),
         );
     };
-    for kind in registry.kinds() {
-        let (facts, name) = (kind.facts(), verbs::type_name(*kind));
+    let inside = |name: &str| name.replacen("/service/", "/service/workspaces/", 1);
+    for (kind, is_inside) in registry
+        .kinds()
+        .iter()
+        .flat_map(|kind| [(kind, false), (kind, true)])
+    {
+        let (facts, mut name) = (kind.facts(), verbs::type_name(*kind));
+        if is_inside {
+            if !facts.in_workspaces {
+                continue;
+            }
+            name = inside(&name);
+        }
         let what = facts.noun;
         add(format!("{name}/read"), what, format!("Read {what}"));
         if facts.verbs.put || facts.verbs.patch {
@@ -91,8 +102,18 @@ fn operations(registry: &Registry) -> Vec<Value> {
             );
         }
     }
-    for link in registry.links() {
-        let name = format!("{}/{}", verbs::type_name(link.parent), link.segment);
+    for (link, is_inside) in registry
+        .links()
+        .iter()
+        .flat_map(|link| [(link, false), (link, true)])
+    {
+        let mut name = format!("{}/{}", verbs::type_name(link.parent), link.segment);
+        if is_inside {
+            if !link.in_workspaces {
+                continue;
+            }
+            name = inside(&name);
+        }
         let what = link.title;
         add(format!("{name}/read"), what, format!("Read {what}"));
         if link.writable {

@@ -47,7 +47,8 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         row.id,
         &row.name,
     );
-    if facts.restorable && !is_service && matches!(facts.delete, Delete::Row) {
+    let is_kept = facts.restorable && !is_service && !row.at.service.is_workspace();
+    if is_kept && matches!(facts.delete, Delete::Row) {
         // Before the hook, which may delete what goes with the row.
         let resource = item_path(kind, &row.at, &row.name);
         crate::deleted::keep(&mut write.cx, kind, &resource).await?;
@@ -69,7 +70,7 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
     tx.commit().await?;
     let revision = engine.after_commit(changes).await;
     // From 2022-09 on the clients of long-running deletes refuse 200; 204 suits every client (contract rules §5).
-    let long = facts.long_delete && request.speaks("2022-09-01");
+    let long = facts.long_delete && request.speaks("2022-09-01") && !row.at.service.is_workspace();
     let reply = Reply::empty(if long { 204 } else { 200 });
     let reply = match accepted {
         None => reply,

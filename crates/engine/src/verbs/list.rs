@@ -93,7 +93,7 @@ pub(crate) async fn page(
             args: &mut args,
             count: 0,
             service_path: &at.service.path,
-            service: Some(at.service.id),
+            service: Some(&at.service),
         };
         bound.add(owner)?;
         let mut sql = format!("{select}{joined} WHERE {belongs}");
@@ -141,7 +141,8 @@ pub(crate) async fn page(
     let top = usize::try_from(window.top).unwrap_or(usize::MAX);
     let more = rows.len() > top;
     let own = format!("{}/{}", super::parent_path(kind, at), facts.segment);
-    let printer = Printer::new(kind, shown, &at.service.path, &own, &type_name(kind));
+    let type_name = at.service.type_name(type_name(kind));
+    let printer = Printer::new(kind, shown, &at.service.path, &own, &type_name);
     let mut text = Vec::with_capacity((rows.len() + 1) * ITEM_BYTES);
     text.extend_from_slice(b"{\"value\":[");
     let mut last = None;
@@ -288,7 +289,7 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
         };
         let at = bound.add(subscription.clone())?;
         let mut sql = format!(
-            "{select} WHERE t.deleted_at IS NULL AND lower(t.subscription_id) = lower({at})"
+            "{select} WHERE t.deleted_at IS NULL AND t.workspace_of IS NULL AND lower(t.subscription_id) = lower({at})"
         );
         if let Some(group) = group {
             let group = bound.add(group.clone())?;

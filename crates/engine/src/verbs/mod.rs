@@ -15,6 +15,7 @@ use crate::{
     kind::Kind,
     page::{Caller, Reply, Request},
     resource::{Access, Entity, FieldAccess},
+    workspace,
 };
 use arm_id::Root;
 use serde_json::{Map, Value, json};
@@ -122,8 +123,9 @@ impl Target {
     }
 
     fn service_not_found(&self) -> Error {
+        let name = self.service_name();
         Error::ServiceNotFound {
-            name: self.service_name().to_owned(),
+            name: name.split('/').next().unwrap_or(name).to_owned(),
             group: self.root.1.clone(),
         }
     }
@@ -155,10 +157,11 @@ fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
         subscription,
         group,
     };
-    let path = format!("{root}/service/{name}");
+    let path = workspace::service_path(&root, &name);
+    let service_root: Uuid = row.try_get("service_root")?;
     let role = match caller {
         Caller::Developer { service, .. } | Caller::Integration { service } => {
-            (*service == id).then_some(Role::Contributor)
+            (*service == service_root).then_some(Role::Contributor)
         }
         Caller::Principal { .. } => Role::from_rank(row.try_get("rank")?),
     };
@@ -170,7 +173,12 @@ fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
         })
         .collect::<Result<Vec<_>>>()?;
     Ok(At {
-        service: ServiceAt { id, name, path },
+        service: ServiceAt {
+            id,
+            root: service_root,
+            name,
+            path,
+        },
         parents,
         role,
     })
@@ -269,7 +277,7 @@ impl Engine {
             }
         }
         let Some((depth, at)) = known else {
-            return Err(target.service_not_found());
+            return Err(self.no_workspace(conn, target, caller).await?);
         };
         if at.role.is_none() {
             return Err(target.service_not_found());
@@ -278,6 +286,31 @@ impl Engine {
             None => Ok(at),
             Some(missing) => Err(Error::not_found(missing.facts().noun)),
         }
+    }
+
+    /// The error where neither the service nor the workspace of a path is known: the service shows itself only to who has a role
+    /// over it.
+    async fn no_workspace(
+        &self,
+        conn: &mut PgConnection,
+        target: &Target,
+        caller: &Caller,
+    ) -> Result<Error> {
+        let services = self.registry.kind_of_table("services");
+        let (Some(kind), Some((service, _))) = (services, target.service_name().split_once('/'))
+        else {
+            return Ok(target.service_not_found());
+        };
+        let outer = Target {
+            kind,
+            root: target.root.clone(),
+            names: vec![service.to_owned()],
+        };
+        let row = self.load(conn, &outer, caller, false).await?;
+        Ok(match row.and_then(|row| row.at.role) {
+            Some(_) => Error::not_found("Workspace"),
+            None => target.service_not_found(),
+        })
     }
 
     /// The error for an addressed row that is not there.
@@ -303,7 +336,7 @@ impl Engine {
 }
 
 impl Engine {
-    /// The service of a request whose path goes on to something that is no kind, once the caller may do `action` there.
+    /// The service, or the workspace, of a request whose path goes on to something that is no kind, once the caller may do `action` there.
     ///
     /// # Errors
     /// `ServiceNotFound` without any role, `Forbidden` with too small a one.
@@ -318,8 +351,10 @@ impl Engine {
             .registry
             .kind_of_table("services")
             .ok_or_else(|| Error::internal("no kind of services"))?;
-        let names = request
-            .path
+        let entered = workspace::entered(&request.path);
+        let names = entered
+            .as_ref()
+            .unwrap_or(&request.path)
             .pairs
             .first()
             .map(|(_, name)| name.clone())
@@ -393,7 +428,7 @@ pub fn envelope(kind: &dyn Kind, at: &At, name: &str, entity: &dyn Entity) -> Va
         kind,
         &at.service.path,
         item_path(kind, at, name),
-        type_name(kind),
+        at.service.type_name(type_name(kind)),
         name,
         entity,
     )
@@ -672,7 +707,7 @@ impl<'a> Write<'a> {
     ) -> Result<()> {
         let entry = crate::audit::Entry {
             request,
-            action: format!("{}/{action}", type_name(self.kind)),
+            action: format!("{}/{action}", at.service.type_name(type_name(self.kind))),
             resource: item_path(self.kind, at, &self.cx.name),
             before,
             after,

@@ -69,7 +69,11 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     let id = engine.new_id();
     let at = if is_service {
         At {
-            service: ServiceAt { id, ..at.service },
+            service: ServiceAt {
+                id,
+                root: id,
+                ..at.service
+            },
             ..at
         }
     } else {
@@ -148,6 +152,7 @@ async fn may_create_service(
     Ok(At {
         service: ServiceAt {
             id: uuid::Uuid::nil(),
+            root: uuid::Uuid::nil(),
             name: name.to_owned(),
             path: format!("{root}/service/{name}"),
         },

@@ -8,6 +8,9 @@ use engine::{Access, Kind, Method, NameRule, Resource as _, Value, json, sqlx};
 use std::{fmt::Write as _, path::PathBuf};
 use uuid::Uuid;
 
+/// The workspace whose kinds are asked for, too.
+const TEAM: &str = "/workspaces/team";
+
 /// An operation: what it is called, where, how, and whom it needs.
 struct Operation {
     method: Method,
@@ -62,8 +65,12 @@ fn operations(world: &World) -> Vec<Operation> {
             access,
         })
     };
-    for kind in world.engine.registry.kinds() {
-        let (facts, item) = (kind.facts(), item(*kind));
+    let kinds = world.engine.registry.kinds().iter();
+    for (kind, above) in kinds.flat_map(|kind| [(kind, ""), (kind, TEAM)]) {
+        if !above.is_empty() && !kind.facts().in_workspaces {
+            continue;
+        }
+        let (facts, item) = (kind.facts(), format!("{above}{}", item(*kind)));
         let is_service = kind.parents().is_empty();
         let collection = item
             .rsplit_once('/')
@@ -96,8 +103,12 @@ fn operations(world: &World) -> Vec<Operation> {
             add(Method::Delete, item, Access::Write);
         }
     }
-    for link in world.engine.registry.links() {
-        let parent = item(link.parent);
+    let links = world.engine.registry.links().iter();
+    for (link, above) in links.flat_map(|link| [(link, ""), (link, TEAM)]) {
+        if !above.is_empty() && !link.in_workspaces {
+            continue;
+        }
+        let parent = format!("{above}{}", item(link.parent));
         let parent = match parent.rsplit_once('/') {
             Some((head, "some")) if link.parent.facts().segment == "groups" => {
                 format!("{head}/developers")
@@ -121,7 +132,11 @@ fn operations(world: &World) -> Vec<Operation> {
             add(Method::Delete, one, Access::Write);
         }
     }
-    for listing in world.engine.registry.listings() {
+    let listings = world.engine.registry.listings().iter();
+    for (listing, above) in listings.flat_map(|listing| [(listing, ""), (listing, TEAM)]) {
+        if !above.is_empty() && !listing.in_workspaces {
+            continue;
+        }
         let parent = if listing.parent.parents().is_empty() {
             String::new()
         } else {
@@ -133,7 +148,7 @@ fn operations(world: &World) -> Vec<Operation> {
         };
         add(
             Method::Get,
-            format!("{parent}/{}", listing.segment),
+            format!("{above}{parent}/{}", listing.segment),
             Access::Read,
         );
     }
@@ -235,6 +250,24 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
     for (path, example) in [
         ("/contentTypes/page", kinds::content::ContentType::example()),
         ("/tags/labelled", kinds::tag::Tag::example()),
+        (TEAM, kinds::workspace::Workspace::example()),
+        (
+            "/workspaces/team/apis/echo-api",
+            json!({"displayName": "Echo", "path": "team-echo"}),
+        ),
+        (
+            "/workspaces/team/apis/echo-api/operations/retrieve-resource",
+            json!({"displayName": "Retrieve", "method": "GET", "urlTemplate": "/resource"}),
+        ),
+        (
+            "/workspaces/team/products/starter",
+            kinds::product::Product::example(),
+        ),
+        ("/workspaces/team/tags/labelled", kinds::tag::Tag::example()),
+        (
+            "/workspaces/team/groups/developers",
+            json!({"displayName": "Developers"}),
+        ),
         (
             "/authorizationProviders/directory",
             kinds::authorization::AuthorizationProvider::example(),

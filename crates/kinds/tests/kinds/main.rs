@@ -35,4 +35,5 @@ mod tag_resource;
 mod tenant_access;
 mod user;
 mod wiki;
+mod workspace;
 mod world;

@@ -53,6 +53,8 @@ async fn every_table_has_exactly_the_columns_of_its_contract() {
         );
         if kind.parents().is_empty() {
             columns.push(("deleted_at".into(), "timestamptz".into(), true));
+            // See `engine::workspace`.
+            columns.push(("workspace_of".into(), "uuid".into(), true));
         }
         if facts.table == "audit_entries" {
             // Orders the chain; see `engine::audit`.

@@ -87,7 +87,7 @@ impl Portal {
         let name = http.match_info().get("service").unwrap_or_default();
         sqlx::query_as(
             "SELECT id, subscription_id, resource_group, name, publisher_name, publisher_email, gateway_url \
-             FROM services WHERE lower(name) = lower($1) AND deleted_at IS NULL",
+             FROM services WHERE lower(name) = lower($1) AND deleted_at IS NULL AND workspace_of IS NULL",
         )
         .bind(name)
         .fetch_optional(&state.engine.pool)
