@@ -157,6 +157,26 @@ fn published_samples_give_their_values() {
             "me",
         ),
         (
+            "@{ int n; var ok = int.TryParse(\" 42 \", out n); return $\"{ok} {n}\"; }",
+            "True 42",
+        ),
+        (
+            "@{ var n = 7; var ok = int.TryParse(\"4x\", out n); return $\"{ok} {n}\"; }",
+            "False 0",
+        ),
+        (
+            "@{ return int.TryParse(context.Variables.GetValueOrDefault<string>(\"nope\"), out var n) ? n : -1; }",
+            "-1",
+        ),
+        (
+            "@{ return double.TryParse(\"-1.5e1\", out double d) && bool.TryParse(\"TRUE\", out var b) && b ? d : 0.0; }",
+            "-15",
+        ),
+        (
+            "@{ Guid id; return Guid.TryParse(\"nonsense\", out id) || id != Guid.Empty; }",
+            "False",
+        ),
+        (
             "@{ if (\"nonsense\".TryParseJwt(out Jwt jwt)) { return \"some\"; } return jwt == null; }",
             "True",
         ),

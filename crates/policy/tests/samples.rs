@@ -92,7 +92,10 @@ fn unknown_members_are_refused_when_a_policy_is_stored() {
 /// Forms of C# that the documented subset leaves out.
 const OUTSIDE: &[&str] = &[
     r#"@("a.b.c".TryParseJwt(out var jwt) ? "yes" : "no")"#,
-    r#"@{ int n; return int.TryParse("1", out n); }"#,
+    r#"@{ int n; return int.TryParse("1", n); }"#,
+    r#"@{ int a; int b; return int.TryParse(int.TryParse("1", out a).ToString(), out b); }"#,
+    r#"@{ int a; int b; return int.TryParse($"{int.TryParse("1", out a)}", out b); }"#,
+    r#"@{ string n; return int.TryParse("1", out n); }"#,
     r#"@(new { 1 + 1 })"#,
     r#"@{ var row = new { id = 1 }; return row.id; }"#,
 ];

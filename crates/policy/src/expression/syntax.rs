@@ -340,6 +340,8 @@ pub(super) struct Parser {
     nesting: usize,
     /// Declarations by `out`, which belong before the statement that they stand in.
     declared: Vec<Stmt>,
+    /// Whether this is the text of a `TryParse`, which is written down twice: in each other they would grow without bound.
+    is_tried: bool,
 }
 
 /// Reads the inside of `@(...)`.
@@ -349,6 +351,7 @@ pub(super) fn parse_expression(source: &str, base: usize) -> Parse<Expr> {
         index: 0,
         nesting: 0,
         declared: Vec::new(),
+        is_tried: false,
     };
     let expr = parser.expr()?;
     parser.end()?;
@@ -362,6 +365,7 @@ pub(super) fn parse_statements(source: &str, base: usize) -> Parse<Vec<Stmt>> {
         index: 0,
         nesting: 0,
         declared: Vec::new(),
+        is_tried: false,
     };
     let mut statements = Vec::new();
     while *parser.peek() != Token::End {
@@ -933,10 +937,31 @@ impl Parser {
             _ => return self.unexpected("'out' is not valid here"),
         };
         self.expect("(")?;
-        self.next();
+        let (place, name) = self.out_variable(ty)?;
+        let depth = text.depth;
+        let method = Kind::Member(text, conversion.to_owned(), Vec::new());
+        let method = self.make(at, depth, method)?;
+        let value = self.make(at, method.depth, Kind::Call(Box::new(method), Vec::new()))?;
+        let target = self.make(place, 0, Kind::Name(name))?;
+        let depth = value.depth;
+        let assigned = Kind::Assign("=", Box::new(target), Box::new(value));
+        let assigned = self.make(at, depth, assigned)?;
+        let null = self.make(at, 0, Kind::Literal(Data::Null))?;
+        let depth = assigned.depth;
+        self.make(
+            at,
+            depth,
+            Kind::Binary("!=", Box::new(assigned), Box::new(null)),
+        )
+    }
+
+    /// `out name)`, `out var name)` or `out Type name)`: where it stands, and the name.
+    fn out_variable(&mut self, ty: &str) -> Parse<(usize, String)> {
+        if !self.take_word("out") {
+            return self.unexpected("'out' expected");
+        }
         let declares = self.take_word("var")
-            || (self.is_word(ty)
-                && matches!(self.tokens.get(self.index + 1), Some((Token::Name(_), _)))
+            || (matches!(self.tokens.get(self.index + 1), Some((Token::Name(_), _)))
                 && self.take_word(ty));
         let place = self.at();
         let name = self.name()?;
@@ -953,21 +978,88 @@ impl Parser {
                 kind: StmtKind::Var(Some(ty), name.clone(), None),
             });
         }
-        let depth = text.depth;
-        let method = Kind::Member(text, conversion.to_owned(), Vec::new());
-        let method = self.make(at, depth, method)?;
-        let value = self.make(at, method.depth, Kind::Call(Box::new(method), Vec::new()))?;
-        let target = self.make(place, 0, Kind::Name(name))?;
+        Ok((place, name))
+    }
+
+    fn assigned(&self, at: usize, name: &str, value: Expr) -> Parse<Expr> {
+        let target = self.make(at, 0, Kind::Name(name.to_owned()))?;
         let depth = value.depth;
-        let assigned = Kind::Assign("=", Box::new(target), Box::new(value));
-        let assigned = self.make(at, depth, assigned)?;
-        let null = self.make(at, 0, Kind::Literal(Data::Null))?;
-        let depth = assigned.depth;
         self.make(
             at,
             depth,
-            Kind::Binary("!=", Box::new(assigned), Box::new(null)),
+            Kind::Assign("=", Box::new(target), Box::new(value)),
         )
+    }
+
+    fn static_member(&self, at: usize, class: &str, name: &str) -> Parse<Expr> {
+        let class = self.make(at, 0, Kind::Name(class.to_owned()))?;
+        let depth = class.depth;
+        let member = Kind::Member(Box::new(class), name.to_owned(), Vec::new());
+        self.make(at, depth, member)
+    }
+
+    fn called(&self, at: usize, callee: Expr, arguments: Vec<Expr>) -> Parse<Expr> {
+        let deepest = arguments.iter().map(|argument| argument.depth).max();
+        let depth = callee.depth.max(deepest.unwrap_or(0));
+        self.make(at, depth, Kind::Call(Box::new(callee), arguments))
+    }
+
+    fn compared(&self, at: usize, sign: &'static str, left: Expr, right: Expr) -> Parse<Expr> {
+        let depth = left.depth.max(right.depth);
+        self.make(
+            at,
+            depth,
+            Kind::Binary(sign, Box::new(left), Box::new(right)),
+        )
+    }
+
+    /// `int.TryParse(text, out n)`: whether the text has the form, and then its value, else the type's default one. The text is
+    /// looked at twice, which no expression can tell.
+    fn tried_parse(&mut self, at: usize, class: &str) -> Parse<Expr> {
+        let (class, pattern, zero) = match class {
+            "int" | "long" => ("int", r"^\s*[-+]?[0-9]{1,18}\s*$", Some(Data::Int(0))),
+            "double" => (
+                "double",
+                r"^\s*[-+]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]{1,3})?\s*$",
+                Some(Data::Double(0.0)),
+            ),
+            "bool" => ("bool", r"^\s*(?i:true|false)\s*$", Some(Data::Bool(false))),
+            _ => (
+                "Guid",
+                r"^\s*[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\s*$",
+                None,
+            ),
+        };
+        if std::mem::replace(&mut self.is_tried, true) {
+            return self.unexpected("'TryParse' cannot stand in the text of another");
+        }
+        self.expect("(")?;
+        let text = self.expr()?;
+        self.is_tried = false;
+        self.expect(",")?;
+        let (place, name) = self.out_variable(class)?;
+        let nothing = self.make(at, 0, Kind::Literal(Data::from("")))?;
+        let text = self.compared(at, "??", text, nothing)?;
+        let pattern = self.make(at, 0, Kind::Literal(Data::from(pattern)))?;
+        let is_match = self.static_member(at, "Regex", "IsMatch")?;
+        let fits = self.called(at, is_match, vec![text.clone(), pattern])?;
+        let trim = Kind::Member(Box::new(text), "Trim".to_owned(), Vec::new());
+        let trim = self.make(at, fits.depth, trim)?;
+        let trimmed = self.called(at, trim, Vec::new())?;
+        let parse = self.static_member(at, class, "Parse")?;
+        let value = self.called(at, parse, vec![trimmed])?;
+        let value = self.assigned(place, &name, value)?;
+        let itself = self.make(place, 0, Kind::Name(name.clone()))?;
+        let succeeded = self.compared(at, "==", value, itself)?;
+        let zero = match zero {
+            Some(zero) => self.make(at, 0, Kind::Literal(zero))?,
+            None => self.static_member(at, class, "Empty")?,
+        };
+        let default = self.assigned(place, &name, zero.clone())?;
+        let failed = self.compared(at, "!=", default, zero)?;
+        let depth = fits.depth.max(succeeded.depth).max(failed.depth);
+        let choice = Kind::Ternary(Box::new(fits), Box::new(succeeded), Box::new(failed));
+        self.make(at, depth, choice)
     }
 
     /// `new { id = 1, context.RequestId }`: an object of JSON with these members, which is all that can be done with one.
@@ -1022,6 +1114,14 @@ impl Parser {
                 let name = self.name()?;
                 let types = self.type_arguments();
                 left = self.make(at, left.depth, Kind::Member(Box::new(left), name, types))?;
+            } else if self.is("(")
+                && let Kind::Member(class, method, _) = &left.kind
+                && method == "TryParse"
+                && let Kind::Name(class) = &class.kind
+                && matches!(class.as_str(), "int" | "long" | "double" | "bool" | "Guid")
+            {
+                let class = class.clone();
+                left = self.tried_parse(at, &class)?;
             } else if self.is("(") && self.is_out() {
                 left = self.parsed_out(at, left)?;
             } else if self.take("(") {
@@ -1140,6 +1240,7 @@ impl Parser {
                         index: 0,
                         nesting: self.nesting + 1,
                         declared: Vec::new(),
+                        is_tried: self.is_tried,
                     };
                     let hole = parser.expr()?;
                     parser.end()?;
