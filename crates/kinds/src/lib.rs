@@ -120,6 +120,7 @@ pub fn registry() -> Registry {
         .with::<content::ContentItem>()
         .with::<policy_restriction::PolicyRestriction>()
         .with::<resolver::Resolver>()
+        .with::<resolver::ResolverPolicy>()
         .with::<authorization::AuthorizationProvider>()
         .with::<authorization::Authorization>()
         .with::<authorization::AuthorizationAccessPolicy>()

@@ -109,6 +109,23 @@ pub const VIEWS: &[Action] = &[
         run: |cx, _| Box::pin(async move { Ok(Reply::ok(tenant_settings(cx).await?)) }),
     },
     Action {
+        name: "tenant/configuration/syncState",
+        operation: "TenantConfiguration_GetSyncState",
+        summary: "Tells whether the configuration is kept in git, which it is not: the database is where it is.",
+        access: Access::Read,
+        status: 200,
+        run: |cx, _| {
+            let id = format!("{}/tenant/configuration/syncState", cx.service.path);
+            let state = json!({"isGitEnabled": false, "isSynced": false, "isExport": false});
+            Box::pin(async move {
+                Ok(Reply::ok(
+                    json!({"id": id, "type": "Microsoft.ApiManagement/service/tenant/syncState", "name": "syncState",
+                           "properties": state}),
+                ))
+            })
+        },
+    },
+    Action {
         name: "policyDescriptions",
         operation: "PolicyDescription_ListByService",
         summary: "Lists the policies that there are, for `scope=Tenant|Product|Api|Operation|All`.",

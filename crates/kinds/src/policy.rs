@@ -111,7 +111,7 @@ async fn check_fragments(cx: &mut Cx<'_>, new: &PolicyContract, scope: Scope) ->
 }
 
 /// Every named value that the document uses must exist.
-async fn check_named_values(cx: &mut Cx<'_>, new: &PolicyContract) -> Result<()> {
+pub(crate) async fn check_named_values(cx: &mut Cx<'_>, new: &PolicyContract) -> Result<()> {
     let names = policy::named_values_in(&new.value);
     if names.is_empty() {
         return Ok(());
@@ -136,7 +136,7 @@ async fn check_named_values(cx: &mut Cx<'_>, new: &PolicyContract) -> Result<()>
 }
 
 /// The stored text is indented alike, whoever wrote it; comments stay (contract rules §9).
-fn normalise(new: &mut PolicyContract) -> Result<()> {
+pub(crate) fn normalise(new: &mut PolicyContract) -> Result<()> {
     let Some(format) = new.format.text() else {
         return Err(Error::internal("a link passed the validation of a policy"));
     };

@@ -73,6 +73,31 @@ fn extra() -> Vec<Extra> {
     }
     let mut one_mail = place.clone();
     one_mail[3] = text("mailId", "The mail.");
+    let located = vec![
+        subscription.clone(),
+        text("location", "Region."),
+        text("operationId", "The operation."),
+        version.clone(),
+    ];
+    let mut connectivity = operation(
+        "ConnectivityCheck_Perform",
+        "Service",
+        "Tells whether the gateway can connect to a place. Needs the role contributor.",
+        {
+            let mut parameters = place.clone();
+            parameters.remove(3);
+            parameters
+        },
+        ok("What became of the connections."),
+    );
+    connectivity["requestBody"] = json_body(json!({
+        "type": "object", "required": ["source", "destination"], "properties": {
+            "source": {"type": "object", "required": ["region"], "properties": {
+                "region": {"type": "string", "minLength": 1}, "instance": {"type": "integer"}}},
+            "destination": {"type": "object", "required": ["address", "port"], "properties": {
+                "address": {"type": "string", "minLength": 1}, "port": {"type": "integer", "minimum": 1, "maximum": 65535}}},
+            "protocol": {"type": "string", "enum": ["TCP", "HTTP", "HTTPS"]},
+            "preferredIPVersion": {"type": "string", "enum": ["IPv4"]}}}));
     let deleted = vec![
         subscription.clone(),
         text("location", "Region."),
@@ -470,6 +495,29 @@ fn extra() -> Vec<Extra> {
                 "Queues a mail again that failed or was held. Needs the role contributor.",
                 one_mail,
                 json!({"204": {"description": "Queued."}, "default": {"$ref": "#/components/responses/Error"}}),
+            ),
+        ),
+        add(format!("{service}/connectivityCheck"), "post", connectivity),
+        add(
+            format!("{provider}/locations/{{location}}/operationStatuses/{{operationId}}"),
+            "get",
+            operation(
+                "OperationStatus_GetByLocation",
+                "Operations",
+                "Tells how a long-running operation of a service in a region goes.",
+                located.clone(),
+                ok("The status."),
+            ),
+        ),
+        add(
+            format!("{provider}/locations/{{location}}/operationResults/{{operationId}}"),
+            "get",
+            operation(
+                "OperationsResults_Get",
+                "Operations",
+                "Gives the result of a long-running operation of a service in a region.",
+                located,
+                ok("The service; 202 while the operation goes on."),
             ),
         ),
         add(

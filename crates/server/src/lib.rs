@@ -8,6 +8,7 @@
 pub mod arm;
 pub mod calls;
 pub mod client_address;
+pub mod connectivity;
 pub mod data_plane;
 pub mod deleted;
 pub mod developer;

@@ -5,8 +5,8 @@
 //! error becomes the contract's envelope in one place.
 
 use crate::{
-    State, calls, deleted, documents, idempotency, mails, nodes, operations, provider, quotas,
-    test_call, workbench,
+    State, calls, connectivity, deleted, documents, idempotency, mails, nodes, operations,
+    provider, quotas, test_call, workbench,
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -67,6 +67,9 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
         return Ok(reply);
     }
     if let Some(reply) = provider::answer(state, request).await? {
+        return Ok(reply);
+    }
+    if let Some(reply) = connectivity::answer(state, request).await? {
         return Ok(reply);
     }
     if let Some(reply) = quotas::answer(state, request).await? {

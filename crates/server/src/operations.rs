@@ -24,6 +24,9 @@ struct Operation {
 /// # Errors
 /// `ResourceNotFound` for an unknown operation or one of a service that the caller must not know.
 pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
+    if let Some(request) = located(state, request).await? {
+        return Box::pin(answer(state, &request)).await;
+    }
     let (Root::Group { .. }, Some((kind, id)), Some((service, name))) = (
         &request.path.root,
         request.path.pairs.last(),
@@ -94,6 +97,46 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         reply.with("Retry-After", "1")
     } else {
         reply
+    }))
+}
+
+/// A poll of `/subscriptions/{s}/providers/…/locations/{location}/operationStatuses/{id}` as that of the operation's service.
+async fn located(state: &State, request: &Request) -> Result<Option<Request>> {
+    let (Root::Subscription { subscription }, [(locations, location), (kind, id)], None) = (
+        &request.path.root,
+        request.path.pairs.as_slice(),
+        &request.path.tail,
+    ) else {
+        return Ok(None);
+    };
+    let known = kind.eq_ignore_ascii_case("operationresults")
+        || kind.eq_ignore_ascii_case("operationstatuses");
+    if !known || !locations.eq_ignore_ascii_case("locations") {
+        return Ok(None);
+    }
+    let missing = || Error::not_found("Operation");
+    let id: Uuid = id.parse().map_err(|_| missing())?;
+    let found: Option<(String, String)> = sqlx::query_as(
+        "SELECT s.resource_group, s.name FROM long_operations o JOIN services s ON s.id = o.service_id WHERE o.id = $1 \
+         AND lower(s.subscription_id) = lower($2) AND lower(replace(s.location, ' ', '')) = lower(replace($3, ' ', ''))",
+    )
+    .bind(id)
+    .bind(subscription)
+    .bind(location)
+    .fetch_optional(&state.engine.pool)
+    .await?;
+    let (group, name) = found.ok_or_else(missing)?;
+    let path = ResourcePath {
+        root: Root::Group {
+            subscription: subscription.clone(),
+            group,
+        },
+        pairs: vec![("service".to_owned(), name), (kind.clone(), id.to_string())],
+        tail: None,
+    };
+    Ok(Some(Request {
+        path,
+        ..request.clone()
     }))
 }
 

@@ -23,6 +23,7 @@ fn existing(segment: &str) -> &'static str {
         "apis" => "echo-api",
         "operations" => "retrieve-resource",
         "products" => "starter",
+        "resolvers" => "users",
         "tags" => "labelled",
         "notifications" => "BCC",
         "issues" => "reported",
@@ -250,6 +251,10 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
     for (path, example) in [
         ("/contentTypes/page", kinds::content::ContentType::example()),
         ("/tags/labelled", kinds::tag::Tag::example()),
+        (
+            "/apis/echo-api/resolvers/users",
+            kinds::resolver::Resolver::example(),
+        ),
         (TEAM, kinds::workspace::Workspace::example()),
         (
             "/workspaces/team/apis/echo-api",

@@ -12,6 +12,7 @@ fn parent_name(segment: &str) -> &'static str {
         "apis" => "echo-api",
         "operations" => "retrieve-resource",
         "products" => "unlimited",
+        "resolvers" => "users",
         "tags" => "labelled",
         "notifications" => "BCC",
         "issues" => "reported",
@@ -53,6 +54,10 @@ pub(crate) async fn below_services(world: &World) -> Vec<(&'static dyn Kind, Str
             kinds::issue::Issue::example(),
         ),
         ("/tags/labelled", kinds::tag::Tag::example()),
+        (
+            "/apis/echo-api/resolvers/users",
+            kinds::resolver::Resolver::example(),
+        ),
         ("/gateways/plant", kinds::gateway::Gateway::example()),
         ("/contentTypes/page", kinds::content::ContentType::example()),
         (

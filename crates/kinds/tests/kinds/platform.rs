@@ -183,3 +183,16 @@ async fn a_backend_may_be_a_service_of_a_cluster_and_is_reconnected() {
     let put = world.put("/backends/other", body(unnamed)).await;
     assert_eq!(put.targets(), ["url"]);
 }
+
+#[tokio::test]
+async fn the_configuration_is_not_in_git_and_says_so() {
+    let world = World::new().await;
+    let state = world
+        .get("/tenant/configuration/syncState")
+        .await
+        .expect(200);
+    assert_eq!(
+        state["properties"],
+        json!({"isGitEnabled": false, "isSynced": false, "isExport": false})
+    );
+}

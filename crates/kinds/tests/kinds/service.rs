@@ -281,3 +281,14 @@ async fn a_patch_keeps_what_it_does_not_name() {
         .await;
     assert_eq!(gone.targets(), ["publisherEmail"]);
 }
+
+#[tokio::test]
+async fn services_are_listed_in_their_group_and_in_their_subscription() {
+    let world = World::new().await;
+    for list in [
+        GROUP,
+        "/subscriptions/s1/providers/Microsoft.ApiManagement/service",
+    ] {
+        assert_eq!(world.names(list).await, ["demo"], "{list}");
+    }
+}

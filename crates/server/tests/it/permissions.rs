@@ -144,6 +144,9 @@ Gateway_ListTrace 404 403 403 404 404
 Mail_ListByService 404 403 403 200 200
 Mail_Get 404 403 403 404 404
 Mail_Resend 404 403 403 404 404
+ConnectivityCheck_Perform 404 403 403 400 400
+OperationStatus_GetByLocation 404 404 404 404 404
+OperationsResults_Get 404 404 404 404 404
 OperationStatus_Get 404 403 404 404 404
 OperationResults_Get 404 403 404 404 404
 QuotaByCounterKeys_ListByService 404 403 200 200 200

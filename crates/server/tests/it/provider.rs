@@ -66,3 +66,96 @@ async fn operations_tiers_domains_and_regions_are_told() -> anyhow::Result<()> {
     assert_eq!(absent.status.as_u16(), 404);
     Ok(())
 }
+
+#[tokio::test]
+async fn a_check_of_connectivity_connects() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let token = portico.token().await?;
+    let service = portico.service(&token, "own").await?;
+    let path = format!("{service}/connectivityCheck");
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let port = listener.local_addr()?.port();
+    let check = async |body: serde_json::Value| {
+        portico
+            .send(&token, Method::POST, &path, &[], Some(&body))
+            .await
+    };
+    let to = |port: u16| json!({"source": {"region": "westus"}, "destination": {"address": "127.0.0.1", "port": port}, "protocol": "TCP"});
+
+    let open = check(to(port)).await?;
+    assert_eq!(open.status.as_u16(), 200, "{open:?}");
+    assert_eq!(
+        (
+            &open.body["connectionStatus"],
+            &open.body["probesSent"],
+            &open.body["probesFailed"]
+        ),
+        (&json!("Connected"), &json!(3), &json!(0))
+    );
+    assert_eq!(open.body["hops"][1]["address"], "127.0.0.1");
+    // Nobody else gets the port of a listener that is gone within this test's moment.
+    drop(listener);
+    let closed = check(to(port)).await?;
+    assert_eq!(
+        (
+            &closed.body["connectionStatus"],
+            &closed.body["probesFailed"]
+        ),
+        (&json!("Disconnected"), &json!(3)),
+        "{closed:?}"
+    );
+    let wrong = check(json!({"destination": {"port": 0}, "protocol": "UDP"})).await?;
+    let targets: Vec<&str> = wrong.body["error"]["details"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|detail| detail["target"].as_str())
+        .collect();
+    assert_eq!(
+        targets,
+        [
+            "source.region",
+            "destination.address",
+            "destination.port",
+            "protocol"
+        ]
+    );
+    Ok(())
+}
+
+#[tokio::test]
+async fn an_operation_is_found_by_its_region_too() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let token = portico.token().await?;
+    let service = portico.service(&token, "own").await?;
+    let pool = database.pool();
+    let id: uuid::Uuid = sqlx::query_scalar("SELECT id FROM long_operations")
+        .fetch_one(&pool)
+        .await?;
+    let get = async |path: &str| portico.send(&token, Method::GET, path, &[], None).await;
+    let status = get(&format!(
+        "{PROVIDER}/locations/westus/operationStatuses/{id}"
+    ))
+    .await?;
+    assert_eq!(
+        (status.status.as_u16(), &status.body["status"]),
+        (200, &json!("Succeeded"))
+    );
+    let result = get(&format!(
+        "{PROVIDER}/locations/WestUS/operationResults/{id}"
+    ))
+    .await?;
+    assert_eq!(
+        (result.status.as_u16(), &result.body["name"]),
+        (200, &json!("own")),
+        "{service}"
+    );
+    let elsewhere = get(&format!(
+        "{PROVIDER}/locations/eastus/operationStatuses/{id}"
+    ))
+    .await?;
+    assert_eq!(elsewhere.status.as_u16(), 404);
+    Ok(())
+}

@@ -113,6 +113,10 @@ async fn calls_are_counted_by_api_operation_product_subscription_and_time() -> a
         );
         assert_eq!(rows["value"][0]["callCountTotal"], 3, "{report}");
     }
+    let by_geo = send(Method::GET, &format!("/reports/byGeo?{filtered}"), None)
+        .await?
+        .body;
+    assert_eq!(by_geo["value"][0]["callCountTotal"], 3, "{by_geo}");
     let by_time = send(
         Method::GET,
         &format!("/reports/byTime?interval=P1D&{ALWAYS}"),
