@@ -400,6 +400,82 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each workspace, page by page.
+         * @description Lists each workspace, page by page. `$filter` may name name, displayName, description. Needs the role reader.
+         */
+        get: operations["Workspace_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the workspace.
+         * @description Gets the workspace. Needs the role reader.
+         */
+        get: operations["Workspace_Get"];
+        /**
+         * Creates or replaces the workspace.
+         * @description Creates or replaces the workspace. Needs the role contributor.
+         */
+        put: operations["Workspace_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the workspace.
+         * @description Deletes the workspace. Needs the role contributor.
+         */
+        delete: operations["Workspace_Delete"];
+        options?: never;
+        /**
+         * Tells whether the workspace exists, and its revision.
+         * @description Tells whether the workspace exists, and its revision. Needs the role reader.
+         */
+        head: operations["Workspace_GetEntityTag"];
+        /**
+         * Changes the named properties of the workspace (JSON merge patch).
+         * @description Changes the named properties of the workspace (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["Workspace_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API, page by page.
+         * @description Lists each API, page by page. `$filter` may name name, displayName, description, serviceUrl, path, isCurrent. Needs the role reader.
+         */
+        get: operations["WorkspaceApi_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis": {
         parameters: {
             query?: never;
@@ -418,6 +494,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API.
+         * @description Gets the API. Needs the role reader.
+         */
+        get: operations["WorkspaceApi_Get"];
+        /**
+         * Creates or replaces the API.
+         * @description Creates or replaces the API. Needs the role contributor.
+         */
+        put: operations["WorkspaceApi_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API.
+         * @description Deletes the API. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApi_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API exists, and its revision.
+         * @description Tells whether the API exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApi_GetEntityTag"];
+        /**
+         * Changes the named properties of the API (JSON merge patch).
+         * @description Changes the named properties of the API (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceApi_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}": {
@@ -456,6 +568,26 @@ export interface paths {
         patch: operations["Api_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/importReport": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Says what the last import added, changed and removed.
+         * @description Says what the last import added, changed and removed. Needs the role reader.
+         */
+        get: operations["WorkspaceApi_ImportReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/importReport": {
         parameters: {
             query?: never;
@@ -468,6 +600,26 @@ export interface paths {
          * @description Says what the last import added, changed and removed. Needs the role reader.
          */
         get: operations["Api_ImportReport"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API operation, page by page.
+         * @description Lists each API operation, page by page. `$filter` may name name, displayName, method, description, urlTemplate. Needs the role reader.
+         */
+        get: operations["WorkspaceApiOperation_ListByApi"];
         put?: never;
         post?: never;
         delete?: never;
@@ -494,6 +646,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/operations/{operationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API operation.
+         * @description Gets the API operation. Needs the role reader.
+         */
+        get: operations["WorkspaceApiOperation_Get"];
+        /**
+         * Creates or replaces the API operation.
+         * @description Creates or replaces the API operation. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiOperation_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API operation.
+         * @description Deletes the API operation. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiOperation_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API operation exists, and its revision.
+         * @description Tells whether the API operation exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiOperation_GetEntityTag"];
+        /**
+         * Changes the named properties of the API operation (JSON merge patch).
+         * @description Changes the named properties of the API operation (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceApiOperation_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}": {
@@ -532,6 +720,26 @@ export interface paths {
         patch: operations["ApiOperation_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/releases": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API release, page by page.
+         * @description Lists each API release, page by page. `$filter` may name name, notes. Needs the role reader.
+         */
+        get: operations["WorkspaceApiRelease_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases": {
         parameters: {
             query?: never;
@@ -550,6 +758,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/releases/{releaseId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API release.
+         * @description Gets the API release. Needs the role reader.
+         */
+        get: operations["WorkspaceApiRelease_Get"];
+        /**
+         * Creates or replaces the API release.
+         * @description Creates or replaces the API release. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiRelease_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API release.
+         * @description Deletes the API release. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiRelease_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API release exists, and its revision.
+         * @description Tells whether the API release exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiRelease_GetEntityTag"];
+        /**
+         * Changes the named properties of the API release (JSON merge patch).
+         * @description Changes the named properties of the API release (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceApiRelease_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}": {
@@ -588,6 +832,26 @@ export interface paths {
         patch: operations["ApiRelease_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product, page by page.
+         * @description Lists each product, page by page. `$filter` may name name, displayName, description, terms, state. Needs the role reader.
+         */
+        get: operations["WorkspaceProduct_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products": {
         parameters: {
             query?: never;
@@ -606,6 +870,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product.
+         * @description Gets the product. Needs the role reader.
+         */
+        get: operations["WorkspaceProduct_Get"];
+        /**
+         * Creates or replaces the product.
+         * @description Creates or replaces the product. Needs the role contributor.
+         */
+        put: operations["WorkspaceProduct_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product.
+         * @description Deletes the product. Needs the role contributor.
+         */
+        delete: operations["WorkspaceProduct_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product exists, and its revision.
+         * @description Tells whether the product exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceProduct_GetEntityTag"];
+        /**
+         * Changes the named properties of the product (JSON merge patch).
+         * @description Changes the named properties of the product (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceProduct_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}": {
@@ -644,6 +944,26 @@ export interface paths {
         patch: operations["Product_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/groups": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each group, page by page.
+         * @description Lists each group, page by page. `$filter` may name name, displayName, description, externalId. Needs the role reader.
+         */
+        get: operations["WorkspaceGroup_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups": {
         parameters: {
             query?: never;
@@ -662,6 +982,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/groups/{groupId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the group.
+         * @description Gets the group. Needs the role reader.
+         */
+        get: operations["WorkspaceGroup_Get"];
+        /**
+         * Creates or replaces the group.
+         * @description Creates or replaces the group. Needs the role contributor.
+         */
+        put: operations["WorkspaceGroup_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the group.
+         * @description Deletes the group. Needs the role contributor.
+         */
+        delete: operations["WorkspaceGroup_Delete"];
+        options?: never;
+        /**
+         * Tells whether the group exists, and its revision.
+         * @description Tells whether the group exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceGroup_GetEntityTag"];
+        /**
+         * Changes the named properties of the group (JSON merge patch).
+         * @description Changes the named properties of the group (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceGroup_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups/{groupId}": {
@@ -856,6 +1212,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/subscriptions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each subscription, page by page.
+         * @description Lists each subscription, page by page. `$filter` may name name, displayName, stateComment, ownerId, userId, scope, productId, state. Needs the role reader.
+         */
+        get: operations["WorkspaceSubscription_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions": {
         parameters: {
             query?: never;
@@ -874,6 +1250,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/subscriptions/{sid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the subscription.
+         * @description Gets the subscription. Needs the role reader.
+         */
+        get: operations["WorkspaceSubscription_Get"];
+        /**
+         * Creates or replaces the subscription.
+         * @description Creates or replaces the subscription. Needs the role contributor.
+         */
+        put: operations["WorkspaceSubscription_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the subscription.
+         * @description Deletes the subscription. Needs the role contributor.
+         */
+        delete: operations["WorkspaceSubscription_Delete"];
+        options?: never;
+        /**
+         * Tells whether the subscription exists, and its revision.
+         * @description Tells whether the subscription exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceSubscription_GetEntityTag"];
+        /**
+         * Changes the named properties of the subscription (JSON merge patch).
+         * @description Changes the named properties of the subscription (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceSubscription_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}": {
@@ -912,6 +1324,26 @@ export interface paths {
         patch: operations["Subscription_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/subscriptions/{sid}/listSecrets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the subscription's keys.
+         * @description Gives the subscription's keys. Needs the role contributor.
+         */
+        post: operations["WorkspaceSubscription_ListSecrets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}/listSecrets": {
         parameters: {
             query?: never;
@@ -926,6 +1358,26 @@ export interface paths {
          * @description Gives the subscription's keys. Needs the role contributor.
          */
         post: operations["Subscription_ListSecrets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/subscriptions/{sid}/regeneratePrimaryKey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replaces the subscription's first key; the second stays.
+         * @description Replaces the subscription's first key; the second stays. Needs the role contributor.
+         */
+        post: operations["WorkspaceSubscription_RegeneratePrimaryKey"];
         delete?: never;
         options?: never;
         head?: never;
@@ -952,6 +1404,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/subscriptions/{sid}/regenerateSecondaryKey": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Replaces the subscription's second key; the first stays.
+         * @description Replaces the subscription's second key; the first stays. Needs the role contributor.
+         */
+        post: operations["WorkspaceSubscription_RegenerateSecondaryKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}/regenerateSecondaryKey": {
         parameters: {
             query?: never;
@@ -966,6 +1438,26 @@ export interface paths {
          * @description Replaces the subscription's second key; the first stays. Needs the role contributor.
          */
         post: operations["Subscription_RegenerateSecondaryKey"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each policy, page by page.
+         * @description Lists each policy, page by page. Needs the role reader.
+         */
+        get: operations["WorkspacePolicy_ListByService"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -989,6 +1481,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/policies/{policyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the policy.
+         * @description Gets the policy. Needs the role reader.
+         */
+        get: operations["WorkspacePolicy_Get"];
+        /**
+         * Creates or replaces the policy.
+         * @description Creates or replaces the policy. Needs the role contributor.
+         */
+        put: operations["WorkspacePolicy_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the policy.
+         * @description Deletes the policy. Needs the role contributor.
+         */
+        delete: operations["WorkspacePolicy_Delete"];
+        options?: never;
+        /**
+         * Tells whether the policy exists, and its revision.
+         * @description Tells whether the policy exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspacePolicy_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -1024,6 +1548,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product policy, page by page.
+         * @description Lists each product policy, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceProductPolicy_ListByProduct"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/policies": {
         parameters: {
             query?: never;
@@ -1041,6 +1585,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}/policies/{policyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product policy.
+         * @description Gets the product policy. Needs the role reader.
+         */
+        get: operations["WorkspaceProductPolicy_Get"];
+        /**
+         * Creates or replaces the product policy.
+         * @description Creates or replaces the product policy. Needs the role contributor.
+         */
+        put: operations["WorkspaceProductPolicy_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product policy.
+         * @description Deletes the product policy. Needs the role contributor.
+         */
+        delete: operations["WorkspaceProductPolicy_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product policy exists, and its revision.
+         * @description Tells whether the product policy exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceProductPolicy_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -1076,6 +1652,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API policy, page by page.
+         * @description Lists each API policy, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceApiPolicy_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policies": {
         parameters: {
             query?: never;
@@ -1093,6 +1689,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/policies/{policyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API policy.
+         * @description Gets the API policy. Needs the role reader.
+         */
+        get: operations["WorkspaceApiPolicy_Get"];
+        /**
+         * Creates or replaces the API policy.
+         * @description Creates or replaces the API policy. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiPolicy_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API policy.
+         * @description Deletes the API policy. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiPolicy_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API policy exists, and its revision.
+         * @description Tells whether the API policy exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiPolicy_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -1128,6 +1756,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/operations/{operationId}/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API operation policy, page by page.
+         * @description Lists each API operation policy, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceApiOperationPolicy_ListByApiOperation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}/policies": {
         parameters: {
             query?: never;
@@ -1145,6 +1793,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/operations/{operationId}/policies/{policyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API operation policy.
+         * @description Gets the API operation policy. Needs the role reader.
+         */
+        get: operations["WorkspaceApiOperationPolicy_Get"];
+        /**
+         * Creates or replaces the API operation policy.
+         * @description Creates or replaces the API operation policy. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiOperationPolicy_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API operation policy.
+         * @description Deletes the API operation policy. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiOperationPolicy_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API operation policy exists, and its revision.
+         * @description Tells whether the API operation policy exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiOperationPolicy_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -1180,6 +1860,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/namedValues": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each named value, page by page.
+         * @description Lists each named value, page by page. `$filter` may name name, displayName, tags. Needs the role reader.
+         */
+        get: operations["WorkspaceNamedValue_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues": {
         parameters: {
             query?: never;
@@ -1198,6 +1898,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/namedValues/{namedValueId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the named value.
+         * @description Gets the named value. Needs the role reader.
+         */
+        get: operations["WorkspaceNamedValue_Get"];
+        /**
+         * Creates or replaces the named value.
+         * @description Creates or replaces the named value. Needs the role contributor.
+         */
+        put: operations["WorkspaceNamedValue_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the named value.
+         * @description Deletes the named value. Needs the role contributor.
+         */
+        delete: operations["WorkspaceNamedValue_Delete"];
+        options?: never;
+        /**
+         * Tells whether the named value exists, and its revision.
+         * @description Tells whether the named value exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceNamedValue_GetEntityTag"];
+        /**
+         * Changes the named properties of the named value (JSON merge patch).
+         * @description Changes the named properties of the named value (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceNamedValue_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues/{namedValueId}": {
@@ -1236,6 +1972,26 @@ export interface paths {
         patch: operations["NamedValue_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/namedValues/{namedValueId}/listValue": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Gives the value, also of a secret.
+         * @description Gives the value, also of a secret. Needs the role contributor.
+         */
+        post: operations["WorkspaceNamedValue_ListValue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues/{namedValueId}/listValue": {
         parameters: {
             query?: never;
@@ -1250,6 +2006,26 @@ export interface paths {
          * @description Gives the value, also of a secret. Needs the role contributor.
          */
         post: operations["NamedValue_ListValue"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/namedValues/{namedValueId}/refreshSecret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads the secret from its key vault again; only for values that live in one.
+         * @description Reads the secret from its key vault again; only for values that live in one. Needs the role contributor.
+         */
+        post: operations["WorkspaceNamedValue_RefreshSecret"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1276,6 +2052,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/notifications": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each notification, page by page.
+         * @description Lists each notification, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceNotification_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications": {
         parameters: {
             query?: never;
@@ -1293,6 +2089,34 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/notifications/{notificationName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the notification.
+         * @description Gets the notification. Needs the role reader.
+         */
+        get: operations["WorkspaceNotification_Get"];
+        /**
+         * Creates or replaces the notification.
+         * @description Creates or replaces the notification. Needs the role contributor.
+         */
+        put: operations["WorkspaceNotification_CreateOrUpdate"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the notification exists, and its revision.
+         * @description Tells whether the notification exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceNotification_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -1324,6 +2148,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/notifications/{notificationName}/recipientUsers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each notification recipient user, page by page.
+         * @description Lists each notification recipient user, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceNotificationRecipientUser_ListByNotification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}/recipientUsers": {
         parameters: {
             query?: never;
@@ -1341,6 +2185,34 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/notifications/{notificationName}/recipientUsers/{userId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Creates or replaces the notification recipient user.
+         * @description Creates or replaces the notification recipient user. Needs the role contributor.
+         */
+        put: operations["WorkspaceNotificationRecipientUser_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the notification recipient user.
+         * @description Deletes the notification recipient user. Needs the role contributor.
+         */
+        delete: operations["WorkspaceNotificationRecipientUser_Delete"];
+        options?: never;
+        /**
+         * Tells whether the notification recipient user exists, and its revision.
+         * @description Tells whether the notification recipient user exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceNotificationRecipientUser_CheckEntityExists"];
         patch?: never;
         trace?: never;
     };
@@ -1372,6 +2244,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/notifications/{notificationName}/recipientEmails": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each notification recipient email, page by page.
+         * @description Lists each notification recipient email, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceNotificationRecipientEmail_ListByNotification"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}/recipientEmails": {
         parameters: {
             query?: never;
@@ -1389,6 +2281,34 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/notifications/{notificationName}/recipientEmails/{email}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Creates or replaces the notification recipient email.
+         * @description Creates or replaces the notification recipient email. Needs the role contributor.
+         */
+        put: operations["WorkspaceNotificationRecipientEmail_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the notification recipient email.
+         * @description Deletes the notification recipient email. Needs the role contributor.
+         */
+        delete: operations["WorkspaceNotificationRecipientEmail_Delete"];
+        options?: never;
+        /**
+         * Tells whether the notification recipient email exists, and its revision.
+         * @description Tells whether the notification recipient email exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceNotificationRecipientEmail_CheckEntityExists"];
         patch?: never;
         trace?: never;
     };
@@ -1780,6 +2700,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag, page by page.
+         * @description Lists each tag, page by page. `$filter` may name name, displayName. Needs the role reader.
+         */
+        get: operations["WorkspaceTag_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags": {
         parameters: {
             query?: never;
@@ -1798,6 +2738,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag.
+         * @description Gets the tag. Needs the role reader.
+         */
+        get: operations["WorkspaceTag_Get"];
+        /**
+         * Creates or replaces the tag.
+         * @description Creates or replaces the tag. Needs the role contributor.
+         */
+        put: operations["WorkspaceTag_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag.
+         * @description Deletes the tag. Needs the role contributor.
+         */
+        delete: operations["WorkspaceTag_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag exists, and its revision.
+         * @description Tells whether the tag exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceTag_GetEntityTag"];
+        /**
+         * Changes the named properties of the tag (JSON merge patch).
+         * @description Changes the named properties of the tag (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceTag_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}": {
@@ -1834,6 +2810,526 @@ export interface paths {
          * @description Changes the named properties of the tag (JSON merge patch). Needs the role contributor.
          */
         patch: operations["Tag_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}/apiLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product api link, page by page.
+         * @description Lists each product api link, page by page. `$filter` may name name, apiId. Needs the role reader.
+         */
+        get: operations["WorkspaceProductApiLink_ListByProduct"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product api link, page by page.
+         * @description Lists each product api link, page by page. `$filter` may name name, apiId. Needs the role reader.
+         */
+        get: operations["ProductApiLink_ListByProduct"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}/apiLinks/{apiLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product api link.
+         * @description Gets the product api link. Needs the role reader.
+         */
+        get: operations["WorkspaceProductApiLink_Get"];
+        /**
+         * Creates or replaces the product api link.
+         * @description Creates or replaces the product api link. Needs the role contributor.
+         */
+        put: operations["WorkspaceProductApiLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product api link.
+         * @description Deletes the product api link. Needs the role contributor.
+         */
+        delete: operations["WorkspaceProductApiLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product api link exists, and its revision.
+         * @description Tells whether the product api link exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceProductApiLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product api link.
+         * @description Gets the product api link. Needs the role reader.
+         */
+        get: operations["ProductApiLink_Get"];
+        /**
+         * Creates or replaces the product api link.
+         * @description Creates or replaces the product api link. Needs the role contributor.
+         */
+        put: operations["ProductApiLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product api link.
+         * @description Deletes the product api link. Needs the role contributor.
+         */
+        delete: operations["ProductApiLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product api link exists, and its revision.
+         * @description Tells whether the product api link exists, and its revision. Needs the role reader.
+         */
+        head: operations["ProductApiLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}/groupLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product group link, page by page.
+         * @description Lists each product group link, page by page. `$filter` may name name, groupId. Needs the role reader.
+         */
+        get: operations["WorkspaceProductGroupLink_ListByProduct"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each product group link, page by page.
+         * @description Lists each product group link, page by page. `$filter` may name name, groupId. Needs the role reader.
+         */
+        get: operations["ProductGroupLink_ListByProduct"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/products/{productId}/groupLinks/{groupLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product group link.
+         * @description Gets the product group link. Needs the role reader.
+         */
+        get: operations["WorkspaceProductGroupLink_Get"];
+        /**
+         * Creates or replaces the product group link.
+         * @description Creates or replaces the product group link. Needs the role contributor.
+         */
+        put: operations["WorkspaceProductGroupLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product group link.
+         * @description Deletes the product group link. Needs the role contributor.
+         */
+        delete: operations["WorkspaceProductGroupLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product group link exists, and its revision.
+         * @description Tells whether the product group link exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceProductGroupLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the product group link.
+         * @description Gets the product group link. Needs the role reader.
+         */
+        get: operations["ProductGroupLink_Get"];
+        /**
+         * Creates or replaces the product group link.
+         * @description Creates or replaces the product group link. Needs the role contributor.
+         */
+        put: operations["ProductGroupLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the product group link.
+         * @description Deletes the product group link. Needs the role contributor.
+         */
+        delete: operations["ProductGroupLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the product group link exists, and its revision.
+         * @description Tells whether the product group link exists, and its revision. Needs the role reader.
+         */
+        head: operations["ProductGroupLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}/apiLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag api link, page by page.
+         * @description Lists each tag api link, page by page. `$filter` may name name, apiId. Needs the role reader.
+         */
+        get: operations["WorkspaceTagApiLink_ListByTag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag api link, page by page.
+         * @description Lists each tag api link, page by page. `$filter` may name name, apiId. Needs the role reader.
+         */
+        get: operations["TagApiLink_ListByTag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}/apiLinks/{apiLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag api link.
+         * @description Gets the tag api link. Needs the role reader.
+         */
+        get: operations["WorkspaceTagApiLink_Get"];
+        /**
+         * Creates or replaces the tag api link.
+         * @description Creates or replaces the tag api link. Needs the role contributor.
+         */
+        put: operations["WorkspaceTagApiLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag api link.
+         * @description Deletes the tag api link. Needs the role contributor.
+         */
+        delete: operations["WorkspaceTagApiLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag api link exists, and its revision.
+         * @description Tells whether the tag api link exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceTagApiLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag api link.
+         * @description Gets the tag api link. Needs the role reader.
+         */
+        get: operations["TagApiLink_Get"];
+        /**
+         * Creates or replaces the tag api link.
+         * @description Creates or replaces the tag api link. Needs the role contributor.
+         */
+        put: operations["TagApiLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag api link.
+         * @description Deletes the tag api link. Needs the role contributor.
+         */
+        delete: operations["TagApiLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag api link exists, and its revision.
+         * @description Tells whether the tag api link exists, and its revision. Needs the role reader.
+         */
+        head: operations["TagApiLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}/operationLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag operation link, page by page.
+         * @description Lists each tag operation link, page by page. `$filter` may name name, operationId. Needs the role reader.
+         */
+        get: operations["WorkspaceTagOperationLink_ListByTag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag operation link, page by page.
+         * @description Lists each tag operation link, page by page. `$filter` may name name, operationId. Needs the role reader.
+         */
+        get: operations["TagOperationLink_ListByTag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}/operationLinks/{operationLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag operation link.
+         * @description Gets the tag operation link. Needs the role reader.
+         */
+        get: operations["WorkspaceTagOperationLink_Get"];
+        /**
+         * Creates or replaces the tag operation link.
+         * @description Creates or replaces the tag operation link. Needs the role contributor.
+         */
+        put: operations["WorkspaceTagOperationLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag operation link.
+         * @description Deletes the tag operation link. Needs the role contributor.
+         */
+        delete: operations["WorkspaceTagOperationLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag operation link exists, and its revision.
+         * @description Tells whether the tag operation link exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceTagOperationLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag operation link.
+         * @description Gets the tag operation link. Needs the role reader.
+         */
+        get: operations["TagOperationLink_Get"];
+        /**
+         * Creates or replaces the tag operation link.
+         * @description Creates or replaces the tag operation link. Needs the role contributor.
+         */
+        put: operations["TagOperationLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag operation link.
+         * @description Deletes the tag operation link. Needs the role contributor.
+         */
+        delete: operations["TagOperationLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag operation link exists, and its revision.
+         * @description Tells whether the tag operation link exists, and its revision. Needs the role reader.
+         */
+        head: operations["TagOperationLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}/productLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag product link, page by page.
+         * @description Lists each tag product link, page by page. `$filter` may name name, productId. Needs the role reader.
+         */
+        get: operations["WorkspaceTagProductLink_ListByTag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each tag product link, page by page.
+         * @description Lists each tag product link, page by page. `$filter` may name name, productId. Needs the role reader.
+         */
+        get: operations["TagProductLink_ListByTag"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/tags/{tagId}/productLinks/{productLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag product link.
+         * @description Gets the tag product link. Needs the role reader.
+         */
+        get: operations["WorkspaceTagProductLink_Get"];
+        /**
+         * Creates or replaces the tag product link.
+         * @description Creates or replaces the tag product link. Needs the role contributor.
+         */
+        put: operations["WorkspaceTagProductLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag product link.
+         * @description Deletes the tag product link. Needs the role contributor.
+         */
+        delete: operations["WorkspaceTagProductLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag product link exists, and its revision.
+         * @description Tells whether the tag product link exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceTagProductLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the tag product link.
+         * @description Gets the tag product link. Needs the role reader.
+         */
+        get: operations["TagProductLink_Get"];
+        /**
+         * Creates or replaces the tag product link.
+         * @description Creates or replaces the tag product link. Needs the role contributor.
+         */
+        put: operations["TagProductLink_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the tag product link.
+         * @description Deletes the tag product link. Needs the role contributor.
+         */
+        delete: operations["TagProductLink_Delete"];
+        options?: never;
+        /**
+         * Tells whether the tag product link exists, and its revision.
+         * @description Tells whether the tag product link exists, and its revision. Needs the role reader.
+         */
+        head: operations["TagProductLink_GetEntityTag"];
+        patch?: never;
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/tagDescriptions": {
@@ -1888,6 +3384,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apiVersionSets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API version set, page by page.
+         * @description Lists each API version set, page by page. `$filter` may name name, displayName. Needs the role reader.
+         */
+        get: operations["WorkspaceApiVersionSet_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apiVersionSets": {
         parameters: {
             query?: never;
@@ -1906,6 +3422,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apiVersionSets/{versionSetId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API version set.
+         * @description Gets the API version set. Needs the role reader.
+         */
+        get: operations["WorkspaceApiVersionSet_Get"];
+        /**
+         * Creates or replaces the API version set.
+         * @description Creates or replaces the API version set. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiVersionSet_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API version set.
+         * @description Deletes the API version set. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiVersionSet_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API version set exists, and its revision.
+         * @description Tells whether the API version set exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiVersionSet_GetEntityTag"];
+        /**
+         * Changes the named properties of the API version set (JSON merge patch).
+         * @description Changes the named properties of the API version set (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceApiVersionSet_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apiVersionSets/{versionSetId}": {
@@ -1944,6 +3496,26 @@ export interface paths {
         patch: operations["ApiVersionSet_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/backends": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each backend, page by page.
+         * @description Lists each backend, page by page. `$filter` may name name, title, url. Needs the role reader.
+         */
+        get: operations["WorkspaceBackend_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends": {
         parameters: {
             query?: never;
@@ -1962,6 +3534,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/backends/{backendId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the backend.
+         * @description Gets the backend. Needs the role reader.
+         */
+        get: operations["WorkspaceBackend_Get"];
+        /**
+         * Creates or replaces the backend.
+         * @description Creates or replaces the backend. Needs the role contributor.
+         */
+        put: operations["WorkspaceBackend_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the backend.
+         * @description Deletes the backend. Needs the role contributor.
+         */
+        delete: operations["WorkspaceBackend_Delete"];
+        options?: never;
+        /**
+         * Tells whether the backend exists, and its revision.
+         * @description Tells whether the backend exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceBackend_GetEntityTag"];
+        /**
+         * Changes the named properties of the backend (JSON merge patch).
+         * @description Changes the named properties of the backend (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceBackend_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends/{backendId}": {
@@ -2000,6 +3608,26 @@ export interface paths {
         patch: operations["Backend_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/backends/{backendId}/reconnect": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Makes the gateway connect to the backend anew. Connections are per call and pooled for seconds, so that nothing has to wait.
+         * @description Makes the gateway connect to the backend anew. Connections are per call and pooled for seconds, so that nothing has to wait. Needs the role contributor.
+         */
+        post: operations["WorkspaceBackend_Reconnect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends/{backendId}/reconnect": {
         parameters: {
             query?: never;
@@ -2014,6 +3642,26 @@ export interface paths {
          * @description Makes the gateway connect to the backend anew. Connections are per call and pooled for seconds, so that nothing has to wait. Needs the role contributor.
          */
         post: operations["Backend_Reconnect"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/policyFragments": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each policy fragment, page by page.
+         * @description Lists each policy fragment, page by page. `$filter` may name name, description, value. Needs the role reader.
+         */
+        get: operations["WorkspacePolicyFragment_ListByService"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2037,6 +3685,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/policyFragments/{id}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the policy fragment.
+         * @description Gets the policy fragment. Needs the role reader.
+         */
+        get: operations["WorkspacePolicyFragment_Get"];
+        /**
+         * Creates or replaces the policy fragment.
+         * @description Creates or replaces the policy fragment. Needs the role contributor.
+         */
+        put: operations["WorkspacePolicyFragment_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the policy fragment.
+         * @description Deletes the policy fragment. Needs the role contributor.
+         */
+        delete: operations["WorkspacePolicyFragment_Delete"];
+        options?: never;
+        /**
+         * Tells whether the policy fragment exists, and its revision.
+         * @description Tells whether the policy fragment exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspacePolicyFragment_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -2072,6 +3752,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/policyFragments/{id}/listReferences": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Lists the policies that include the fragment.
+         * @description Lists the policies that include the fragment. Needs the role reader.
+         */
+        post: operations["WorkspacePolicyFragment_ListReferences"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyFragments/{id}/listReferences": {
         parameters: {
             query?: never;
@@ -2086,6 +3786,26 @@ export interface paths {
          * @description Lists the policies that include the fragment. Needs the role reader.
          */
         post: operations["PolicyFragment_ListReferences"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/schemas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each global schema, page by page.
+         * @description Lists each global schema, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceGlobalSchema_ListByService"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -2109,6 +3829,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/schemas/{schemaId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the global schema.
+         * @description Gets the global schema. Needs the role reader.
+         */
+        get: operations["WorkspaceGlobalSchema_Get"];
+        /**
+         * Creates or replaces the global schema.
+         * @description Creates or replaces the global schema. Needs the role contributor.
+         */
+        put: operations["WorkspaceGlobalSchema_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the global schema.
+         * @description Deletes the global schema. Needs the role contributor.
+         */
+        delete: operations["WorkspaceGlobalSchema_Delete"];
+        options?: never;
+        /**
+         * Tells whether the global schema exists, and its revision.
+         * @description Tells whether the global schema exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceGlobalSchema_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -2144,6 +3896,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/schemas": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API schema, page by page.
+         * @description Lists each API schema, page by page. Needs the role reader.
+         */
+        get: operations["WorkspaceApiSchema_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/schemas": {
         parameters: {
             query?: never;
@@ -2161,6 +3933,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/schemas/{schemaId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API schema.
+         * @description Gets the API schema. Needs the role reader.
+         */
+        get: operations["WorkspaceApiSchema_Get"];
+        /**
+         * Creates or replaces the API schema.
+         * @description Creates or replaces the API schema. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiSchema_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API schema.
+         * @description Deletes the API schema. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiSchema_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API schema exists, and its revision.
+         * @description Tells whether the API schema exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiSchema_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -2252,6 +4056,26 @@ export interface paths {
         patch: operations["Cache_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/certificates": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each certificate, page by page.
+         * @description Lists each certificate, page by page. `$filter` may name name, subject, thumbprint, expirationDate. Needs the role reader.
+         */
+        get: operations["WorkspaceCertificate_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates": {
         parameters: {
             query?: never;
@@ -2269,6 +4093,38 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/certificates/{certificateId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the certificate.
+         * @description Gets the certificate. Needs the role reader.
+         */
+        get: operations["WorkspaceCertificate_Get"];
+        /**
+         * Creates or replaces the certificate.
+         * @description Creates or replaces the certificate. Needs the role contributor.
+         */
+        put: operations["WorkspaceCertificate_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the certificate.
+         * @description Deletes the certificate. Needs the role contributor.
+         */
+        delete: operations["WorkspaceCertificate_Delete"];
+        options?: never;
+        /**
+         * Tells whether the certificate exists, and its revision.
+         * @description Tells whether the certificate exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceCertificate_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -2301,6 +4157,26 @@ export interface paths {
          * @description Tells whether the certificate exists, and its revision. Needs the role reader.
          */
         head: operations["Certificate_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/certificates/{certificateId}/refreshSecret": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Reads the certificate from its key vault again; only for certificates that live in one.
+         * @description Reads the certificate from its key vault again; only for certificates that live in one. Needs the role contributor.
+         */
+        post: operations["WorkspaceCertificate_RefreshSecret"];
+        delete?: never;
+        options?: never;
+        head?: never;
         patch?: never;
         trace?: never;
     };
@@ -2980,6 +4856,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/loggers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each logger, page by page.
+         * @description Lists each logger, page by page. `$filter` may name name, description, loggerType, resourceId. Needs the role reader.
+         */
+        get: operations["WorkspaceLogger_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers": {
         parameters: {
             query?: never;
@@ -2998,6 +4894,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/loggers/{loggerId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the logger.
+         * @description Gets the logger. Needs the role reader.
+         */
+        get: operations["WorkspaceLogger_Get"];
+        /**
+         * Creates or replaces the logger.
+         * @description Creates or replaces the logger. Needs the role contributor.
+         */
+        put: operations["WorkspaceLogger_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the logger.
+         * @description Deletes the logger. Needs the role contributor.
+         */
+        delete: operations["WorkspaceLogger_Delete"];
+        options?: never;
+        /**
+         * Tells whether the logger exists, and its revision.
+         * @description Tells whether the logger exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceLogger_GetEntityTag"];
+        /**
+         * Changes the named properties of the logger (JSON merge patch).
+         * @description Changes the named properties of the logger (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceLogger_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}": {
@@ -3036,6 +4968,26 @@ export interface paths {
         patch: operations["Logger_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/diagnostics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each diagnostic, page by page.
+         * @description Lists each diagnostic, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["WorkspaceDiagnostic_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics": {
         parameters: {
             query?: never;
@@ -3054,6 +5006,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/diagnostics/{diagnosticId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the diagnostic.
+         * @description Gets the diagnostic. Needs the role reader.
+         */
+        get: operations["WorkspaceDiagnostic_Get"];
+        /**
+         * Creates or replaces the diagnostic.
+         * @description Creates or replaces the diagnostic. Needs the role contributor.
+         */
+        put: operations["WorkspaceDiagnostic_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the diagnostic.
+         * @description Deletes the diagnostic. Needs the role contributor.
+         */
+        delete: operations["WorkspaceDiagnostic_Delete"];
+        options?: never;
+        /**
+         * Tells whether the diagnostic exists, and its revision.
+         * @description Tells whether the diagnostic exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceDiagnostic_GetEntityTag"];
+        /**
+         * Changes the named properties of the diagnostic (JSON merge patch).
+         * @description Changes the named properties of the diagnostic (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceDiagnostic_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}": {
@@ -3092,6 +5080,26 @@ export interface paths {
         patch: operations["Diagnostic_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/diagnostics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API diagnostic, page by page.
+         * @description Lists each API diagnostic, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["WorkspaceApiDiagnostic_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics": {
         parameters: {
             query?: never;
@@ -3110,6 +5118,42 @@ export interface paths {
         options?: never;
         head?: never;
         patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/diagnostics/{diagnosticId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API diagnostic.
+         * @description Gets the API diagnostic. Needs the role reader.
+         */
+        get: operations["WorkspaceApiDiagnostic_Get"];
+        /**
+         * Creates or replaces the API diagnostic.
+         * @description Creates or replaces the API diagnostic. Needs the role contributor.
+         */
+        put: operations["WorkspaceApiDiagnostic_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API diagnostic.
+         * @description Deletes the API diagnostic. Needs the role contributor.
+         */
+        delete: operations["WorkspaceApiDiagnostic_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API diagnostic exists, and its revision.
+         * @description Tells whether the API diagnostic exists, and its revision. Needs the role reader.
+         */
+        head: operations["WorkspaceApiDiagnostic_GetEntityTag"];
+        /**
+         * Changes the named properties of the API diagnostic (JSON merge patch).
+         * @description Changes the named properties of the API diagnostic (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["WorkspaceApiDiagnostic_Update"];
         trace?: never;
     };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}": {
@@ -4260,6 +6304,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/groups/{groupId}/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each user of the group.
+         * @description Lists each user of the group. Needs the role reader.
+         */
+        get: operations["WorkspaceGroupUser_List"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups/{groupId}/users": {
         parameters: {
             query?: never;
@@ -4277,6 +6341,34 @@ export interface paths {
         delete?: never;
         options?: never;
         head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/groups/{groupId}/users/{userId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /**
+         * Adds the user to the group.
+         * @description Adds the user to the group. Needs the role contributor.
+         */
+        put: operations["WorkspaceGroupUser_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Removes the user from the group.
+         * @description Removes the user from the group. Needs the role contributor.
+         */
+        delete: operations["WorkspaceGroupUser_Delete"];
+        options?: never;
+        /**
+         * Tells whether the user belongs to the group.
+         * @description Tells whether the user belongs to the group. Needs the role reader.
+         */
+        head: operations["WorkspaceGroupUser_CheckEntityExists"];
         patch?: never;
         trace?: never;
     };
@@ -4360,6 +6452,26 @@ export interface paths {
          * @description Gets the subscription of the user. Needs the role reader.
          */
         get: operations["UserSubscription_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis/{apiId}/revisions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the revisions of the API.
+         * @description Lists the revisions of the API. Needs the role reader.
+         */
+        get: operations["WorkspaceApiRevision_ListByService"];
         put?: never;
         post?: never;
         delete?: never;
@@ -4674,6 +6786,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/calls/{requestId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives what diagnostics kept of a call: chosen headers, beginnings of bodies, errors, messages of the trace policy. The id is the call's x-request-id. Needs the role contributor. */
+        get: operations["Call_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/gateways/{gatewayId}/nodes": {
         parameters: {
             query?: never;
@@ -4700,7 +6829,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Gives a token for Apim-Debug-Authorization, with which calls of an API through the built-in gateway, managed, are traced. Needs the role contributor. */
+        /** Gives a token for Apim-Debug-Authorization, with which calls of an API through this gateway are traced; managed is the built-in one. Needs the role contributor. */
         post: operations["Gateway_ListDebugCredentials"];
         delete?: never;
         options?: never;
@@ -5209,6 +7338,56 @@ export interface components {
         /** @description A page of a list. */
         ApiManagementServiceCollection: {
             value: components["schemas"]["ApiManagementServiceContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A workspace. */
+        WorkspaceContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/workspaces
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName: string;
+                /** @description Description. */
+                description?: string | null;
+            };
+        };
+        /** @description A workspace. */
+        WorkspaceUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/workspaces
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName?: string;
+                /** @description Description. */
+                description?: string | null;
+            };
+        };
+        /** @description A page of a list. */
+        WorkspaceCollection: {
+            value: components["schemas"]["WorkspaceContract"][];
             /**
              * Format: int64
              * @description Items of all pages together.
@@ -6593,6 +8772,156 @@ export interface components {
              */
             nextLink?: string;
         };
+        /** @description A link to an API. */
+        ProductApiLinkContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/products/apiLinks
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Full id of what the link leads to. */
+                apiId: string;
+            };
+        };
+        /** @description A page of a list. */
+        ProductApiLinkCollection: {
+            value: components["schemas"]["ProductApiLinkContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A link to a group. */
+        ProductGroupLinkContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/products/groupLinks
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Full id of what the link leads to. */
+                groupId: string;
+            };
+        };
+        /** @description A page of a list. */
+        ProductGroupLinkCollection: {
+            value: components["schemas"]["ProductGroupLinkContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A link to an API. */
+        TagApiLinkContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/tags/apiLinks
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Full id of what the link leads to. */
+                apiId: string;
+            };
+        };
+        /** @description A page of a list. */
+        TagApiLinkCollection: {
+            value: components["schemas"]["TagApiLinkContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A link to an operation. */
+        TagOperationLinkContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/tags/operationLinks
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Full id of what the link leads to. */
+                operationId: string;
+            };
+        };
+        /** @description A page of a list. */
+        TagOperationLinkCollection: {
+            value: components["schemas"]["TagOperationLinkContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description A link to a product. */
+        TagProductLinkContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/tags/productLinks
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Full id of what the link leads to. */
+                productId: string;
+            };
+        };
+        /** @description A page of a list. */
+        TagProductLinkCollection: {
+            value: components["schemas"]["TagProductLinkContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
         /** @description The description of a tag within an API. */
         ApiTagDescriptionContract: {
             /** @description Resource id. */
@@ -6921,6 +9250,8 @@ export interface components {
              */
             nextLink?: string;
         };
+        /** Format: password */
+        CacheSecret: string;
         /** @description An external cache. */
         CacheContract: {
             /** @description Resource id. */
@@ -6935,7 +9266,10 @@ export interface components {
             properties?: {
                 /** @description Description. */
                 description?: string | null;
-                /** @description Connection string, or the reference to a named value that holds it. */
+                /**
+                 * @description Connection string, or the reference to a named value that holds it. In replies it is the name under which it is kept; sent
+                 *     back as it is, it stays.
+                 */
                 connectionString: string;
                 /** @description Region whose gateways use it, or `default`. */
                 useFromLocation: string;
@@ -6957,7 +9291,10 @@ export interface components {
             properties?: {
                 /** @description Description. */
                 description?: string | null;
-                /** @description Connection string, or the reference to a named value that holds it. */
+                /**
+                 * @description Connection string, or the reference to a named value that holds it. In replies it is the name under which it is kept; sent
+                 *     back as it is, it stays.
+                 */
                 connectionString?: string;
                 /** @description Region whose gateways use it, or `default`. */
                 useFromLocation?: string;
@@ -8810,6 +11147,8 @@ export interface components {
     parameters: {
         /** @description Name of the API management service. */
         serviceName: string;
+        /** @description Name of the workspace. */
+        workspaceId: string;
         /** @description Name of the API. */
         apiId: string;
         /** @description Name of the API operation. */
@@ -8842,6 +11181,14 @@ export interface components {
         deletedEntityId: string;
         /** @description Name of the tag. */
         tagId: string;
+        /** @description Name of the tag api link. */
+        apiLinkId: string;
+        /** @description Name of the product group link. */
+        groupLinkId: string;
+        /** @description Name of the tag operation link. */
+        operationLinkId: string;
+        /** @description Name of the tag product link. */
+        productLinkId: string;
         /** @description Name of the API tag description. */
         tagDescriptionId: string;
         /** @description Name of the API version set. */
@@ -9776,7 +12123,7 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
-    Api_ListByService: {
+    Workspace_ListByService: {
         parameters: {
             query: {
                 /** @description Contract version. */
@@ -9809,7 +12156,697 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
+                    "application/json": components["schemas"]["WorkspaceCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Workspace_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}",
+                     *       "type": "Microsoft.ApiManagement/service/workspaces",
+                     *       "name": "workspace",
+                     *       "properties": {
+                     *         "displayName": "Machine learning",
+                     *         "description": "APIs of the team that learns."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WorkspaceContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Workspace_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Machine learning",
+                 *         "description": "APIs of the team that learns."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["WorkspaceContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}",
+                     *       "type": "Microsoft.ApiManagement/service/workspaces",
+                     *       "name": "workspace",
+                     *       "properties": {
+                     *         "displayName": "Machine learning",
+                     *         "description": "APIs of the team that learns."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WorkspaceContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}",
+                     *       "type": "Microsoft.ApiManagement/service/workspaces",
+                     *       "name": "workspace",
+                     *       "properties": {
+                     *         "displayName": "Machine learning",
+                     *         "description": "APIs of the team that learns."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WorkspaceContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Workspace_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Workspace_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Workspace_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Machine learning",
+                 *         "description": "APIs of the team that learns."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["WorkspaceUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}",
+                     *       "type": "Microsoft.ApiManagement/service/workspaces",
+                     *       "name": "workspace",
+                     *       "properties": {
+                     *         "displayName": "Machine learning",
+                     *         "description": "APIs of the team that learns."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["WorkspaceContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApi_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their version set. */
+                expandApiVersionSet?: boolean;
+                /** @description Whether items show their tags. */
+                tags?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
                     "application/json": components["schemas"]["ApiCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Api_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their version set. */
+                expandApiVersionSet?: boolean;
+                /** @description Whether items show their tags. */
+                tags?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApi_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis",
+                     *       "name": "api",
+                     *       "properties": {
+                     *         "displayName": "AzureML Demo API",
+                     *         "description": "Hashes texts to features.",
+                     *         "serviceUrl": "https://ussouthcentral.services.azureml.net",
+                     *         "path": "azureml-demo",
+                     *         "protocols": [
+                     *           "https"
+                     *         ],
+                     *         "subscriptionRequired": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApi_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "AzureML Demo API",
+                 *         "description": "Hashes texts to features.",
+                 *         "serviceUrl": "https://ussouthcentral.services.azureml.net",
+                 *         "path": "azureml-demo",
+                 *         "protocols": [
+                 *           "https"
+                 *         ],
+                 *         "subscriptionRequired": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis",
+                     *       "name": "api",
+                     *       "properties": {
+                     *         "displayName": "AzureML Demo API",
+                     *         "description": "Hashes texts to features.",
+                     *         "serviceUrl": "https://ussouthcentral.services.azureml.net",
+                     *         "path": "azureml-demo",
+                     *         "protocols": [
+                     *           "https"
+                     *         ],
+                     *         "subscriptionRequired": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis",
+                     *       "name": "api",
+                     *       "properties": {
+                     *         "displayName": "AzureML Demo API",
+                     *         "description": "Hashes texts to features.",
+                     *         "serviceUrl": "https://ussouthcentral.services.azureml.net",
+                     *         "path": "azureml-demo",
+                     *         "protocols": [
+                     *           "https"
+                     *         ],
+                     *         "subscriptionRequired": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApi_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApi_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApi_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "AzureML Demo API",
+                 *         "description": "Hashes texts to features.",
+                 *         "serviceUrl": "https://ussouthcentral.services.azureml.net",
+                 *         "path": "azureml-demo",
+                 *         "protocols": [
+                 *           "https"
+                 *         ],
+                 *         "subscriptionRequired": true
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis",
+                     *       "name": "api",
+                     *       "properties": {
+                     *         "displayName": "AzureML Demo API",
+                     *         "description": "Hashes texts to features.",
+                     *         "serviceUrl": "https://ussouthcentral.services.azureml.net",
+                     *         "path": "azureml-demo",
+                     *         "protocols": [
+                     *           "https"
+                     *         ],
+                     *         "subscriptionRequired": true
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -10129,6 +13166,41 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApi_ImportReport: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Api_ImportReport: {
         parameters: {
             query: {
@@ -10162,6 +13234,51 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiOperation_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their tags. */
+                tags?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiOperationCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiOperation_ListByApi: {
         parameters: {
             query: {
@@ -10175,6 +13292,8 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their tags. */
+                tags?: boolean;
             };
             header?: never;
             path: {
@@ -10198,6 +13317,496 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApiOperationCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperation_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations",
+                     *       "name": "operation",
+                     *       "properties": {
+                     *         "displayName": "BES Status",
+                     *         "method": "GET",
+                     *         "urlTemplate": "/workspaces/{workspace}/services/{service}/jobs/{jobid}?api-version={apiversion}",
+                     *         "templateParameters": [
+                     *           {
+                     *             "name": "workspace",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "service",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "jobid",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "apiversion",
+                     *             "type": "string",
+                     *             "required": true
+                     *           }
+                     *         ],
+                     *         "description": "State of a batch job.",
+                     *         "responses": [
+                     *           {
+                     *             "statusCode": 200,
+                     *             "description": "OK",
+                     *             "representations": [],
+                     *             "headers": []
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperation_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "BES Status",
+                 *         "method": "GET",
+                 *         "urlTemplate": "/workspaces/{workspace}/services/{service}/jobs/{jobid}?api-version={apiversion}",
+                 *         "templateParameters": [
+                 *           {
+                 *             "name": "workspace",
+                 *             "type": "string",
+                 *             "required": true
+                 *           },
+                 *           {
+                 *             "name": "service",
+                 *             "type": "string",
+                 *             "required": true
+                 *           },
+                 *           {
+                 *             "name": "jobid",
+                 *             "type": "string",
+                 *             "required": true
+                 *           },
+                 *           {
+                 *             "name": "apiversion",
+                 *             "type": "string",
+                 *             "required": true
+                 *           }
+                 *         ],
+                 *         "description": "State of a batch job.",
+                 *         "responses": [
+                 *           {
+                 *             "statusCode": 200,
+                 *             "description": "OK",
+                 *             "representations": [],
+                 *             "headers": []
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiOperationContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations",
+                     *       "name": "operation",
+                     *       "properties": {
+                     *         "displayName": "BES Status",
+                     *         "method": "GET",
+                     *         "urlTemplate": "/workspaces/{workspace}/services/{service}/jobs/{jobid}?api-version={apiversion}",
+                     *         "templateParameters": [
+                     *           {
+                     *             "name": "workspace",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "service",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "jobid",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "apiversion",
+                     *             "type": "string",
+                     *             "required": true
+                     *           }
+                     *         ],
+                     *         "description": "State of a batch job.",
+                     *         "responses": [
+                     *           {
+                     *             "statusCode": 200,
+                     *             "description": "OK",
+                     *             "representations": [],
+                     *             "headers": []
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations",
+                     *       "name": "operation",
+                     *       "properties": {
+                     *         "displayName": "BES Status",
+                     *         "method": "GET",
+                     *         "urlTemplate": "/workspaces/{workspace}/services/{service}/jobs/{jobid}?api-version={apiversion}",
+                     *         "templateParameters": [
+                     *           {
+                     *             "name": "workspace",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "service",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "jobid",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "apiversion",
+                     *             "type": "string",
+                     *             "required": true
+                     *           }
+                     *         ],
+                     *         "description": "State of a batch job.",
+                     *         "responses": [
+                     *           {
+                     *             "statusCode": 200,
+                     *             "description": "OK",
+                     *             "representations": [],
+                     *             "headers": []
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperation_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperation_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperation_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "BES Status",
+                 *         "method": "GET",
+                 *         "urlTemplate": "/workspaces/{workspace}/services/{service}/jobs/{jobid}?api-version={apiversion}",
+                 *         "templateParameters": [
+                 *           {
+                 *             "name": "workspace",
+                 *             "type": "string",
+                 *             "required": true
+                 *           },
+                 *           {
+                 *             "name": "service",
+                 *             "type": "string",
+                 *             "required": true
+                 *           },
+                 *           {
+                 *             "name": "jobid",
+                 *             "type": "string",
+                 *             "required": true
+                 *           },
+                 *           {
+                 *             "name": "apiversion",
+                 *             "type": "string",
+                 *             "required": true
+                 *           }
+                 *         ],
+                 *         "description": "State of a batch job.",
+                 *         "responses": [
+                 *           {
+                 *             "statusCode": 200,
+                 *             "description": "OK",
+                 *             "representations": [],
+                 *             "headers": []
+                 *           }
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiOperationUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations",
+                     *       "name": "operation",
+                     *       "properties": {
+                     *         "displayName": "BES Status",
+                     *         "method": "GET",
+                     *         "urlTemplate": "/workspaces/{workspace}/services/{service}/jobs/{jobid}?api-version={apiversion}",
+                     *         "templateParameters": [
+                     *           {
+                     *             "name": "workspace",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "service",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "jobid",
+                     *             "type": "string",
+                     *             "required": true
+                     *           },
+                     *           {
+                     *             "name": "apiversion",
+                     *             "type": "string",
+                     *             "required": true
+                     *           }
+                     *         ],
+                     *         "description": "State of a batch job.",
+                     *         "responses": [
+                     *           {
+                     *             "statusCode": 200,
+                     *             "description": "OK",
+                     *             "representations": [],
+                     *             "headers": []
+                     *           }
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -10683,6 +14292,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiRelease_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiReleaseCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiRelease_ListByApi: {
         parameters: {
             query: {
@@ -10719,6 +14371,304 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApiReleaseCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiRelease_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiRelease_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api",
+                 *         "notes": "The third feature is right now."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiReleaseContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiRelease_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiRelease_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiRelease_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API release. */
+                releaseId: components["parameters"]["releaseId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api",
+                 *         "notes": "The third feature is right now."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiReleaseUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/releases/{releaseId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/releases",
+                     *       "name": "release",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api",
+                     *         "notes": "The third feature is right now."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiReleaseContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -11012,6 +14962,51 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceProduct_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their groups. */
+                expandGroups?: boolean;
+                /** @description Whether items show their tags. */
+                tags?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Product_ListByService: {
         parameters: {
             query: {
@@ -11025,6 +15020,10 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their groups. */
+                expandGroups?: boolean;
+                /** @description Whether items show their tags. */
+                tags?: boolean;
             };
             header?: never;
             path: {
@@ -11046,6 +15045,324 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ProductCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProduct_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}",
+                     *       "type": "Microsoft.ApiManagement/service/products",
+                     *       "name": "product",
+                     *       "properties": {
+                     *         "displayName": "Starter",
+                     *         "description": "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                     *         "terms": "Be kind.",
+                     *         "subscriptionRequired": true,
+                     *         "approvalRequired": false,
+                     *         "subscriptionsLimit": 1,
+                     *         "state": "published"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProduct_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Starter",
+                 *         "description": "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                 *         "terms": "Be kind.",
+                 *         "subscriptionRequired": true,
+                 *         "approvalRequired": false,
+                 *         "subscriptionsLimit": 1,
+                 *         "state": "published"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}",
+                     *       "type": "Microsoft.ApiManagement/service/products",
+                     *       "name": "product",
+                     *       "properties": {
+                     *         "displayName": "Starter",
+                     *         "description": "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                     *         "terms": "Be kind.",
+                     *         "subscriptionRequired": true,
+                     *         "approvalRequired": false,
+                     *         "subscriptionsLimit": 1,
+                     *         "state": "published"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}",
+                     *       "type": "Microsoft.ApiManagement/service/products",
+                     *       "name": "product",
+                     *       "properties": {
+                     *         "displayName": "Starter",
+                     *         "description": "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                     *         "terms": "Be kind.",
+                     *         "subscriptionRequired": true,
+                     *         "approvalRequired": false,
+                     *         "subscriptionsLimit": 1,
+                     *         "state": "published"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProduct_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProduct_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProduct_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Starter",
+                 *         "description": "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                 *         "terms": "Be kind.",
+                 *         "subscriptionRequired": true,
+                 *         "approvalRequired": false,
+                 *         "subscriptionsLimit": 1,
+                 *         "state": "published"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}",
+                     *       "type": "Microsoft.ApiManagement/service/products",
+                     *       "name": "product",
+                     *       "properties": {
+                     *         "displayName": "Starter",
+                     *         "description": "Subscribers will be able to run 5 calls/minute up to a maximum of 100 calls/week.",
+                     *         "terms": "Be kind.",
+                     *         "subscriptionRequired": true,
+                     *         "approvalRequired": false,
+                     *         "subscriptionsLimit": 1,
+                     *         "state": "published"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -11359,6 +15676,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceGroup_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GroupCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Group_ListByService: {
         parameters: {
             query: {
@@ -11393,6 +15751,300 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["GroupCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroup_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups/{groupId}",
+                     *       "type": "Microsoft.ApiManagement/service/groups",
+                     *       "name": "group",
+                     *       "properties": {
+                     *         "displayName": "Partners",
+                     *         "description": "Developers of partner companies.",
+                     *         "type": "custom"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GroupContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroup_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Partners",
+                 *         "description": "Developers of partner companies.",
+                 *         "type": "custom"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GroupContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups/{groupId}",
+                     *       "type": "Microsoft.ApiManagement/service/groups",
+                     *       "name": "group",
+                     *       "properties": {
+                     *         "displayName": "Partners",
+                     *         "description": "Developers of partner companies.",
+                     *         "type": "custom"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GroupContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups/{groupId}",
+                     *       "type": "Microsoft.ApiManagement/service/groups",
+                     *       "name": "group",
+                     *       "properties": {
+                     *         "displayName": "Partners",
+                     *         "description": "Developers of partner companies.",
+                     *         "type": "custom"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GroupContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroup_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroup_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroup_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Partners",
+                 *         "description": "Developers of partner companies.",
+                 *         "type": "custom"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GroupUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/groups/{groupId}",
+                     *       "type": "Microsoft.ApiManagement/service/groups",
+                     *       "name": "group",
+                     *       "properties": {
+                     *         "displayName": "Partners",
+                     *         "description": "Developers of partner companies.",
+                     *         "type": "custom"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GroupContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -11695,6 +16347,8 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Whether items show their groups. */
+                expandGroups?: boolean;
             };
             header?: never;
             path: {
@@ -12188,6 +16842,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceSubscription_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SubscriptionCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Subscription_ListByService: {
         parameters: {
             query: {
@@ -12222,6 +16917,306 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SubscriptionCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceSubscription_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}",
+                     *       "type": "Microsoft.ApiManagement/service/subscriptions",
+                     *       "name": "subscription",
+                     *       "properties": {
+                     *         "scope": "/apis",
+                     *         "displayName": "Ann's key",
+                     *         "state": "active",
+                     *         "allowTracing": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SubscriptionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceSubscription_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "scope": "/apis",
+                 *         "displayName": "Ann's key",
+                 *         "state": "active",
+                 *         "allowTracing": false
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["SubscriptionContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}",
+                     *       "type": "Microsoft.ApiManagement/service/subscriptions",
+                     *       "name": "subscription",
+                     *       "properties": {
+                     *         "scope": "/apis",
+                     *         "displayName": "Ann's key",
+                     *         "state": "active",
+                     *         "allowTracing": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SubscriptionContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}",
+                     *       "type": "Microsoft.ApiManagement/service/subscriptions",
+                     *       "name": "subscription",
+                     *       "properties": {
+                     *         "scope": "/apis",
+                     *         "displayName": "Ann's key",
+                     *         "state": "active",
+                     *         "allowTracing": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SubscriptionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceSubscription_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceSubscription_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceSubscription_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "scope": "/apis",
+                 *         "displayName": "Ann's key",
+                 *         "state": "active",
+                 *         "allowTracing": false
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["SubscriptionUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/subscriptions/{sid}",
+                     *       "type": "Microsoft.ApiManagement/service/subscriptions",
+                     *       "name": "subscription",
+                     *       "properties": {
+                     *         "scope": "/apis",
+                     *         "displayName": "Ann's key",
+                     *         "state": "active",
+                     *         "allowTracing": false
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["SubscriptionContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -12517,6 +17512,41 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceSubscription_ListSecrets: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Subscription_ListSecrets: {
         parameters: {
             query: {
@@ -12550,6 +17580,39 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceSubscription_RegeneratePrimaryKey: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Subscription_RegeneratePrimaryKey: {
         parameters: {
             query: {
@@ -12564,6 +17627,39 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the subscription. */
+                sid: components["parameters"]["sid"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceSubscription_RegenerateSecondaryKey: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
             };
@@ -12612,6 +17708,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspacePolicy_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Policy_ListByService: {
         parameters: {
             query: {
@@ -12647,6 +17784,227 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["PolicyCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicy_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicy_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                 *         "format": "xml"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicy_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicy_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -12864,6 +18222,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceProductPolicy_ListByProduct: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductPolicyCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ProductPolicy_ListByProduct: {
         parameters: {
             query: {
@@ -12901,6 +18302,235 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ProductPolicyCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductPolicy_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductPolicy_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                 *         "format": "xml"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductPolicyContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductPolicyContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductPolicy_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductPolicy_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -13126,6 +18756,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiPolicy_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiPolicyCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiPolicy_ListByApi: {
         parameters: {
             query: {
@@ -13163,6 +18836,235 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ApiPolicyCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiPolicy_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiPolicy_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                 *         "format": "xml"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiPolicyContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiPolicyContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiPolicy_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiPolicy_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -13388,6 +19290,51 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiOperationPolicy_ListByApiOperation: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiOperationPolicyCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiOperationPolicy_ListByApiOperation: {
         parameters: {
             query: {
@@ -13427,6 +19374,243 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ApiOperationPolicyCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperationPolicy_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperationPolicy_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                 *         "format": "xml"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiOperationPolicyContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationPolicyContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/operations/{operationId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/operations/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<policies><inbound><base /></inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiOperationPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperationPolicy_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiOperationPolicy_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API operation. */
+                operationId: components["parameters"]["operationId"];
+                /** @description Name of the API operation policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -13660,6 +19844,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceNamedValue_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Only what could not be refreshed from its key vault. */
+                isKeyVaultRefreshFailed?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NamedValueCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     NamedValue_ListByService: {
         parameters: {
             query: {
@@ -13673,6 +19900,8 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Only what could not be refreshed from its key vault. */
+                isKeyVaultRefreshFailed?: string;
             };
             header?: never;
             path: {
@@ -13694,6 +19923,318 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["NamedValueCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNamedValue_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues/{namedValueId}",
+                     *       "type": "Microsoft.ApiManagement/service/namedValues",
+                     *       "name": "namedValue",
+                     *       "properties": {
+                     *         "displayName": "backend-key",
+                     *         "value": "open-sesame",
+                     *         "secret": true,
+                     *         "tags": [
+                     *           "backend"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NamedValueContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNamedValue_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "backend-key",
+                 *         "value": "open-sesame",
+                 *         "secret": true,
+                 *         "tags": [
+                 *           "backend"
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["NamedValueContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues/{namedValueId}",
+                     *       "type": "Microsoft.ApiManagement/service/namedValues",
+                     *       "name": "namedValue",
+                     *       "properties": {
+                     *         "displayName": "backend-key",
+                     *         "value": "open-sesame",
+                     *         "secret": true,
+                     *         "tags": [
+                     *           "backend"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NamedValueContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues/{namedValueId}",
+                     *       "type": "Microsoft.ApiManagement/service/namedValues",
+                     *       "name": "namedValue",
+                     *       "properties": {
+                     *         "displayName": "backend-key",
+                     *         "value": "open-sesame",
+                     *         "secret": true,
+                     *         "tags": [
+                     *           "backend"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NamedValueContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNamedValue_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNamedValue_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNamedValue_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "backend-key",
+                 *         "value": "open-sesame",
+                 *         "secret": true,
+                 *         "tags": [
+                 *           "backend"
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["NamedValueUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/namedValues/{namedValueId}",
+                     *       "type": "Microsoft.ApiManagement/service/namedValues",
+                     *       "name": "namedValue",
+                     *       "properties": {
+                     *         "displayName": "backend-key",
+                     *         "value": "open-sesame",
+                     *         "secret": true,
+                     *         "tags": [
+                     *           "backend"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NamedValueContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -14001,6 +20542,41 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceNamedValue_ListValue: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     NamedValue_ListValue: {
         parameters: {
             query: {
@@ -14015,6 +20591,41 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the named value. */
+                namedValueId: components["parameters"]["namedValueId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNamedValue_RefreshSecret: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
             };
@@ -14067,6 +20678,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceNotification_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Notification_ListByService: {
         parameters: {
             query: {
@@ -14102,6 +20754,138 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["NotificationCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotification_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}",
+                     *       "type": "Microsoft.ApiManagement/service/notifications",
+                     *       "name": "notification",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotification_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}",
+                     *       "type": "Microsoft.ApiManagement/service/notifications",
+                     *       "name": "notification",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotification_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -14232,6 +21016,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceNotificationRecipientUser_ListByNotification: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationRecipientUserCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     NotificationRecipientUser_ListByNotification: {
         parameters: {
             query: {
@@ -14269,6 +21096,165 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["NotificationRecipientUserCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotificationRecipientUser_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}/recipientUsers/{userId}",
+                     *       "type": "Microsoft.ApiManagement/service/notifications/recipientUsers",
+                     *       "name": "recipientUser",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationRecipientUserContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}/recipientUsers/{userId}",
+                     *       "type": "Microsoft.ApiManagement/service/notifications/recipientUsers",
+                     *       "name": "recipientUser",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationRecipientUserContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotificationRecipientUser_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotificationRecipientUser_CheckEntityExists: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -14426,6 +21412,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceNotificationRecipientEmail_ListByNotification: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["NotificationRecipientEmailCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     NotificationRecipientEmail_ListByNotification: {
         parameters: {
             query: {
@@ -14463,6 +21492,165 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["NotificationRecipientEmailCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotificationRecipientEmail_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+                /** @description Name of the notification recipient email. */
+                email: components["parameters"]["email"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}/recipientEmails/{email}",
+                     *       "type": "Microsoft.ApiManagement/service/notifications/recipientEmails",
+                     *       "name": "recipientEmail",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationRecipientEmailContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/notifications/{notificationName}/recipientEmails/{email}",
+                     *       "type": "Microsoft.ApiManagement/service/notifications/recipientEmails",
+                     *       "name": "recipientEmail",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["NotificationRecipientEmailContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotificationRecipientEmail_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+                /** @description Name of the notification recipient email. */
+                email: components["parameters"]["email"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceNotificationRecipientEmail_CheckEntityExists: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the notification. */
+                notificationName: components["parameters"]["notificationName"];
+                /** @description Name of the notification recipient email. */
+                email: components["parameters"]["email"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -15777,6 +22965,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceTag_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Only tags that something there has: `apis`, `products`, `apis/{apiId}` or `products/{productId}`. */
+                scope?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Tag_ListByService: {
         parameters: {
             query: {
@@ -15790,6 +23021,8 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Only tags that something there has: `apis`, `products`, `apis/{apiId}` or `products/{productId}`. */
+                scope?: string;
             };
             header?: never;
             path: {
@@ -15811,6 +23044,288 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["TagCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTag_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags",
+                     *       "name": "tag",
+                     *       "properties": {
+                     *         "displayName": "machine learning"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTag_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "machine learning"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags",
+                     *       "name": "tag",
+                     *       "properties": {
+                     *         "displayName": "machine learning"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags",
+                     *       "name": "tag",
+                     *       "properties": {
+                     *         "displayName": "machine learning"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTag_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTag_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTag_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "machine learning"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags",
+                     *       "name": "tag",
+                     *       "properties": {
+                     *         "displayName": "machine learning"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -16088,6 +23603,2636 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceProductApiLink_ListByProduct: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductApiLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductApiLink_ListByProduct: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductApiLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductApiLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductApiLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductApiLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductApiLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductApiLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductApiLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductApiLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductApiLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductApiLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductApiLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductApiLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductApiLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductGroupLink_ListByProduct: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductGroupLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductGroupLink_ListByProduct: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ProductGroupLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductGroupLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/groupLinks",
+                     *       "name": "groupLink",
+                     *       "properties": {
+                     *         "groupId": "/groups/developers"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductGroupLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductGroupLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "groupId": "/groups/developers"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductGroupLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/groupLinks",
+                     *       "name": "groupLink",
+                     *       "properties": {
+                     *         "groupId": "/groups/developers"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductGroupLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/groupLinks",
+                     *       "name": "groupLink",
+                     *       "properties": {
+                     *         "groupId": "/groups/developers"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductGroupLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductGroupLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceProductGroupLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductGroupLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/groupLinks",
+                     *       "name": "groupLink",
+                     *       "properties": {
+                     *         "groupId": "/groups/developers"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductGroupLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductGroupLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "groupId": "/groups/developers"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ProductGroupLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/groupLinks",
+                     *       "name": "groupLink",
+                     *       "properties": {
+                     *         "groupId": "/groups/developers"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductGroupLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/products/{productId}/groupLinks/{groupLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/products/groupLinks",
+                     *       "name": "groupLink",
+                     *       "properties": {
+                     *         "groupId": "/groups/developers"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ProductGroupLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductGroupLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ProductGroupLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the product. */
+                productId: components["parameters"]["productId"];
+                /** @description Name of the product group link. */
+                groupLinkId: components["parameters"]["groupLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagApiLink_ListByTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagApiLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagApiLink_ListByTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagApiLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagApiLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagApiLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagApiLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagApiLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagApiLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagApiLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagApiLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagApiLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "apiId": "/apis/echo-api"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagApiLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagApiLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/apiLinks/{apiLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/apiLinks",
+                     *       "name": "apiLink",
+                     *       "properties": {
+                     *         "apiId": "/apis/echo-api"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagApiLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagApiLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagApiLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag api link. */
+                apiLinkId: components["parameters"]["apiLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagOperationLink_ListByTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagOperationLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagOperationLink_ListByTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagOperationLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagOperationLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/operationLinks",
+                     *       "name": "operationLink",
+                     *       "properties": {
+                     *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagOperationLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagOperationLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagOperationLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/operationLinks",
+                     *       "name": "operationLink",
+                     *       "properties": {
+                     *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagOperationLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/operationLinks",
+                     *       "name": "operationLink",
+                     *       "properties": {
+                     *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagOperationLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagOperationLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagOperationLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagOperationLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/operationLinks",
+                     *       "name": "operationLink",
+                     *       "properties": {
+                     *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagOperationLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagOperationLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagOperationLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/operationLinks",
+                     *       "name": "operationLink",
+                     *       "properties": {
+                     *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagOperationLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/operationLinks/{operationLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/operationLinks",
+                     *       "name": "operationLink",
+                     *       "properties": {
+                     *         "operationId": "/apis/echo-api/operations/retrieve-resource"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagOperationLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagOperationLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagOperationLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag operation link. */
+                operationLinkId: components["parameters"]["operationLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagProductLink_ListByTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagProductLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagProductLink_ListByTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TagProductLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagProductLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/productLinks",
+                     *       "name": "productLink",
+                     *       "properties": {
+                     *         "productId": "/products/starter"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagProductLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagProductLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "productId": "/products/starter"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagProductLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/productLinks",
+                     *       "name": "productLink",
+                     *       "properties": {
+                     *         "productId": "/products/starter"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagProductLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/productLinks",
+                     *       "name": "productLink",
+                     *       "properties": {
+                     *         "productId": "/products/starter"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagProductLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagProductLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceTagProductLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagProductLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/productLinks",
+                     *       "name": "productLink",
+                     *       "properties": {
+                     *         "productId": "/products/starter"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagProductLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagProductLink_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "productId": "/products/starter"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["TagProductLinkContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/productLinks",
+                     *       "name": "productLink",
+                     *       "properties": {
+                     *         "productId": "/products/starter"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagProductLinkContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tags/{tagId}/productLinks/{productLinkId}",
+                     *       "type": "Microsoft.ApiManagement/service/tags/productLinks",
+                     *       "name": "productLink",
+                     *       "properties": {
+                     *         "productId": "/products/starter"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["TagProductLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagProductLink_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TagProductLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the tag. */
+                tagId: components["parameters"]["tagId"];
+                /** @description Name of the tag product link. */
+                productLinkId: components["parameters"]["productLinkId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiTagDescription_ListByApi: {
         parameters: {
             query: {
@@ -16350,6 +26495,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiVersionSet_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiVersionSetCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiVersionSet_ListByService: {
         parameters: {
             query: {
@@ -16384,6 +26570,300 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApiVersionSetCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiVersionSet_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API version set. */
+                versionSetId: components["parameters"]["versionSetId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apiVersionSets/{versionSetId}",
+                     *       "type": "Microsoft.ApiManagement/service/apiVersionSets",
+                     *       "name": "apiVersionSet",
+                     *       "properties": {
+                     *         "displayName": "Demo versions",
+                     *         "versioningScheme": "Segment",
+                     *         "description": "Versions of the demo API."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiVersionSetContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiVersionSet_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API version set. */
+                versionSetId: components["parameters"]["versionSetId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Demo versions",
+                 *         "versioningScheme": "Segment",
+                 *         "description": "Versions of the demo API."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiVersionSetContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apiVersionSets/{versionSetId}",
+                     *       "type": "Microsoft.ApiManagement/service/apiVersionSets",
+                     *       "name": "apiVersionSet",
+                     *       "properties": {
+                     *         "displayName": "Demo versions",
+                     *         "versioningScheme": "Segment",
+                     *         "description": "Versions of the demo API."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiVersionSetContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apiVersionSets/{versionSetId}",
+                     *       "type": "Microsoft.ApiManagement/service/apiVersionSets",
+                     *       "name": "apiVersionSet",
+                     *       "properties": {
+                     *         "displayName": "Demo versions",
+                     *         "versioningScheme": "Segment",
+                     *         "description": "Versions of the demo API."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiVersionSetContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiVersionSet_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API version set. */
+                versionSetId: components["parameters"]["versionSetId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiVersionSet_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API version set. */
+                versionSetId: components["parameters"]["versionSetId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiVersionSet_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API version set. */
+                versionSetId: components["parameters"]["versionSetId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Demo versions",
+                 *         "versioningScheme": "Segment",
+                 *         "description": "Versions of the demo API."
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiVersionSetUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apiVersionSets/{versionSetId}",
+                     *       "type": "Microsoft.ApiManagement/service/apiVersionSets",
+                     *       "name": "apiVersionSet",
+                     *       "properties": {
+                     *         "displayName": "Demo versions",
+                     *         "versioningScheme": "Segment",
+                     *         "description": "Versions of the demo API."
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiVersionSetContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -16673,6 +27153,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceBackend_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["BackendCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Backend_ListByService: {
         parameters: {
             query: {
@@ -16707,6 +27228,324 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["BackendCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceBackend_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the backend. */
+                backendId: components["parameters"]["backendId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends/{backendId}",
+                     *       "type": "Microsoft.ApiManagement/service/backends",
+                     *       "name": "backend",
+                     *       "properties": {
+                     *         "title": "Sample web service",
+                     *         "url": "https://example.org/base",
+                     *         "protocol": "http",
+                     *         "tls": {
+                     *           "validateCertificateChain": true,
+                     *           "validateCertificateName": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BackendContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceBackend_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the backend. */
+                backendId: components["parameters"]["backendId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "title": "Sample web service",
+                 *         "url": "https://example.org/base",
+                 *         "protocol": "http",
+                 *         "tls": {
+                 *           "validateCertificateChain": true,
+                 *           "validateCertificateName": true
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["BackendContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends/{backendId}",
+                     *       "type": "Microsoft.ApiManagement/service/backends",
+                     *       "name": "backend",
+                     *       "properties": {
+                     *         "title": "Sample web service",
+                     *         "url": "https://example.org/base",
+                     *         "protocol": "http",
+                     *         "tls": {
+                     *           "validateCertificateChain": true,
+                     *           "validateCertificateName": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BackendContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends/{backendId}",
+                     *       "type": "Microsoft.ApiManagement/service/backends",
+                     *       "name": "backend",
+                     *       "properties": {
+                     *         "title": "Sample web service",
+                     *         "url": "https://example.org/base",
+                     *         "protocol": "http",
+                     *         "tls": {
+                     *           "validateCertificateChain": true,
+                     *           "validateCertificateName": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BackendContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceBackend_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the backend. */
+                backendId: components["parameters"]["backendId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceBackend_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the backend. */
+                backendId: components["parameters"]["backendId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceBackend_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the backend. */
+                backendId: components["parameters"]["backendId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "title": "Sample web service",
+                 *         "url": "https://example.org/base",
+                 *         "protocol": "http",
+                 *         "tls": {
+                 *           "validateCertificateChain": true,
+                 *           "validateCertificateName": true
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["BackendUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/backends/{backendId}",
+                     *       "type": "Microsoft.ApiManagement/service/backends",
+                     *       "name": "backend",
+                     *       "properties": {
+                     *         "title": "Sample web service",
+                     *         "url": "https://example.org/base",
+                     *         "protocol": "http",
+                     *         "tls": {
+                     *           "validateCertificateChain": true,
+                     *           "validateCertificateName": true
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["BackendContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -17020,6 +27859,39 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceBackend_Reconnect: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the backend. */
+                backendId: components["parameters"]["backendId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Backend_Reconnect: {
         parameters: {
             query: {
@@ -17047,6 +27919,47 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicyFragment_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyFragmentCollection"];
+                };
             };
             default: components["responses"]["Error"];
         };
@@ -17086,6 +27999,231 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["PolicyFragmentCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicyFragment_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the policy fragment. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyFragments/{id}",
+                     *       "type": "Microsoft.ApiManagement/service/policyFragments",
+                     *       "name": "policyFragment",
+                     *       "properties": {
+                     *         "value": "<fragment><set-header name=\"X-Team\" exists-action=\"override\"><value>demo</value></set-header></fragment>",
+                     *         "description": "Names the team.",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyFragmentContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicyFragment_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the policy fragment. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "value": "<fragment><set-header name=\"X-Team\" exists-action=\"override\"><value>demo</value></set-header></fragment>",
+                 *         "description": "Names the team.",
+                 *         "format": "xml"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyFragmentContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyFragments/{id}",
+                     *       "type": "Microsoft.ApiManagement/service/policyFragments",
+                     *       "name": "policyFragment",
+                     *       "properties": {
+                     *         "value": "<fragment><set-header name=\"X-Team\" exists-action=\"override\"><value>demo</value></set-header></fragment>",
+                     *         "description": "Names the team.",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyFragmentContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/policyFragments/{id}",
+                     *       "type": "Microsoft.ApiManagement/service/policyFragments",
+                     *       "name": "policyFragment",
+                     *       "properties": {
+                     *         "value": "<fragment><set-header name=\"X-Team\" exists-action=\"override\"><value>demo</value></set-header></fragment>",
+                     *         "description": "Names the team.",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyFragmentContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicyFragment_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the policy fragment. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspacePolicyFragment_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the policy fragment. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -17307,6 +28445,41 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspacePolicyFragment_ListReferences: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the policy fragment. */
+                id: components["parameters"]["id"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     PolicyFragment_ListReferences: {
         parameters: {
             query: {
@@ -17335,6 +28508,47 @@ export interface operations {
                 };
                 content: {
                     "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGlobalSchema_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GlobalSchemaCollection"];
                 };
             };
             default: components["responses"]["Error"];
@@ -17375,6 +28589,239 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["GlobalSchemaCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGlobalSchema_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/schemas/{schemaId}",
+                     *       "type": "Microsoft.ApiManagement/service/schemas",
+                     *       "name": "schema",
+                     *       "properties": {
+                     *         "schemaType": "json",
+                     *         "description": "Inputs of the demo.",
+                     *         "document": {
+                     *           "type": "object"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GlobalSchemaContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGlobalSchema_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "schemaType": "json",
+                 *         "description": "Inputs of the demo.",
+                 *         "document": {
+                 *           "type": "object"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GlobalSchemaContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/schemas/{schemaId}",
+                     *       "type": "Microsoft.ApiManagement/service/schemas",
+                     *       "name": "schema",
+                     *       "properties": {
+                     *         "schemaType": "json",
+                     *         "description": "Inputs of the demo.",
+                     *         "document": {
+                     *           "type": "object"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GlobalSchemaContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/schemas/{schemaId}",
+                     *       "type": "Microsoft.ApiManagement/service/schemas",
+                     *       "name": "schema",
+                     *       "properties": {
+                     *         "schemaType": "json",
+                     *         "description": "Inputs of the demo.",
+                     *         "document": {
+                     *           "type": "object"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GlobalSchemaContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGlobalSchema_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGlobalSchema_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -17604,6 +29051,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiSchema_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiSchemaCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiSchema_ListByApi: {
         parameters: {
             query: {
@@ -17641,6 +29131,267 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["ApiSchemaCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiSchema_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/schemas/{schemaId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/schemas",
+                     *       "name": "schema",
+                     *       "properties": {
+                     *         "contentType": "application/vnd.oai.openapi.components+json",
+                     *         "document": {
+                     *           "components": {
+                     *             "schemas": {
+                     *               "Row": {
+                     *                 "type": "object"
+                     *               }
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiSchemaContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiSchema_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "contentType": "application/vnd.oai.openapi.components+json",
+                 *         "document": {
+                 *           "components": {
+                 *             "schemas": {
+                 *               "Row": {
+                 *                 "type": "object"
+                 *               }
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiSchemaContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/schemas/{schemaId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/schemas",
+                     *       "name": "schema",
+                     *       "properties": {
+                     *         "contentType": "application/vnd.oai.openapi.components+json",
+                     *         "document": {
+                     *           "components": {
+                     *             "schemas": {
+                     *               "Row": {
+                     *                 "type": "object"
+                     *               }
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiSchemaContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/schemas/{schemaId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/schemas",
+                     *       "name": "schema",
+                     *       "properties": {
+                     *         "contentType": "application/vnd.oai.openapi.components+json",
+                     *         "document": {
+                     *           "components": {
+                     *             "schemas": {
+                     *               "Row": {
+                     *                 "type": "object"
+                     *               }
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiSchemaContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiSchema_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiSchema_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API schema. */
+                schemaId: components["parameters"]["schemaId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -18221,6 +29972,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceCertificate_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+                /** @description Only what could not be refreshed from its key vault. */
+                isKeyVaultRefreshFailed?: string;
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CertificateCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Certificate_ListByService: {
         parameters: {
             query: {
@@ -18234,6 +30028,8 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Only what could not be refreshed from its key vault. */
+                isKeyVaultRefreshFailed?: string;
             };
             header?: never;
             path: {
@@ -18256,6 +30052,212 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["CertificateCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceCertificate_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/certificates",
+                     *       "name": "certificate",
+                     *       "properties": {
+                     *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CertificateContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceCertificate_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/certificates",
+                     *       "name": "certificate",
+                     *       "properties": {
+                     *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CertificateContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/certificates/{certificateId}",
+                     *       "type": "Microsoft.ApiManagement/service/certificates",
+                     *       "name": "certificate",
+                     *       "properties": {
+                     *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["CertificateContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceCertificate_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceCertificate_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -18454,6 +30456,41 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceCertificate_RefreshSecret: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the gateway certificate authority. */
+                certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
             };
             default: components["responses"]["Error"];
         };
@@ -19680,6 +31717,8 @@ export interface operations {
                 $top?: components["parameters"]["top"];
                 /** @description Items to pass over. */
                 $skip?: components["parameters"]["skip"];
+                /** @description Whether issues show their comments. */
+                expandCommentsAttachments?: boolean;
             };
             header?: never;
             path: {
@@ -21974,6 +34013,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceLogger_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["LoggerCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Logger_ListByService: {
         parameters: {
             query: {
@@ -22008,6 +34088,324 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["LoggerCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceLogger_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceLogger_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerType": "azureEventHub",
+                 *         "description": "Every call",
+                 *         "isBuffered": true,
+                 *         "credentials": {
+                 *           "name": "calls",
+                 *           "connectionString": "{{event-hub-connection}}"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["LoggerContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceLogger_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceLogger_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceLogger_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the logger. */
+                loggerId: components["parameters"]["loggerId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerType": "azureEventHub",
+                 *         "description": "Every call",
+                 *         "isBuffered": true,
+                 *         "credentials": {
+                 *           "name": "calls",
+                 *           "connectionString": "{{event-hub-connection}}"
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["LoggerUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/loggers/{loggerId}",
+                     *       "type": "Microsoft.ApiManagement/service/loggers",
+                     *       "name": "logger",
+                     *       "properties": {
+                     *         "loggerType": "azureEventHub",
+                     *         "description": "Every call",
+                     *         "isBuffered": true,
+                     *         "credentials": {
+                     *           "name": "calls",
+                     *           "connectionString": "{{event-hub-connection}}"
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["LoggerContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -22321,6 +34719,47 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceDiagnostic_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["DiagnosticCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     Diagnostic_ListByService: {
         parameters: {
             query: {
@@ -22355,6 +34794,378 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["DiagnosticCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceDiagnostic_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceDiagnostic_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DiagnosticContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceDiagnostic_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceDiagnostic_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceDiagnostic_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["DiagnosticUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["DiagnosticContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -22722,6 +35533,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceApiDiagnostic_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiDiagnosticCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiDiagnostic_ListByApi: {
         parameters: {
             query: {
@@ -22758,6 +35612,388 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ApiDiagnosticCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiDiagnostic_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiDiagnostic_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiDiagnosticContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiDiagnostic_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiDiagnostic_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiDiagnostic_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the API diagnostic. */
+                diagnosticId: components["parameters"]["diagnosticId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "loggerId": "/loggers/azuremonitor",
+                 *         "alwaysLog": "allErrors",
+                 *         "sampling": {
+                 *           "samplingType": "fixed",
+                 *           "percentage": 50
+                 *         },
+                 *         "frontend": {
+                 *           "request": {
+                 *             "headers": [
+                 *               "Content-Type"
+                 *             ],
+                 *             "body": {
+                 *               "bytes": 512
+                 *             }
+                 *           }
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiDiagnosticUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/diagnostics/{diagnosticId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/diagnostics",
+                     *       "name": "diagnostic",
+                     *       "properties": {
+                     *         "loggerId": "/loggers/azuremonitor",
+                     *         "alwaysLog": "allErrors",
+                     *         "sampling": {
+                     *           "samplingType": "fixed",
+                     *           "percentage": 50
+                     *         },
+                     *         "frontend": {
+                     *           "request": {
+                     *             "headers": [
+                     *               "Content-Type"
+                     *             ],
+                     *             "body": {
+                     *               "bytes": 512
+                     *             }
+                     *           }
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiDiagnosticContract"];
                 };
             };
             default: components["responses"]["Error"];
@@ -28288,6 +41524,49 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    WorkspaceGroupUser_List: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     GroupUser_List: {
         parameters: {
             query: {
@@ -28325,6 +41604,139 @@ export interface operations {
                 content: {
                     "application/json": components["schemas"]["UserCollection"];
                 };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroupUser_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It belonged to it before. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserContract"];
+                };
+            };
+            /** @description Added. */
+            201: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroupUser_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Removed. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not belong to it. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceGroupUser_CheckEntityExists: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the group. */
+                groupId: components["parameters"]["groupId"];
+                /** @description Name of the user. */
+                userId: components["parameters"]["userId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It does. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
             };
             default: components["responses"]["Error"];
         };
@@ -28570,6 +41982,52 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["SubscriptionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    WorkspaceApiRevision_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the workspace. */
+                workspaceId: components["parameters"]["workspaceId"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: Record<string, never>[];
+                        /** Format: int64 */
+                        count?: number;
+                        nextLink?: string;
+                    };
                 };
             };
             default: components["responses"]["Error"];
@@ -29241,6 +42699,39 @@ export interface operations {
         };
         responses: {
             /** @description What the gateway answered: status, headers, body and the milliseconds it took. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Call_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The call. */
+                requestId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was kept, by diagnostic. */
             200: {
                 headers: {
                     [name: string]: unknown;
