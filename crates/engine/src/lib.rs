@@ -47,8 +47,8 @@ pub use page::{Caller, Method, Origin, Query, REVISION_HEADER, Reply, Request, W
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
     Access, Action, ActionDetail, BoxFuture, ColumnType, Contract, Delete, Entity, Field,
-    FieldAccess, ListEffect, ListParameter, Parent, Resource, Revisions, Root, Verbs, kind, ok,
-    typed,
+    FieldAccess, ListEffect, ListParameter, Parent, Resource, Restriction, Revisions, Root, Verbs,
+    kind, ok, typed,
 };
 pub use validate::{Violation, Violations};
 pub use verbs::Role;

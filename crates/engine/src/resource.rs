@@ -308,6 +308,9 @@ pub struct ListParameter {
     pub effect: ListEffect,
 }
 
+/// A condition over the row `t` and a text for its `{}`, or what is wrong with the value of the parameter.
+pub type Restriction = std::result::Result<(&'static str, Option<String>), &'static str>;
+
 /// What a query parameter of LIST does.
 #[derive(Clone, Copy, Debug)]
 pub enum ListEffect {
@@ -316,10 +319,8 @@ pub enum ListEffect {
     /// With `true`, the `properties` of items, and of GET, have one more member: its name, and the SQL of its value (jsonb, null
     /// for none) over the row `t`.
     Add(&'static str, &'static str),
-    /// Only some rows: from the parameter's value, a condition over the row `t` and a text for its `{}`.
-    ///
-    /// Errors name what is wrong with the value.
-    Restrict(fn(&str) -> std::result::Result<(&'static str, Option<String>), &'static str>),
+    /// Only some rows, by the parameter's value.
+    Restrict(fn(&str) -> Restriction),
 }
 
 impl ListParameter {

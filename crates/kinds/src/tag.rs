@@ -1,7 +1,9 @@
 //! Tags: labels of APIs, operations and products.
 
 use crate::service::Service;
-use engine::{Contract, Filter, ListEffect, ListParameter, NameRule, Resource, Value, json};
+use engine::{
+    Contract, Filter, ListEffect, ListParameter, NameRule, Resource, Restriction, Value, json,
+};
 use utoipa::ToSchema;
 
 /// A tag.
@@ -34,7 +36,7 @@ macro_rules! shown {
 pub(crate) use shown;
 
 /// Tags that something in a scope has: `apis`, `products`, or one of these with its operations.
-fn in_scope(scope: &str) -> Result<(&'static str, Option<String>), &'static str> {
+fn in_scope(scope: &str) -> Restriction {
     let scope = scope.trim_matches('/');
     let (segment, name) = match scope.split_once('/') {
         Some((segment, name)) => (segment, Some(name.to_owned())),

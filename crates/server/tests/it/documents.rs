@@ -192,3 +192,29 @@ async fn links_to_this_machine_are_refused_and_strangers_make_no_calls() -> anyh
     assert_eq!(refused.status, StatusCode::NOT_FOUND);
     Ok(())
 }
+
+#[tokio::test]
+async fn an_api_of_a_workspace_is_exported() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let token = portico.token().await?;
+    let service = portico.service(&token, "documents").await?;
+    let workspace = format!("{service}/workspaces/team");
+    let api = format!("{workspace}/apis/pets");
+    for (path, body) in [
+        (
+            &workspace,
+            json!({"properties": {"displayName": "The team"}}),
+        ),
+        (&api, import("openapi", PETS)),
+    ] {
+        let put = portico
+            .send(&token, Method::PUT, path, &[], Some(&body))
+            .await?;
+        anyhow::ensure!(put.status == StatusCode::CREATED, "{put:?}");
+    }
+    let (reply, _, text) = exported(&portico, &token, &api, "openapi-link").await?;
+    assert_eq!(reply["id"], json!(api));
+    assert_eq!(text, PETS);
+    Ok(())
+}
