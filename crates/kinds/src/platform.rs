@@ -165,8 +165,45 @@ pub const VIEWS: &[Action] = &[
     },
 ];
 
+/// Saving to git, deploying from it and validating what is there: the configuration is in the database and nowhere else.
+macro_rules! of_git {
+    ($name:literal, $operation:literal, $summary:literal) => {
+        Action {
+            name: $name,
+            operation: $operation,
+            summary: $summary,
+            access: Access::Write,
+            status: 202,
+            run: |_, _| {
+                Box::pin(async {
+                    Err(Error::invalid(
+                        "configurationName",
+                        "names the configuration in git, which this version of Portico does not have: \
+                         configurations are read and written by the management API",
+                    ))
+                })
+            },
+        }
+    };
+}
+
 /// `POST …/service/{name}/{action}`
 pub const ACTIONS: &[Action] = &[
+    of_git!(
+        "tenant/configuration/save",
+        "TenantConfiguration_Save",
+        "Refused: there is no git to save the configuration to."
+    ),
+    of_git!(
+        "tenant/configuration/deploy",
+        "TenantConfiguration_Deploy",
+        "Refused: there is no git to deploy the configuration from."
+    ),
+    of_git!(
+        "tenant/configuration/validate",
+        "TenantConfiguration_Validate",
+        "Refused: there is no git whose configuration could be validated."
+    ),
     Action {
         name: "getssotoken",
         operation: "ApiManagementService_GetSsoToken",

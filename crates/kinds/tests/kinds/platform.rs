@@ -195,4 +195,13 @@ async fn the_configuration_is_not_in_git_and_says_so() {
         state["properties"],
         json!({"isGitEnabled": false, "isSynced": false, "isExport": false})
     );
+    for action in ["save", "deploy", "validate"] {
+        let refused = world
+            .post(
+                &format!("/tenant/configuration/{action}"),
+                body(json!({"branch": "master"})),
+            )
+            .await;
+        assert_eq!(refused.targets(), ["configurationName"], "{action}");
+    }
 }

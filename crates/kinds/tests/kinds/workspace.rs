@@ -2,7 +2,7 @@
 
 use crate::{
     conformance::below_services,
-    world::{SERVICE, World, body},
+    world::{SERVICE, World, body, service},
 };
 use engine::{Kind, Method, Resource as _, Value, json, sqlx};
 
@@ -323,4 +323,20 @@ async fn what_happens_in_a_workspace_is_in_the_services_trail() {
             format!("{SERVICE}{TEAM}/apis/echo-api").as_str()
         )
     );
+}
+
+#[tokio::test]
+async fn workspaces_go_and_come_back_with_their_service() {
+    let world = with_team().await;
+    let api = format!("{TEAM}/apis/echo-api");
+    let before = world.get(&api).await.expect(200);
+    let deleted = world.delete(SERVICE).await;
+    assert!(matches!(deleted.status, 200 | 202 | 204), "{deleted:?}");
+    let missing = world.get(&api).await.expect(404);
+    assert_eq!(missing["error"]["code"], "ResourceNotFound");
+    let mut restored = service();
+    restored["properties"]["restore"] = json!(true);
+    let put = world.put(SERVICE, restored).await;
+    assert!(matches!(put.status, 200 | 201), "{put:?}");
+    assert_eq!(world.get(&api).await.expect(200), before);
 }
