@@ -16,7 +16,10 @@ use crate::{
 use aws_lc_rs::digest;
 use chrono::{DateTime, Utc};
 use serde_json::{Map, Value, json};
-use sqlx::{Connection as _, FromRow, PgConnection, PgPool};
+use sqlx::{
+    Arguments as _, Connection as _, FromRow, PgConnection, PgPool, error::BoxDynError,
+    postgres::PgArguments,
+};
 use uuid::Uuid;
 
 /// Purpose under which the end of the chain is sealed.
@@ -46,34 +49,40 @@ fn shown(kind: &dyn Kind, entity: &dyn Entity, service: &str) -> Value {
     Value::Object(out)
 }
 
-/// Records an entry in the open transaction.
+impl Entry<'_> {
+    /// What the trail says of it.
+    pub fn event(&self, cx: &Cx<'_>, kind: &dyn Kind) -> Event<'_> {
+        let shown = |entity: Option<&dyn Entity>| {
+            entity.map(|entity| shown(kind, entity, &cx.service.path))
+        };
+        Event {
+            action: &self.action,
+            resource: &self.resource,
+            before: shown(self.before),
+            after: shown(self.after),
+            ..Event::of(self.request, cx.service.root)
+        }
+    }
+}
+
+/// Records an entry in the transaction.
 pub(crate) async fn record(cx: &mut Cx<'_>, kind: &dyn Kind, entry: Entry<'_>) -> Result<()> {
-    let (service, path, engine) = (cx.service.root, cx.service.path.clone(), cx.engine);
-    let before = entry.before.map(|entity| shown(kind, entity, &path));
-    let after = entry.after.map(|entity| shown(kind, entity, &path));
-    insert(
-        cx.conn,
-        engine,
-        entry.request,
-        service,
-        (&entry.action, &entry.resource),
-        (before, after),
-    )
-    .await
+    let event = entry.event(cx, kind);
+    let (id, at) = (cx.engine.new_id(), cx.engine.now());
+    event.record(cx.conn.open().await?, id, at).await
 }
 
 /// Records what hooks noted on the way.
 pub(crate) async fn notes(cx: &mut Cx<'_>, request: &Request) -> Result<()> {
     for note in std::mem::take(&mut cx.notes) {
-        insert(
-            cx.conn,
-            cx.engine,
-            request,
-            cx.service.root,
-            (&note.action, &note.resource),
-            (None, note.after),
-        )
-        .await?;
+        let event = Event {
+            action: &note.action,
+            resource: &note.resource,
+            after: note.after,
+            ..Event::of(request, cx.service.root)
+        };
+        let (id, at) = (cx.engine.new_id(), cx.engine.now());
+        event.record(cx.conn.open().await?, id, at).await?;
     }
     Ok(())
 }
@@ -91,40 +100,11 @@ pub async fn note(
     resource: &str,
     after: Option<Value>,
 ) -> Result<()> {
-    insert(
-        conn,
-        engine,
-        request,
-        service,
-        (action, resource),
-        (None, after),
-    )
-    .await
-}
-
-async fn insert(
-    conn: &mut PgConnection,
-    engine: &Engine,
-    request: &Request,
-    service: Uuid,
-    (action, resource): (&str, &str),
-    (before, after): (Option<Value>, Option<Value>),
-) -> Result<()> {
-    let (principal, caller) = match &request.caller {
-        Caller::Principal { id, name } => (Some(*id), name.as_str()),
-        Caller::Developer { email, .. } => (None, email.as_str()),
-        Caller::Integration { .. } => (None, "integration"),
-    };
     let event = Event {
-        service: Some(service),
-        caller,
-        principal,
-        address: &request.origin.address,
-        request_id: &request.origin.request_id,
         action,
         resource,
-        before,
         after,
+        ..Event::of(request, service)
     };
     event.record(conn, engine.new_id(), engine.now()).await
 }
@@ -152,32 +132,81 @@ pub struct Event<'a> {
     pub after: Option<Value>,
 }
 
-impl Event<'_> {
+impl<'a> Event<'a> {
+    /// Who caused it, and where.
+    fn of(request: &'a Request, service: Uuid) -> Self {
+        let (principal, caller) = match &request.caller {
+            Caller::Principal { id, name } => (Some(*id), name.as_str()),
+            Caller::Developer { email, .. } => (None, email.as_str()),
+            Caller::Integration { .. } => (None, "integration"),
+        };
+        Self {
+            service: Some(service),
+            caller,
+            principal,
+            address: &request.origin.address,
+            request_id: &request.origin.request_id,
+            ..Self::default()
+        }
+    }
+
+    /// Adds the values that [`values`] names.
+    pub(crate) fn bind(self, args: &mut PgArguments, id: Uuid, at: DateTime<Utc>) -> Result<()> {
+        let mut add = || -> std::result::Result<(), BoxDynError> {
+            args.add(id)?;
+            args.add(self.service.unwrap_or(Uuid::nil()))?;
+            args.add(id.to_string())?;
+            args.add(at)?;
+            args.add(self.caller)?;
+            args.add(self.principal)?;
+            args.add(self.address)?;
+            args.add(self.request_id)?;
+            args.add(self.action)?;
+            args.add(self.resource)?;
+            args.add(self.before.as_ref().map(sqlx::types::Json))?;
+            args.add(self.after.as_ref().map(sqlx::types::Json))
+        };
+        add().map_err(Error::Internal)
+    }
+
     /// Records the event in the open transaction, or at once on a plain connection.
     ///
     /// # Errors
     /// When the database fails.
     pub async fn record(self, conn: &mut PgConnection, id: Uuid, at: DateTime<Utc>) -> Result<()> {
-        sqlx::query(
-            "INSERT INTO audit_entries (id, parent_id, name, rev, created_at, updated_at, recorded_at, caller, principal_id, address, \
-             request_id, action, resource, before, after) VALUES ($1, $2, $3, 1, $4, $4, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
-        )
-        .bind(id)
-        .bind(self.service.unwrap_or(Uuid::nil()))
-        .bind(id.to_string())
-        .bind(at)
-        .bind(self.caller)
-        .bind(self.principal)
-        .bind(self.address)
-        .bind(self.request_id)
-        .bind(self.action)
-        .bind(self.resource)
-        .bind(self.before)
-        .bind(self.after)
-        .execute(conn)
-        .await?;
+        let mut args = PgArguments::default();
+        self.bind(&mut args, id, at)?;
+        let sql = format!("{INSERT} SELECT {}", values(1));
+        sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+            .execute(conn)
+            .await?;
         Ok(())
     }
+}
+
+/// The beginning of a statement that writes entries.
+pub(crate) const INSERT: &str = "INSERT INTO audit_entries (id, parent_id, name, rev, created_at, updated_at, recorded_at, \
+     caller, principal_id, address, request_id, action, resource, before, after)";
+
+/// The values of an entry from this parameter on, as [`Event::bind`] adds them.
+pub(crate) fn values(from: usize) -> String {
+    let at = |offset: usize| from + offset;
+    format!(
+        "${}::uuid, ${}::uuid, ${}::text, 1, ${now}::timestamptz, ${now}, ${now}, ${}::text, ${}::uuid, ${}::text, ${}::text, ${}::text, \
+         ${}::text, ${}::jsonb, ${}::jsonb",
+        at(0),
+        at(1),
+        at(2),
+        at(4),
+        at(5),
+        at(6),
+        at(7),
+        at(8),
+        at(9),
+        at(10),
+        at(11),
+        now = at(3),
+    )
 }
 
 #[derive(FromRow)]

@@ -50,8 +50,8 @@ pub struct ServiceAt {
 pub struct Cx<'a> {
     /// Clock, randomness, sealed columns, settings.
     pub engine: &'a Engine,
-    /// The open transaction.
-    pub conn: &'a mut PgConnection,
+    /// The transaction of the write, which begins with the first statement that a hook sends.
+    pub conn: &'a mut crate::LazyTransaction,
     /// The request that caused the write; `None` inside jobs.
     pub query: &'a Query,
     /// Name of the caller, for mails and the audit trail.
@@ -116,7 +116,14 @@ impl Cx<'_> {
             .registry
             .kind_of_table(table)
             .and_then(|kind| kind.facts().revisions);
-        find_sibling(self.conn, table, revisions, &self.service, name).await
+        find_sibling(
+            self.conn.reading()?,
+            table,
+            revisions,
+            &self.service,
+            name,
+        )
+        .await
     }
 
     /// The contract of a row.
@@ -131,7 +138,7 @@ impl Cx<'_> {
         );
         let row = sqlx::query(sqlx::AssertSqlSafe(sql))
             .bind(id)
-            .fetch_one(&mut *self.conn)
+            .fetch_one(self.conn.reading()?)
             .await?;
         R::Contract::read(&row, &self.engine.codec)
     }
@@ -208,7 +215,8 @@ pub(crate) async fn resolve_references(
             );
             continue;
         };
-        match find_sibling(cx.conn, facts.table, facts.revisions, &cx.service, &name).await? {
+        let conn = cx.conn.reading()?;
+        match find_sibling(conn, facts.table, facts.revisions, &cx.service, &name).await? {
             Some((id, name)) => {
                 reference.id = Some(id);
                 reference.name = name;

@@ -73,8 +73,8 @@ pub(crate) async fn keep(cx: &mut Cx<'_>, kind: &dyn Kind, resource: &str) -> Re
     .execute(&mut *cx.conn)
     .await?;
     let whole = cx.query.switch("deleteRevisions")?;
-    copy(cx.conn, id, kind, cx.id, whole).await?;
-    let contents = contents(cx.engine, cx.conn, id).await?;
+    copy(cx.conn.open().await?, id, kind, cx.id, whole).await?;
+    let contents = contents(cx.engine, cx.conn.open().await?, id).await?;
     sqlx::query("UPDATE deleted_entities SET contents = $2 WHERE id = $1")
         .bind(id)
         .bind(contents)
@@ -239,12 +239,12 @@ pub async fn plan(cx: &mut Cx<'_>, resource: &str) -> Result<Value> {
     };
     let row = cx
         .engine
-        .load(cx.conn, &target, &caller, false)
+        .load(cx.conn.open().await?, &target, &caller, false)
         .await?
         .ok_or_else(|| Error::not_found(kind.facts().noun))?;
     let resource = item_path(kind, &row.at, &row.name);
     // The deletion's own copying, taken back: so the plan is what would be done.
-    let mut tried = cx.conn.begin().await?;
+    let mut tried = cx.conn.open().await?.begin().await?;
     let id = cx.engine.new_id();
     sqlx::query(
         "INSERT INTO deleted_entities (id, parent_id, name, rev, created_at, updated_at, resource, resource_type, resource_name, \
@@ -288,7 +288,7 @@ pub async fn restore(cx: &mut Cx<'_>, deletion: Uuid) -> Result<Restored> {
     .bind(deletion)
     .fetch_one(&mut *cx.conn)
     .await?;
-    let edges = edges(cx.conn).await?;
+    let edges = edges(cx.conn.open().await?).await?;
     let tables: Vec<String> = sqlx::query_scalar(
         "SELECT DISTINCT table_name FROM deleted_rows WHERE deletion_id = $1 AND column_name IS NULL ORDER BY 1",
     )
@@ -315,7 +315,7 @@ pub async fn restore(cx: &mut Cx<'_>, deletion: Uuid) -> Result<Restored> {
         let back = insert(cx, deletion, table, &edges)
             .await
             .map_err(|error| conflict(cx.engine, &resource, table, error))?;
-        if *table == root_table && !exists(cx.conn, table, root).await? {
+        if *table == root_table && !exists(cx.conn.open().await?, table, root).await? {
             let parent = resource.rsplitn(3, '/').last().unwrap_or_default();
             return Err(Error::Conflict(format!(
                 "{resource} cannot be restored, because {parent} does not exist. Restore that first."
@@ -326,7 +326,7 @@ pub async fn restore(cx: &mut Cx<'_>, deletion: Uuid) -> Result<Restored> {
             left_out.push(json!({"type": shown(cx.engine, table), "count": missing}));
         }
     }
-    remember(cx.conn, deletion).await?;
+    remember(cx.conn.open().await?, deletion).await?;
     tell(cx, deletion, &tables, &edges).await?;
     sqlx::query("DELETE FROM deleted_entities WHERE id = $1")
         .bind(deletion)

@@ -12,6 +12,7 @@
 
 pub mod audit;
 pub mod column;
+pub mod connections;
 mod count;
 pub mod cx;
 pub mod deleted;
@@ -28,6 +29,7 @@ mod registry;
 pub mod resource;
 pub mod revision;
 mod sql;
+mod transaction;
 mod validate;
 pub mod verbs;
 pub mod workspace;
@@ -50,6 +52,7 @@ pub use resource::{
     FieldAccess, ListEffect, ListParameter, Parent, Resource, Restriction, Revisions, Root, Verbs,
     kind, ok, typed,
 };
+pub use transaction::LazyTransaction;
 pub use validate::{Violation, Violations};
 pub use verbs::Role;
 
@@ -143,6 +146,7 @@ pub struct Engine {
     settings: Settings,
     clock: Clock,
     committed: Arc<dyn Committed>,
+    connections: connections::Connections,
     counts: count::Counts,
 }
 
@@ -166,6 +170,7 @@ impl Engine {
         committed: Arc<dyn Committed>,
     ) -> Self {
         Self {
+            connections: connections::Connections::new(pool.clone()),
             pool,
             registry,
             codec,
@@ -180,6 +185,14 @@ impl Engine {
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {
         (self.clock)()
+    }
+
+    /// A transaction that begins when a statement needs it.
+    ///
+    /// # Errors
+    /// When Postgres gives no connection.
+    pub async fn transaction(&self) -> Result<LazyTransaction> {
+        Ok(LazyTransaction::new(self.connections.acquire().await?))
     }
 
     /// A new row id: time-ordered, so that index inserts stay at the right edge.

@@ -296,13 +296,11 @@ pub async fn put(
     let (names, wanted) = split(names)?;
     let (table, from, to) = pairs(link)?;
     let service_name = workspace::service_of(link.target, &names);
-    let mut tx = engine.pool.begin().await?;
-    let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
+    let mut tx = engine.transaction().await?;
+    let conn = tx.open().await?;
+    let (_, row) = parent(engine, conn, request, link, names, Access::Write, true).await?;
     let target = Target::new(link.target, request, vec![service_name, wanted])?;
-    let Some(linked) = engine
-        .load(&mut tx, &target, &request.caller, false)
-        .await?
-    else {
+    let Some(linked) = engine.load(conn, &target, &request.caller, false).await? else {
         return Err(Error::not_found(link.target.facts().noun));
     };
     (link.rule)(Edit {
@@ -314,7 +312,7 @@ pub async fn put(
     let added = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(near(link, &row))
         .bind(linked.root)
-        .execute(&mut *tx)
+        .execute(conn)
         .await?;
     let status = if added.rows_affected() == 1 { 201 } else { 200 };
     let revision = finish(engine, request, link, tx, &row, linked.id, status == 201).await?;
@@ -345,10 +343,11 @@ pub async fn delete(
 ) -> Result<Reply> {
     let (names, wanted) = split(names)?;
     let (table, from, to) = pairs(link)?;
-    let mut tx = engine.pool.begin().await?;
-    let (_, row) = parent(engine, &mut tx, request, link, names, Access::Write, true).await?;
+    let mut tx = engine.transaction().await?;
+    let conn = tx.open().await?;
+    let (_, row) = parent(engine, conn, request, link, names, Access::Write, true).await?;
     let Some((id, name)) = find_sibling(
-        &mut tx,
+        conn,
         link.target.facts().table,
         link.target.facts().revisions,
         &row.at.service,
@@ -367,7 +366,7 @@ pub async fn delete(
     let removed = sqlx::query(sqlx::AssertSqlSafe(sql))
         .bind(near(link, &row))
         .bind(id)
-        .execute(&mut *tx)
+        .execute(conn)
         .await?;
     let removed = removed.rows_affected() == 1;
     let revision = finish(engine, request, link, tx, &row, id, removed).await?;
@@ -379,7 +378,7 @@ async fn finish(
     engine: &Engine,
     request: &Request,
     link: &Link,
-    mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+    mut tx: crate::LazyTransaction,
     row: &Row,
     target: Uuid,
     changed: bool,
@@ -413,7 +412,6 @@ async fn finish(
         };
         crate::audit::record(&mut write.cx, link.parent, entry).await?;
     }
-    let changes = write.noted().await?;
-    tx.commit().await?;
-    Ok(engine.after_commit(changes).await)
+    let done = write.noted().await?.commit().await?;
+    Ok(engine.after_commit(done.changes).await)
 }

@@ -4,7 +4,7 @@
 //! constants; every value is bound. Parameters of all statements that resolve a path:
 //! `$1` subscription, `$2` resource group, `$3` service name, `$4` principal, `$5…` the names below.
 
-use crate::{kind::Kind, print::Shown};
+use crate::{audit, kind::Kind, print::Shown};
 use std::fmt::Write as _;
 
 /// The statements that resolve a path.
@@ -16,6 +16,8 @@ pub struct Paths {
     pub select_locked: String,
     /// The parent by path: its id and the ids and names on the way.
     pub ancestors: String,
+    /// The parent by path and, where it is there, the row: its columns are null where it is not.
+    pub find: String,
 }
 
 /// The statements of one kind.
@@ -33,8 +35,14 @@ pub struct Statements {
     pub(crate) shown: Shown,
     /// A new row: `$1` id, `$2` parent (services: `$2` subscription, `$3` group), name, time, then the columns.
     pub insert: String,
+    /// The same with an entry of the audit trail and a line in the outbox, whose values follow; gives the revision.
+    pub create: String,
     /// New values: `$1` id, `$2` time, then the columns.
     pub update: String,
+    /// The same if the row has the revision that follows.
+    pub update_seen: String,
+    /// The same with an entry of the audit trail and a line in the outbox, whose values follow; gives the revision.
+    pub replace: String,
     /// Removes a row: `$1` id.
     pub delete: String,
 }
@@ -90,8 +98,8 @@ pub(crate) fn snake_table(segment: &str) -> String {
     out
 }
 
-/// FROM and WHERE down to the last of `chain`, whose alias is `c{n}`.
-fn path(chain: &[&'static dyn Kind], by_revision: bool) -> String {
+/// FROM and WHERE down to the last of `chain`, whose alias is `c{n}` and which is joined by `join`.
+fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str) -> String {
     let mut from = "FROM services c0".to_owned();
     for (at, kind) in chain.iter().enumerate().skip(1) {
         let (table, parameter, parent) = (kind.facts().table, at + 4, at - 1);
@@ -99,9 +107,10 @@ fn path(chain: &[&'static dyn Kind], by_revision: bool) -> String {
             key_column(chain[parent], *kind),
             name_column(*kind, by_revision),
         );
+        let join = if at + 1 == chain.len() { join } else { "JOIN" };
         let _ = write!(
             from,
-            " JOIN {table} c{at} ON c{at}.parent_id = c{parent}.{key} AND lower(c{at}.{named}) = lower(${parameter})"
+            " {join} {table} c{at} ON c{at}.parent_id = c{parent}.{key} AND lower(c{at}.{named}) = lower(${parameter})"
         );
     }
     from + " WHERE lower(c0.name) = lower($3) AND lower(c0.subscription_id) = lower($1) \
@@ -135,22 +144,31 @@ impl Paths {
             format!(
                 "SELECT {} {}",
                 head(&chain, Some(kind), by_revision),
-                path(&chain, by_revision)
+                path(&chain, by_revision, "JOIN")
             )
         };
+        let above = (!chain.is_empty()).then(|| head(&chain, Some(kind), by_revision));
         chain.push(kind);
         let last = format!("c{}", chain.len() - 1);
+        let find = above.map_or_else(String::new, |above| {
+            format!(
+                "SELECT {above}, {} {}",
+                selected(kind, &last, by_revision),
+                path(&chain, by_revision, "LEFT JOIN")
+            )
+        });
         let select = format!(
             "SELECT {}, {} {}",
             head(&chain, None, by_revision),
             selected(kind, &last, by_revision),
-            path(&chain, by_revision)
+            path(&chain, by_revision, "JOIN")
         );
         let select_locked = format!("{select} FOR NO KEY UPDATE OF {last}");
         Self {
             select,
             select_locked,
             ancestors,
+            find,
         }
     }
 }
@@ -164,6 +182,19 @@ fn lock_root(kind: &dyn Kind) -> Option<String> {
          AND lower(c0.resource_group) = lower($2) FOR NO KEY UPDATE OF r",
         revisions.roots
     ))
+}
+
+/// A write of the row `$1` with what goes with each: an entry of the audit trail, whose values begin at the parameter `from`, and
+/// a line in the outbox. Nothing of it happens where the row is not written.
+fn whole(write: &str, rev: &str, table: &str, from: usize) -> String {
+    format!(
+        "WITH written AS ({write}), recorded AS ({} SELECT {} FROM written), \
+         told AS (INSERT INTO changes (service_id, entity, entity_id) SELECT ${}::uuid, '{table}', $1::uuid FROM written) \
+         SELECT {rev} AS rev FROM written",
+        audit::INSERT,
+        audit::values(from),
+        from + 1
+    )
 }
 
 impl Statements {
@@ -214,6 +245,14 @@ impl Statements {
             "UPDATE {table} SET rev = rev + 1, updated_at = $2{sets} WHERE id = $1 RETURNING rev",
             table = facts.table
         );
+        let values = from + columns.len();
+        let create = whole(&insert, "1::int8", facts.table, values);
+        let update_seen = format!(
+            "UPDATE {table} SET rev = rev + 1, updated_at = $2{sets} WHERE id = $1 AND rev = ${} RETURNING rev",
+            columns.len() + 3,
+            table = facts.table
+        );
+        let replace = whole(&update_seen, "rev", facts.table, columns.len() + 4);
         let delete = format!("DELETE FROM {} WHERE id = $1", facts.table);
         Self {
             paths: Paths::build(kind, false),
@@ -222,7 +261,10 @@ impl Statements {
             list,
             shown: Shown::of(kind, |_| false),
             insert,
+            create,
             update,
+            update_seen,
+            replace,
             delete,
         }
     }

@@ -128,7 +128,7 @@ impl Resource for EmailTemplate {
         new: &'a mut EmailTemplateContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let language = notify::language(cx.conn, cx.service.id).await?;
+            let language = notify::language(cx.conn.open().await?, cx.service.id).await?;
             let fallback =
                 default(&cx.name, language).ok_or_else(|| Error::not_found("Template"))?;
             if new.subject.is_empty() {
@@ -148,7 +148,7 @@ impl Resource for EmailTemplate {
 
     fn deleting<'a>(cx: &'a mut Cx<'_>, _: &'a EmailTemplateContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let language = notify::language(cx.conn, cx.service.id).await?;
+            let language = notify::language(cx.conn.open().await?, cx.service.id).await?;
             let (id, name) = (cx.id, cx.name.clone());
             reset(cx, id, &name, language).await
         })
@@ -207,7 +207,7 @@ async fn reset(cx: &mut Cx<'_>, id: uuid::Uuid, name: &str, language: Language) 
 /// # Errors
 /// When the database fails.
 pub(crate) async fn translate(cx: &mut Cx<'_>) -> Result<()> {
-    let language = notify::language(cx.conn, cx.service.id).await?;
+    let language = notify::language(cx.conn.open().await?, cx.service.id).await?;
     let stored: Vec<(uuid::Uuid, String, String)> =
         sqlx::query_as("SELECT id, name, body FROM templates WHERE parent_id = $1 AND is_default")
             .bind(cx.service.id)
@@ -291,7 +291,7 @@ async fn rendered(cx: &mut Cx<'_>, stored: &EmailTemplateContract) -> Result<(Re
         variables.insert(parameter.name.to_owned(), parameter.sample.into());
     }
     // Name and addresses are the service's own.
-    notify::Sender::of(cx.conn, cx.service.id)
+    notify::Sender::of(cx.conn.open().await?, cx.service.id)
         .await?
         .variables(cx.engine, &mut variables);
     variables.extend(draft.parameters.clone());
@@ -316,7 +316,7 @@ async fn send_test(cx: &mut Cx<'_>, stored: &dyn Entity) -> Result<Reply> {
         .to
         .ok_or_else(|| Error::invalid("to", "is required"))?;
     notify::check_address(&to).map_err(|why| Error::invalid("to", why))?;
-    let sender = notify::Sender::of(cx.conn, cx.service.id).await?;
+    let sender = notify::Sender::of(cx.conn.open().await?, cx.service.id).await?;
     let mail = NewMail {
         service_id: Some(cx.service.id),
         template: cx.name.clone(),
@@ -326,7 +326,9 @@ async fn send_test(cx: &mut Cx<'_>, stored: &dyn Entity) -> Result<Reply> {
         content,
         max_attempts: None,
     };
-    let id = mail::queue(cx.conn, mail).await.map_err(Error::internal)?;
+    let id = mail::queue(cx.conn.open().await?, mail)
+        .await
+        .map_err(Error::internal)?;
     Ok(Reply::ok(
         json!({"mail": format!("{}/mails/{id}", cx.service.path)}),
     ))

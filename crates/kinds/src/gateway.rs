@@ -281,7 +281,7 @@ async fn generate_token(cx: &mut Cx<'_>, gateway: &GatewayContract) -> Result<Re
     };
     violations.into_result()?;
     let expires_at = expires_at.unwrap_or(cx.now);
-    let key = signing_key(cx.conn, &cx.engine.codec).await?;
+    let key = signing_key(cx.conn.open().await?, &cx.engine.codec).await?;
     let file_secret = BASE64_STANDARD
         .decode(gateway.file_secret.expose())
         .ok()

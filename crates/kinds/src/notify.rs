@@ -154,7 +154,7 @@ pub async fn developer(
     mut variables: Variables,
 ) -> Result<()> {
     let service = cx.service.id;
-    let sender = Sender::of(cx.conn, service).await?;
+    let sender = Sender::of(cx.conn.open().await?, service).await?;
     sender.variables(cx.engine, &mut variables);
     developer.variables(&mut variables);
     let stored: Option<(String, String)> = sqlx::query_as(
@@ -189,7 +189,7 @@ pub async fn developer(
         content,
         max_attempts: None,
     }];
-    let copies = recipients(cx.conn, service, "BCC").await?;
+    let copies = recipients(cx.conn.open().await?, service, "BCC").await?;
     if !copies.is_empty() {
         for (name, hidden) in CONFIDENTIAL {
             if variables.contains_key(name) {
@@ -217,7 +217,7 @@ pub async fn developer(
             });
         }
     }
-    mail::queue_all(cx.conn, mails)
+    mail::queue_all(cx.conn.open().await?, mails)
         .await
         .map_err(Error::internal)?;
     Ok(())
@@ -254,13 +254,13 @@ pub async fn publishers(
     mut variables: Variables,
 ) -> Result<()> {
     let service = cx.service.id;
-    let recipients = recipients(cx.conn, service, notification).await?;
+    let recipients = recipients(cx.conn.open().await?, service, notification).await?;
     if recipients.is_empty() {
         return Ok(());
     }
     let template = mail::template(notification)
         .ok_or_else(|| Error::internal(format!("no template {notification}")))?;
-    let sender = Sender::of(cx.conn, service).await?;
+    let sender = Sender::of(cx.conn.open().await?, service).await?;
     sender.variables(cx.engine, &mut variables);
     developer.variables(&mut variables);
     let content = sender.render(template, &variables)?;
@@ -280,7 +280,7 @@ pub async fn publishers(
             })
         })
         .collect::<Result<Vec<_>>>()?;
-    mail::queue_all(cx.conn, mails)
+    mail::queue_all(cx.conn.open().await?, mails)
         .await
         .map_err(Error::internal)?;
     Ok(())
@@ -405,7 +405,7 @@ pub async fn key_regenerated(
     let Some((to, mut variables)) = about(cx, subscription).await? else {
         return Ok(());
     };
-    let czech = language(cx.conn, cx.service.id).await? == Language::Czech;
+    let czech = language(cx.conn.open().await?, cx.service.id).await? == Language::Czech;
     let key = match (which, czech) {
         ("primary", true) => "primární",
         (_, true) => "sekundární",

@@ -5,7 +5,7 @@
 
 use crate::notify::{self, Developer};
 use chrono::{DateTime, Utc};
-use engine::{Cx, Engine, Query, Result, ServiceAt, sqlx};
+use engine::{Cx, Engine, LazyTransaction, Query, Result, ServiceAt, sqlx};
 use mail::Variables;
 use std::time::Duration;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ pub async fn tell(engine: &Engine, percent: i32, within: Duration) -> Result<u64
 }
 
 async fn tell_one(engine: &Engine, percent: i32, found: &Found) -> Result<bool> {
-    let mut tx = engine.pool.begin().await?;
+    let mut tx = LazyTransaction::from(engine.pool.begin().await?);
     // A quota that is used up at once is not told as nearly used up as well.
     let shares = if found.used >= i64::from(USED_UP) {
         vec![percent, USED_UP]
@@ -83,7 +83,7 @@ async fn tell_one(engine: &Engine, percent: i32, found: &Found) -> Result<bool> 
     .bind(found.period_start)
     .bind(found.period_end)
     .bind(&shares)
-    .fetch_all(&mut *tx)
+    .fetch_all(&mut tx)
     .await?;
     if !ours.contains(&highest) {
         return Ok(false);

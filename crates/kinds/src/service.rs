@@ -352,9 +352,13 @@ impl Resource for Service {
                 service_id: cx.service.id,
                 operation_id: operation,
             };
-            jobs::enqueue::<ActivateService>(cx.conn, &payload, jobs::Options::default())
-                .await
-                .map_err(Error::internal)?;
+            jobs::enqueue::<ActivateService>(
+                cx.conn.open().await?,
+                &payload,
+                jobs::Options::default(),
+            )
+            .await
+            .map_err(Error::internal)?;
             cx.accepted = Some(operation);
             Ok(())
         })

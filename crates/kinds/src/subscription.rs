@@ -203,15 +203,8 @@ impl Resource for Subscription {
             let chosen = |key: &Secret, stored: Option<&Secret>| {
                 !key.expose().is_empty() && stored != Some(key)
             };
-            if chosen(&new.primary_key, old.map(|old| &old.primary_key))
-                || chosen(&new.secondary_key, old.map(|old| &old.secondary_key))
-            {
-                // No index compares a first key with second keys; generated keys cannot collide and need no lock.
-                sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('subscription keys ' || $1::text, 0))")
-                    .bind(cx.service.id)
-                    .execute(&mut *cx.conn)
-                    .await?;
-            }
+            let is_chosen = chosen(&new.primary_key, old.map(|old| &old.primary_key))
+                || chosen(&new.secondary_key, old.map(|old| &old.secondary_key));
             for key in [&mut new.primary_key, &mut new.secondary_key] {
                 if key.expose().is_empty() {
                     *key = new_key(cx.engine)?;
@@ -219,6 +212,15 @@ impl Resource for Subscription {
             }
             new.primary_digest = digest(&new.primary_key);
             new.secondary_digest = digest(&new.secondary_key);
+            if !is_chosen {
+                // Generated keys cannot collide, and stored ones were looked at when they were chosen.
+                return Ok(());
+            }
+            // No index compares a first key with second keys.
+            sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('subscription keys ' || $1::text, 0))")
+                .bind(cx.service.id)
+                .execute(&mut *cx.conn)
+                .await?;
             let taken: Option<(bool, bool)> = sqlx::query_as(
                 "SELECT bool_or($3 IN (primary_digest, secondary_digest)), bool_or($4 IN (primary_digest, secondary_digest)) \
                  FROM subscriptions WHERE parent_id = $1 AND id <> $2 \

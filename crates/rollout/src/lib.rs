@@ -20,7 +20,9 @@
 
 mod read;
 
-use engine::{BoxFuture, Change, Codec, Committed, PgPool, Settings};
+use engine::{
+    BoxFuture, Change, Codec, Committed, PgConnection, PgPool, Settings, connections::Connections,
+};
 use snapshot::Snapshot;
 use sqlx::postgres::PgListener;
 use std::{
@@ -44,6 +46,10 @@ const RETRY: Duration = Duration::from_millis(500);
 const MISSING: Duration = Duration::from_millis(20);
 /// Rows in one statement.
 const BATCH: usize = 5_000;
+/// While several write at once, changes are gathered for this long before they are read: each reading costs two statements.
+const GATHERING: Duration = Duration::from_millis(1);
+/// Between two notifications of other replicas.
+const BETWEEN_NOTIFICATIONS: Duration = Duration::from_millis(10);
 /// Updates that are kept for gateways that were away for a moment.
 const KEPT_UPDATES: usize = 256;
 /// A process that could not read for this long starts anew, because lines of the outbox may be gone.
@@ -144,9 +150,10 @@ impl Rollout {
         let (work, inbox) = mpsc::unbounded_channel();
         let (loaded_now, loaded) = watch::channel(false);
         let mut tasks = JoinSet::new();
-        tasks.spawn(listen(pool.clone(), work.clone()));
+        let own = Uuid::new_v4().to_string();
+        tasks.spawn(listen(pool.clone(), work.clone(), own.clone()));
         let (notify, notified) = mpsc::channel(1);
-        tasks.spawn(tell(pool.clone(), notified));
+        tasks.spawn(tell(Connections::new(pool.clone()), notified, own));
         let (sender, _) = broadcast::channel(KEPT_UPDATES);
         let history = Arc::new(Mutex::new(History {
             snapshot: Snapshot::default(),
@@ -157,6 +164,7 @@ impl Rollout {
         let (revision_now, revision) = watch::channel(0);
         let follower = Follower {
             reader: read::Reader { codec, settings },
+            connections: Connections::new(pool.clone()),
             pool,
             publish,
             notify,
@@ -227,8 +235,8 @@ impl Committed for Rollout {
     }
 }
 
-/// Turns notifications into work; after a lost connection anything may have happened.
-async fn listen(pool: PgPool, work: mpsc::UnboundedSender<Work>) {
+/// Turns the notifications of others than `own` into work; after a lost connection anything may have happened.
+async fn listen(pool: PgPool, work: mpsc::UnboundedSender<Work>, own: String) {
     loop {
         match PgListener::connect_with(&pool).await {
             Ok(mut listener) => {
@@ -240,6 +248,11 @@ async fn listen(pool: PgPool, work: mpsc::UnboundedSender<Work>) {
                 loop {
                     // A timeout is the regular reading; `None` is a connection that was lost and made anew.
                     let heard = tokio::time::timeout(CATCH_UP, listener.try_recv()).await;
+                    if let Ok(Ok(Some(notification))) = &heard
+                        && notification.payload() == own
+                    {
+                        continue;
+                    }
                     if work.send(Work::CatchUp).is_err() {
                         return;
                     }
@@ -257,20 +270,28 @@ async fn listen(pool: PgPool, work: mpsc::UnboundedSender<Work>) {
 
 /// Tells other replicas, after the commit and not inside it: NOTIFY in a transaction takes a lock that
 /// makes all commits of the installation wait for each other.
-async fn tell(pool: PgPool, mut notified: mpsc::Receiver<()>) {
+async fn tell(connections: Connections, mut notified: mpsc::Receiver<()>, own: String) {
     while notified.recv().await.is_some() {
-        if let Err(error) = sqlx::query("SELECT pg_notify($1, '')")
-            .bind(CHANNEL)
-            .execute(&pool)
-            .await
-        {
+        let told = async {
+            let mut connection = connections.acquire().await?;
+            sqlx::query("SELECT pg_notify($1, $2)")
+                .bind(CHANNEL)
+                .bind(&own)
+                .execute(&mut *connection)
+                .await?;
+            connection.rest();
+            Ok::<(), sqlx::Error>(())
+        };
+        if let Err(error) = told.await {
             tracing::warn!(%error, "other replicas will see a change a little later");
         }
+        tokio::time::sleep(BETWEEN_NOTIFICATIONS).await;
     }
 }
 
 struct Follower {
     reader: read::Reader,
+    connections: Connections,
     pool: PgPool,
     publish: Publish,
     notify: mpsc::Sender<()>,
@@ -308,6 +329,7 @@ impl Follower {
             tokio::time::sleep(RETRY).await;
         }
         loaded.send_replace(true);
+        let mut is_busy = false;
         loop {
             let first = if self.missing.is_some() {
                 match tokio::time::timeout(MISSING, inbox.recv()).await {
@@ -324,6 +346,9 @@ impl Follower {
                 Work::CatchUp => {}
             };
             take(first);
+            if is_busy {
+                tokio::time::sleep(GATHERING).await;
+            }
             while let Ok(more) = inbox.try_recv() {
                 take(more);
             }
@@ -332,6 +357,7 @@ impl Follower {
                 .is_ok()
                 .then(|| self.ahead.last().copied().unwrap_or(self.settled));
             let own = !waiting.is_empty();
+            is_busy = waiting.len() > 1;
             for done in waiting {
                 // A writer that went away needs no answer.
                 let _ = done.send(reached);
@@ -417,17 +443,17 @@ impl Follower {
     /// Reads these rows again: what the snapshot has to learn of them.
     async fn read_rows(
         &self,
+        connection: &mut PgConnection,
         by_table: BTreeMap<&str, BTreeSet<Uuid>>,
     ) -> Result<Vec<snapshot::Change>, Error> {
         let mut deltas = Vec::new();
         if by_table.is_empty() {
             return Ok(deltas);
         }
-        let mut connection = self.pool.acquire().await?;
         for (table, ids) in by_table {
             let ids: Vec<Uuid> = ids.into_iter().collect();
             for ids in ids.chunks(BATCH) {
-                let found = self.reader.read(&mut connection, table, Some(ids)).await?;
+                let found = self.reader.read(connection, table, Some(ids)).await?;
                 let known: BTreeSet<Uuid> = found.iter().map(snapshot::Entity::id).collect();
                 for id in ids.iter().filter(|id| !known.contains(id)) {
                     deltas.push(snapshot::Change::Remove {
@@ -447,6 +473,7 @@ impl Follower {
         if self.read_at.elapsed() > LONGEST_ABSENCE {
             return self.load().await;
         }
+        let mut connection = self.connections.acquire().await?;
         // One statement, hence one snapshot of the database for the lines and the transactions.
         let lines: Vec<Line> = sqlx::query_as(
             "SELECT pg_snapshot_xmin(s.now)::text::int8 AS xmin, pg_snapshot_xmax(s.now)::text::int8 AS xmax, \
@@ -455,7 +482,7 @@ impl Follower {
              LEFT JOIN (SELECT id, entity, entity_id FROM changes WHERE id > $1) c ON true ORDER BY c.id",
         )
         .bind(i64::try_from(self.settled).unwrap_or(i64::MAX))
-        .fetch_all(&self.pool)
+        .fetch_all(&mut *connection)
         .await?;
         let mut by_table: BTreeMap<&str, BTreeSet<Uuid>> = BTreeMap::new();
         let mut ids = BTreeSet::new();
@@ -473,7 +500,8 @@ impl Follower {
                 by_table.entry(table).or_default().insert(row);
             }
         }
-        let deltas = self.read_rows(by_table).await?;
+        let deltas = self.read_rows(&mut connection, by_table).await?;
+        connection.rest();
         let appeared: Vec<Uuid> = deltas
             .iter()
             .filter_map(|delta| match delta {

@@ -17,15 +17,17 @@ pub async fn run(
     target: &Target,
     action: &'static Action,
 ) -> Result<Reply> {
-    let mut tx = engine.pool.begin().await?;
-    // What only reads waits for no writer.
+    let mut tx = engine.transaction().await?;
+    // What only reads waits for no writer, and needs a transaction only if it sends statements.
     let locked = action.access != Access::Read;
-    let Some(row) = engine
-        .load(&mut tx, target, &request.caller, locked)
-        .await?
-    else {
+    let conn = if locked {
+        tx.open().await?
+    } else {
+        tx.reading()?
+    };
+    let Some(row) = engine.load(conn, target, &request.caller, locked).await? else {
         return Err(engine
-            .missing(&mut tx, target, &request.caller, action.access, action.name)
+            .missing(conn, target, &request.caller, action.access, action.name)
             .await);
     };
     authorise(&row.at, target, action.access, action.name)?;
@@ -53,8 +55,7 @@ pub async fn run(
             )
             .await?;
     }
-    let changes = write.noted().await?;
-    tx.commit().await?;
-    let revision = engine.after_commit(changes).await;
+    let done = write.noted().await?.commit().await?;
+    let revision = engine.after_commit(done.changes).await;
     Ok(reply.at_revision(revision))
 }

@@ -20,10 +20,11 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
     } else {
         Access::Write
     };
-    let mut tx = engine.pool.begin().await?;
-    let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
+    let mut tx = engine.transaction().await?;
+    let conn = tx.open().await?;
+    let Some(row) = engine.load(conn, target, &request.caller, true).await? else {
         return match engine
-            .missing(&mut tx, target, &request.caller, access, "delete")
+            .missing(conn, target, &request.caller, access, "delete")
             .await
         {
             // Only the item itself may be missing; a missing parent is an error.
@@ -64,15 +65,15 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         }
         Delete::Hook => {}
     }
-    let (changes, accepted) = write
+    let ended = write
         .outbox(request, &row.at, "delete", Some(row.entity.as_ref()), None)
         .await?;
-    tx.commit().await?;
-    let revision = engine.after_commit(changes).await;
+    let done = ended.commit().await?;
+    let revision = engine.after_commit(done.changes).await;
     // From 2022-09 on the clients of long-running deletes refuse 200; 204 suits every client (contract rules §5).
     let long = facts.long_delete && request.speaks("2022-09-01") && !row.at.service.is_workspace();
     let reply = Reply::empty(if long { 204 } else { 200 });
-    let reply = match accepted {
+    let reply = match done.accepted {
         None => reply,
         Some(operation) => {
             accepted_headers(Reply::empty(202), request, &row.at.service.path, operation)

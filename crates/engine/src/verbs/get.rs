@@ -12,7 +12,7 @@ use crate::{
 /// # Errors
 /// Not found, or not allowed to read.
 pub async fn get(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
-    let mut conn = engine.pool.acquire().await?;
+    let mut conn = engine.connections.acquire().await?;
     let Some(row) = engine
         .load(&mut conn, target, &request.caller, false)
         .await?
@@ -27,6 +27,7 @@ pub async fn get(engine: &Engine, request: &Request, target: &Target) -> Result<
     let mut body = envelope(target.kind, &row.at, &row.name, entity);
     decorate(target.kind, row.rev, &mut body);
     add(&mut conn, request, target, row.id, &mut body).await?;
+    conn.rest();
     Ok(Reply::ok(body).with("ETag", etag(row.rev)))
 }
 

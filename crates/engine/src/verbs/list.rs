@@ -49,7 +49,7 @@ pub async fn list(
     }
     let target = Target::new(kind, request, names)?;
     let window = Window::parse(&request.query)?;
-    let mut conn = engine.pool.acquire().await?;
+    let mut conn = engine.connections.acquire().await?;
     let at = engine.locate(&mut conn, &target, &request.caller).await?;
     authorise(&at, &target, Access::Read, "read")?;
     let parent = at.parents.last().map_or(at.service.id, |(id, _)| *id);
@@ -65,6 +65,7 @@ pub async fn list(
         parent,
     )
     .await?;
+    conn.rest();
     let collection = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
     Ok(reply(request, &collection, &window, page))
 }

@@ -86,6 +86,16 @@ pub struct Row {
     pub entity: Box<dyn Entity>,
 }
 
+/// What a write found.
+pub(crate) enum Found {
+    /// The row.
+    Row(Row),
+    /// Its parent only.
+    Parent(At),
+    /// No service of that name.
+    Nothing,
+}
+
 /// A kind addressed by a request: the kind and the names on the path, the item's own name last (absent for lists).
 #[derive(Clone)]
 pub struct Target {
@@ -213,19 +223,71 @@ impl Engine {
         let mut at = read_at(&row, depth, caller)?;
         // The statement names the item itself like its parents; the item is no parent.
         at.parents.truncate(depth.saturating_sub(1));
+        self.read_row(target.kind, &row, at).map(Some)
+    }
+
+    fn read_row(&self, kind: &'static dyn Kind, row: &PgRow, at: At) -> Result<Row> {
         let id: Uuid = row.try_get("id")?;
-        let root = match target.kind.facts().revisions {
+        let root = match kind.facts().revisions {
             Some(revisions) => row.try_get(revisions.root)?,
             None => id,
         };
-        Ok(Some(Row {
+        Ok(Row {
             id,
             root,
             name: row.try_get("name")?,
             rev: row.try_get("rev")?,
-            entity: target.kind.read(&row, &self.codec)?,
+            entity: kind.read(row, &self.codec)?,
             at,
-        }))
+        })
+    }
+
+    /// Looks for the addressed row as a write needs it: in one statement and without a lock where the write's last statement can
+    /// see whether the row is still the same, else locked, in the transaction.
+    ///
+    /// # Errors
+    /// `ServiceNotFound` or `NotFound` for what is missing on the way; also when the caller has no role there.
+    pub(crate) async fn look(
+        &self,
+        tx: &mut crate::LazyTransaction,
+        target: &Target,
+        caller: &Caller,
+    ) -> Result<Found> {
+        let chain = target.kind.parents();
+        let statements = self.registry.statements(target.kind);
+        if tx.is_open() || chain.is_empty() || statements.lock_root.is_some() {
+            let conn = tx.open().await?;
+            if let Some(row) = self.load(conn, target, caller, true).await? {
+                return Ok(Found::Row(row));
+            }
+            if chain.is_empty() {
+                return Ok(Found::Nothing);
+            }
+            let at = self.locate(conn, target, caller).await?;
+            return Ok(Found::Parent(at));
+        }
+        let conn = tx.reading()?;
+        let sql = statements.paths(&target.names).find.clone();
+        let args = path_arguments(target, caller, &target.names)?;
+        let found = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+            .fetch_optional(&mut *conn)
+            .await?;
+        let Some(row) = found else {
+            let at = self.locate(conn, target, caller).await?;
+            return Ok(Found::Parent(at));
+        };
+        let at = read_at(&row, chain.len() - 1, caller)?;
+        if at.role.is_none() {
+            return Err(target.service_not_found());
+        }
+        match row.try_get::<Option<Uuid>, _>("id")? {
+            None => Ok(Found::Parent(at)),
+            Some(id) => {
+                let row = self.read_row(target.kind, &row, at)?;
+                tx.lock_first(target.kind.facts().table, id, row.rev);
+                Ok(Found::Row(row))
+            }
+        }
     }
 
     /// Makes writers of one resource's revisions wait for each other, before any of them locks a revision: what concerns
@@ -538,7 +600,7 @@ pub fn decode(
     entity.ok_or_else(|| Error::internal("a body was refused without a violation"))
 }
 
-/// Replaces the locked row by a decoded contract: what PUT of an existing item and PATCH have in common.
+/// Replaces the row by a decoded contract: what PUT of an existing item and PATCH have in common.
 #[expect(
     clippy::too_many_arguments,
     reason = "a loaded row and its new value, at the end of PUT and PATCH"
@@ -547,17 +609,17 @@ pub(crate) async fn replace(
     engine: &Engine,
     request: &Request,
     kind: &'static dyn Kind,
-    mut tx: sqlx::Transaction<'_, sqlx::Postgres>,
+    tx: &mut crate::LazyTransaction,
     row: Row,
     mut new: Box<dyn Entity>,
-    given: &[String],
+    given: Vec<String>,
     status: u16,
 ) -> Result<Reply> {
     let old = row.entity.as_ref();
     kind.carry(new.as_mut(), old, &|wire| given.iter().any(|g| g == wire))?;
     let mut write = Write::new(
         engine,
-        &mut tx,
+        tx,
         kind,
         &request.query,
         &request.caller,
@@ -565,29 +627,34 @@ pub(crate) async fn replace(
         row.id,
         &row.name,
     );
-    write.cx.given = given.to_vec();
+    write.cx.given = given;
     write.prepare(Some(old), new.as_mut()).await?;
-    let rev = write.update(new.as_ref()).await?;
+    write.update(new.as_ref(), row.rev).await?;
     kind.written(&mut write.cx, Some(old), new.as_ref()).await?;
-    let (changes, accepted) = write
-        .outbox(request, &row.at, "write", Some(old), Some(new.as_ref()))
+    let done = write
+        .finish(request, &row.at, Some(old), new.as_ref())
         .await?;
-    tx.commit().await?;
-    let revision = engine.after_commit(changes).await;
+    let revision = engine.after_commit(done.changes).await;
     let reply = written_reply(
         request,
         kind,
         &row.at,
         &row.name,
-        rev,
+        row.rev + 1,
         status,
         new.as_ref(),
-        accepted,
+        done.accepted,
     );
     Ok(reply.at_revision(revision))
 }
 
-/// One write: the open transaction's context for the hooks, and the statements around them.
+/// A write that is durable.
+pub(crate) struct Done {
+    pub changes: Vec<Change>,
+    pub accepted: Option<Uuid>,
+}
+
+/// One write: the transaction's context for the hooks, and the statements around them.
 pub(crate) struct Write<'a> {
     pub engine: &'a Engine,
     pub kind: &'static dyn Kind,
@@ -601,7 +668,7 @@ impl<'a> Write<'a> {
     )]
     pub fn new(
         engine: &'a Engine,
-        conn: &'a mut PgConnection,
+        conn: &'a mut crate::LazyTransaction,
         kind: &'static dyn Kind,
         query: &'a Query,
         caller: &'a Caller,
@@ -639,7 +706,7 @@ impl<'a> Write<'a> {
         self.kind.prepare(&mut self.cx, old, new).await
     }
 
-    /// Inserts; `false` when another request created the same name meanwhile.
+    /// Inserts, now or with the first statement after it; `false` when another request is known to have created the same name.
     pub async fn insert(&mut self, root: Option<(&str, &str)>, new: &dyn Entity) -> Result<bool> {
         let statements = self.engine.registry.statements(self.kind);
         let mut args = PgArguments::default();
@@ -662,23 +729,75 @@ impl<'a> Write<'a> {
         args.add(self.cx.name.clone()).map_err(Error::Internal)?;
         args.add(self.cx.now).map_err(Error::Internal)?;
         new.bind(&mut args, &self.engine.codec)?;
-        let row = sqlx::query_with(sqlx::AssertSqlSafe(statements.insert.clone()), args)
+        let sql = statements.insert.clone();
+        if !self.cx.conn.is_open() {
+            self.cx.conn.write_first(sql, args);
+            return Ok(true);
+        }
+        let row = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
             .fetch_optional(&mut *self.cx.conn)
             .await?;
         Ok(row.is_some())
     }
 
-    /// Writes new values and returns the new revision.
-    pub async fn update(&mut self, new: &dyn Entity) -> Result<i64> {
+    /// Writes new values of the row that had this revision, now or with the first statement after it.
+    pub async fn update(&mut self, new: &dyn Entity, seen: i64) -> Result<()> {
         let statements = self.engine.registry.statements(self.kind);
         let mut args = PgArguments::default();
         args.add(self.cx.id).map_err(Error::Internal)?;
         args.add(self.cx.now).map_err(Error::Internal)?;
         new.bind(&mut args, &self.engine.codec)?;
-        let row = sqlx::query_with(sqlx::AssertSqlSafe(statements.update.clone()), args)
-            .fetch_one(&mut *self.cx.conn)
+        if self.cx.conn.is_open() {
+            // The row is locked.
+            sqlx::query_with(sqlx::AssertSqlSafe(statements.update.clone()), args)
+                .execute(&mut *self.cx.conn)
+                .await?;
+        } else {
+            args.add(seen).map_err(Error::Internal)?;
+            self.cx
+                .conn
+                .write_first(statements.update_seen.clone(), args);
+        }
+        Ok(())
+    }
+
+    /// Ends a write of the row: with its entry in the audit trail, with all changes in the outbox, and durable.
+    pub async fn finish(
+        mut self,
+        request: &Request,
+        at: &At,
+        before: Option<&dyn Entity>,
+        after: &dyn Entity,
+    ) -> Result<Done> {
+        let is_alone = self.cx.notes.is_empty() && self.cx.changes.is_empty();
+        let Some(mut args) = is_alone.then(|| self.cx.conn.unwritten()).flatten() else {
+            // Brings the row's own statement first, if it was not sent.
+            self.cx.conn.open().await?;
+            let tx = self.outbox(request, at, "write", before, Some(after));
+            return tx.await?.commit().await;
+        };
+        self.cx.changed(self.kind.facts().table, self.cx.id);
+        let entry = self.entry(request, at, "write", before, Some(after));
+        entry.event(&self.cx, self.kind).bind(
+            &mut args,
+            self.engine.new_id(),
+            self.engine.now(),
+        )?;
+        let statements = self.engine.registry.statements(self.kind);
+        let sql = match before {
+            None => &statements.create,
+            Some(_) => &statements.replace,
+        };
+        let written = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args)
+            .fetch_optional(self.cx.conn.reading()?)
             .await?;
-        Ok(row.try_get("rev")?)
+        if written.is_none() {
+            self.cx.conn.lose();
+            return Err(Error::Conflict(
+                "The resource was written meanwhile.".into(),
+            ));
+        }
+        Ended { cx: self.cx }.commit().await
     }
 
     /// Notes the row's own change, stores all changes in the outbox of the transaction, and records the write.
@@ -689,11 +808,27 @@ impl<'a> Write<'a> {
         action: &str,
         before: Option<&dyn Entity>,
         after: Option<&dyn Entity>,
-    ) -> Result<(Vec<Change>, Option<Uuid>)> {
+    ) -> Result<Ended<'a>> {
         self.cx.changed(self.kind.facts().table, self.cx.id);
-        let accepted = self.cx.accepted;
         self.audited(request, at, action, before, after).await?;
-        Ok((self.noted().await?, accepted))
+        self.noted().await
+    }
+
+    fn entry<'e>(
+        &self,
+        request: &'e Request,
+        at: &At,
+        action: &str,
+        before: Option<&'e dyn Entity>,
+        after: Option<&'e dyn Entity>,
+    ) -> crate::audit::Entry<'e> {
+        crate::audit::Entry {
+            request,
+            action: format!("{}/{action}", at.service.type_name(type_name(self.kind))),
+            resource: item_path(self.kind, at, &self.cx.name),
+            before,
+            after,
+        }
     }
 
     /// Records what was done in the audit trail.
@@ -705,21 +840,33 @@ impl<'a> Write<'a> {
         before: Option<&dyn Entity>,
         after: Option<&dyn Entity>,
     ) -> Result<()> {
-        let entry = crate::audit::Entry {
-            request,
-            action: format!("{}/{action}", at.service.type_name(type_name(self.kind))),
-            resource: item_path(self.kind, at, &self.cx.name),
-            before,
-            after,
-        };
+        let entry = self.entry(request, at, action, before, after);
         crate::audit::record(&mut self.cx, self.kind, entry).await?;
         crate::audit::notes(&mut self.cx, request).await
     }
 
     /// Stores the changes that hooks and actions noted in the outbox of the transaction.
-    pub async fn noted(self) -> Result<Vec<Change>> {
-        store_changes(self.cx.conn, &self.cx.changes).await?;
-        Ok(self.cx.changes)
+    pub async fn noted(self) -> Result<Ended<'a>> {
+        if !self.cx.changes.is_empty() {
+            store_changes(self.cx.conn.open().await?, &self.cx.changes).await?;
+        }
+        Ok(Ended { cx: self.cx })
+    }
+}
+
+/// A write that has only to be committed.
+pub(crate) struct Ended<'a> {
+    cx: Cx<'a>,
+}
+
+impl Ended<'_> {
+    /// Makes it durable.
+    pub async fn commit(self) -> Result<Done> {
+        self.cx.conn.commit().await?;
+        Ok(Done {
+            changes: self.cx.changes,
+            accepted: self.cx.accepted,
+        })
     }
 }
 

@@ -1,8 +1,8 @@
 //! PATCH: a JSON merge patch (RFC 7396) of the stored properties, then the same checks as PUT.
 
-use super::{Target, authorise, decode, flatten};
+use super::{Found, Target, authorise, decode, flatten, put::ATTEMPTS};
 use crate::{
-    Engine, Result, Violations,
+    Engine, Error, LazyTransaction, Result, Violations,
     column::Place,
     page::{Reply, Request},
     resource::{Access, FieldAccess},
@@ -14,13 +14,34 @@ use serde_json::{Map, Value};
 /// # Errors
 /// As PUT; `PreconditionRequired` where the contract demands `If-Match`.
 pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
+    for _ in 1..ATTEMPTS {
+        let mut tx = engine.transaction().await?;
+        match attempt(engine, request, target, &mut tx).await {
+            Err(_) if tx.is_lost() => {}
+            outcome => return outcome,
+        }
+    }
+    // Others wait for this one.
+    let mut tx = engine.transaction().await?;
+    tx.open().await?;
+    attempt(engine, request, target, &mut tx).await
+}
+
+async fn attempt(
+    engine: &Engine,
+    request: &Request,
+    target: &Target,
+    tx: &mut LazyTransaction,
+) -> Result<Reply> {
     let kind = target.kind;
     let facts = kind.facts();
-    let mut tx = engine.pool.begin().await?;
-    let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? else {
-        return Err(engine
-            .missing(&mut tx, target, &request.caller, Access::Write, "write")
-            .await);
+    let row = match engine.look(tx, target, &request.caller).await? {
+        Found::Row(row) => row,
+        Found::Parent(at) => {
+            authorise(&at, target, Access::Write, "write")?;
+            return Err(Error::not_found(facts.noun));
+        }
+        Found::Nothing => return Err(target.service_not_found()),
     };
     authorise(&row.at, target, Access::Write, "write")?;
     request.if_match.check(Some(row.rev), facts.if_match)?;
@@ -44,7 +65,7 @@ pub async fn patch(engine: &Engine, request: &Request, target: &Target) -> Resul
     }
     let new = decode(kind, stored, violations)?;
     let mut reply =
-        super::replace(engine, request, kind, tx, row, new, &given, facts.patched).await?;
+        super::replace(engine, request, kind, tx, row, new, given, facts.patched).await?;
     if reply.status == 204 {
         reply.body = None;
     }

@@ -1,25 +1,32 @@
 //! PUT: creates or replaces.
 
-use super::{At, Target, Write, authorise, decode, flatten, written_reply};
+use super::{At, Found, Target, Write, authorise, decode, flatten, written_reply};
 use crate::{
-    Engine, Error, Result, Violations,
+    Engine, Error, LazyTransaction, Result, Violations,
     cx::ServiceAt,
     page::{Caller, Reply, Request},
     resource::Access,
 };
 use arm_id::Root;
 
-/// How often a lost create race is replayed as an update; the second attempt finds the row.
-const ATTEMPTS: usize = 3;
+/// How often a write begins anew because another one came first; the last attempt makes others wait.
+pub(super) const ATTEMPTS: usize = 3;
 
 /// PUT: 201 for a new item, 200 for a replaced one.
 ///
 /// # Errors
 /// Every violation of the body at once; precondition, missing parent, missing role.
 pub async fn put(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
-    for _ in 0..ATTEMPTS {
-        if let Some(reply) = attempt(engine, request, target).await? {
-            return Ok(reply);
+    for attempts in 1..=ATTEMPTS {
+        let mut tx = engine.transaction().await?;
+        if attempts == ATTEMPTS {
+            tx.open().await?;
+        }
+        match attempt(engine, request, target, &mut tx).await {
+            Ok(Some(reply)) => return Ok(reply),
+            Ok(None) => {}
+            Err(_) if tx.is_lost() => {}
+            Err(error) => return Err(error),
         }
     }
     Err(Error::Conflict(
@@ -28,32 +35,36 @@ pub async fn put(engine: &Engine, request: &Request, target: &Target) -> Result<
 }
 
 /// `None` when another request created the same name between our look and our insert.
-async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<Option<Reply>> {
+async fn attempt(
+    engine: &Engine,
+    request: &Request,
+    target: &Target,
+    tx: &mut LazyTransaction,
+) -> Result<Option<Reply>> {
     let kind = target.kind;
     let facts = kind.facts();
-    let mut tx = engine.pool.begin().await?;
-    if let Some(row) = engine.load(&mut tx, target, &request.caller, true).await? {
-        authorise(&row.at, target, Access::Write, "write")?;
-        request
-            .if_match
-            .check(Some(row.rev), facts.if_match && !facts.verbs.create)?;
-        let mut violations = Violations::default();
-        let flat = flatten(kind, request, &mut violations)?;
-        let given: Vec<String> = flat.keys().cloned().collect();
-        let new = decode(kind, flat, violations)?;
-        return super::replace(engine, request, kind, tx, row, new, &given, facts.replaced)
-            .await
-            .map(Some);
-    }
-    let wanted = target.names.last().map_or("", String::as_str);
     let is_service = kind.parents().is_empty();
-    let at = if is_service {
-        may_create_service(&mut tx, request, target).await?
-    } else {
-        let at = engine.locate(&mut tx, target, &request.caller).await?;
-        authorise(&at, target, Access::Write, "write")?;
-        at
+    let at = match engine.look(tx, target, &request.caller).await? {
+        Found::Row(row) => {
+            authorise(&row.at, target, Access::Write, "write")?;
+            request
+                .if_match
+                .check(Some(row.rev), facts.if_match && !facts.verbs.create)?;
+            let mut violations = Violations::default();
+            let flat = flatten(kind, request, &mut violations)?;
+            let given: Vec<String> = flat.keys().cloned().collect();
+            let new = decode(kind, flat, violations)?;
+            return super::replace(engine, request, kind, tx, row, new, given, facts.replaced)
+                .await
+                .map(Some);
+        }
+        Found::Parent(at) => {
+            authorise(&at, target, Access::Write, "write")?;
+            at
+        }
+        Found::Nothing => may_create_service(tx.open().await?, request, target).await?,
     };
+    let wanted = target.names.last().map_or("", String::as_str);
     let name = facts
         .name
         .check(wanted)
@@ -81,7 +92,7 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     };
     let mut write = Write::new(
         engine,
-        &mut tx,
+        tx,
         kind,
         &request.query,
         &request.caller,
@@ -92,9 +103,8 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
     write.cx.given = given;
     write.prepare(None, new.as_mut()).await?;
     if write.cx.restored {
-        let changes = write.noted().await?;
-        tx.commit().await?;
-        engine.after_commit(changes).await;
+        let done = write.noted().await?.commit().await?;
+        engine.after_commit(done.changes).await;
         return Ok(None);
     }
     let root = is_service.then_some((target.root.0.as_str(), target.root.1.as_str()));
@@ -106,12 +116,18 @@ async fn attempt(engine: &Engine, request: &Request, target: &Target) -> Result<
         };
     }
     kind.written(&mut write.cx, None, new.as_ref()).await?;
-    let (changes, accepted) = write
-        .outbox(request, &at, "write", None, Some(new.as_ref()))
-        .await?;
-    tx.commit().await?;
-    let revision = engine.after_commit(changes).await;
-    let reply = written_reply(request, kind, &at, &name, 1, 201, new.as_ref(), accepted);
+    let done = write.finish(request, &at, None, new.as_ref()).await?;
+    let revision = engine.after_commit(done.changes).await;
+    let reply = written_reply(
+        request,
+        kind,
+        &at,
+        &name,
+        1,
+        201,
+        new.as_ref(),
+        done.accepted,
+    );
     Ok(Some(reply.at_revision(revision)))
 }
 
