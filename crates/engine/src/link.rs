@@ -105,6 +105,28 @@ async fn parent(
     }
 }
 
+impl Link {
+    /// What joins targets `t` to the pairs of the parent `$1`, and the condition.
+    pub(crate) fn condition(&self) -> (String, String) {
+        match self.join {
+            Join::Table {
+                table,
+                parent,
+                target,
+            } => (
+                match self.target.facts().revisions {
+                    Some(Revisions { root, current, .. }) => {
+                        format!(" JOIN {table} l ON l.{target} = t.{root} AND t.{current}")
+                    }
+                    None => format!(" JOIN {table} l ON l.{target} = t.id"),
+                },
+                format!("l.{parent} = $1"),
+            ),
+            Join::Column(column) => (String::new(), format!("t.{column} = $1")),
+        }
+    }
+}
+
 /// GET of the collection.
 ///
 /// # Errors
@@ -118,22 +140,7 @@ pub async fn list(
     let window = Window::parse(&request.query)?;
     let mut conn = engine.pool.acquire().await?;
     let (_, row) = parent(engine, &mut conn, request, link, names, Access::Read, false).await?;
-    let (joined, belongs) = match link.join {
-        Join::Table {
-            table,
-            parent,
-            target,
-        } => (
-            match link.target.facts().revisions {
-                Some(Revisions { root, current, .. }) => {
-                    format!(" JOIN {table} l ON l.{target} = t.{root} AND t.{current}")
-                }
-                None => format!(" JOIN {table} l ON l.{target} = t.id"),
-            },
-            format!("l.{parent} = $1"),
-        ),
-        Join::Column(column) => (String::new(), format!("t.{column} = $1")),
-    };
+    let (joined, belongs) = link.condition();
     let owner = near(link, &row);
     let collection = format!(
         "{}/{}",

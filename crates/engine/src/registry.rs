@@ -174,6 +174,53 @@ impl Registry {
         &self.statements[kind.facts().table]
     }
 
+    /// Every statement that the engine sends by itself for kinds, links and listings, with what it is for: so that their plans can
+    /// be looked at. Values are parameters.
+    #[must_use]
+    pub fn sql(&self) -> Vec<(String, String)> {
+        const PAGE: &str = "ORDER BY lower(t.name) LIMIT 101";
+        let mut all = Vec::new();
+        for kind in &self.kinds {
+            let table = kind.facts().table;
+            let statements = self.statements(*kind);
+            let is_service = kind.parents().is_empty();
+            let mut add = |what: &str, sql: String| all.push((format!("{table}: {what}"), sql));
+            for (what, sql) in statements.all(kind.facts().verbs) {
+                add(what, sql.to_owned());
+            }
+            let (belongs, more) = if is_service {
+                (
+                    "t.deleted_at IS NULL AND lower(t.subscription_id) = lower($1)",
+                    "AND lower(t.resource_group) = lower($2) AND lower(t.name) > $3",
+                )
+            } else {
+                ("t.parent_id = $1", "AND lower(t.name) > $2")
+            };
+            let shown = &statements.shown.select;
+            add("first page", format!("{shown} WHERE {belongs} {PAGE}"));
+            add("page", format!("{shown} WHERE {belongs} {more} {PAGE}"));
+            let count = format!("SELECT count(*) FROM {table} t WHERE {belongs}");
+            add("count", count);
+        }
+        for link in &self.links {
+            let (joined, belongs) = link.condition();
+            let select = &self.statements(link.target).shown.select;
+            all.push((
+                format!("{}: page", link.title),
+                format!("{select}{joined} WHERE {belongs} {PAGE}"),
+            ));
+        }
+        for listing in &self.listings {
+            let rows = (listing.rows)(&crate::Query::default());
+            let keys = listing.keys.join(", ");
+            all.push((
+                format!("{}: page", listing.operation),
+                format!("SELECT t.* FROM ({rows}) t ORDER BY {keys} LIMIT 101"),
+            ));
+        }
+        all
+    }
+
     /// The kind of a table.
     #[must_use]
     pub fn kind_of_table(&self, table: &str) -> Option<&'static dyn Kind> {

@@ -4,7 +4,7 @@
 //! constants; every value is bound. Parameters of all statements that resolve a path:
 //! `$1` subscription, `$2` resource group, `$3` service name, `$4` principal, `$5…` the names below.
 
-use crate::{audit, kind::Kind, print::Shown};
+use crate::{audit, kind::Kind, print::Shown, resource::Verbs};
 use std::fmt::Write as _;
 
 /// The statements that resolve a path.
@@ -267,6 +267,38 @@ impl Statements {
             replace,
             delete,
         }
+    }
+
+    /// All that these verbs send, but those of lists, which go on.
+    pub(crate) fn all(&self, verbs: Verbs) -> Vec<(&'static str, &str)> {
+        let mut all = Vec::new();
+        let writes = verbs.put || verbs.patch;
+        let revised = self.revised.as_ref().map(|(_, _, paths)| paths);
+        for paths in std::iter::once(&self.paths).chain(revised) {
+            all.push(("read", paths.select.as_str()));
+            all.push(("parent", &paths.ancestors));
+            if writes || verbs.delete {
+                all.push(("read and lock", &paths.select_locked));
+                all.push(("parent and row", &paths.find));
+            }
+        }
+        if let Some(sql) = &self.lock_root {
+            all.push(("lock all revisions", sql));
+        }
+        if verbs.put && verbs.create {
+            all.push(("insert", &self.insert));
+            all.push(("create", &self.create));
+        }
+        if writes {
+            all.push(("update", &self.update));
+            all.push(("update as seen", &self.update_seen));
+            all.push(("replace", &self.replace));
+        }
+        if verbs.delete {
+            all.push(("delete", &self.delete));
+        }
+        all.retain(|(_, sql)| !sql.is_empty());
+        all
     }
 
     /// The statements that resolve a path of these names.

@@ -1,6 +1,6 @@
 //! What the management API costs above Postgres: its calls side by side with `pgbench` on the same Postgres, in one run.
 //!
-//! `cargo build --release -p server && cargo run --release -p server --example bench_control [-- seconds rows]`
+//! `make bench-control`, or `target/release/bench-control [seconds rows [measure]]`
 //!
 //! A `portico serve` of its own on its embedded Postgres, durable as in production. Each measure is taken at several numbers of
 //! connections on each side, the rounds of the two sides interleaved, and the best of each side is compared: calls per second of
@@ -504,7 +504,7 @@ async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()
     Ok(())
 }
 
-async fn run(time: Duration, rows: usize) -> Outcome<()> {
+async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
     let folder = std::env::temp_dir().join(format!("portico-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     // Postgres has an account of its own where this runs as root, and must be able to enter.
@@ -564,6 +564,9 @@ async fn run(time: Duration, rows: usize) -> Outcome<()> {
         "| measure | Portico calls/s | pgbench tps | ratio | must | aim |\n|---|---|---|---|---|---|"
     );
     for measure in Measure::ALL {
+        if !measure.name().starts_with(only) {
+            continue;
+        }
         let script = folder.join("statement.sql");
         std::fs::File::create(&script)?.write_all(measure.statement().as_bytes())?;
         let (mut ours, mut theirs) = ((0.0, 0), (0.0, 0));
@@ -600,13 +603,14 @@ async fn run(time: Duration, rows: usize) -> Outcome<()> {
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (seconds, rows) = match &arguments[..] {
-        [] => (5, 1_000_000),
-        [seconds, rows] => (seconds.parse()?, rows.parse()?),
-        _ => return Err("usage: bench_control [seconds rows]".into()),
+    let (seconds, rows, only) = match &arguments[..] {
+        [] => (5, 1_000_000, ""),
+        [seconds, rows] => (seconds.parse()?, rows.parse()?, ""),
+        [seconds, rows, only] => (seconds.parse()?, rows.parse()?, only.as_str()),
+        _ => return Err("usage: bench-control [seconds rows [read|create|page|versioned]]".into()),
     };
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(run(Duration::from_secs(seconds), rows))
+        .block_on(run(Duration::from_secs(seconds), rows, only))
 }

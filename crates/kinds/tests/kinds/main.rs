@@ -21,6 +21,7 @@ mod logger;
 mod named_value;
 mod notification;
 mod operation;
+mod plans;
 mod platform;
 mod policy;
 mod portal;

@@ -269,3 +269,55 @@ async fn two_writers_with_one_etag_are_not_both_right() {
     statuses.sort_unstable();
     assert_eq!(statuses, [200, 412]);
 }
+
+#[tokio::test]
+async fn of_many_writes_at_once_without_an_etag_each_is_made_and_recorded() {
+    const WRITERS: usize = 16;
+    let world = World::new().await;
+    let put = |n: usize| {
+        let world = &world;
+        async move {
+            let properties = json!({"scope": "/apis", "displayName": format!("Put {n}")});
+            let target = "/subscriptions/contended";
+            world.put(target, body(properties)).await.status
+        }
+    };
+    let mut statuses = futures_util::future::join_all((0..WRITERS).map(put)).await;
+    statuses.sort_unstable();
+    let mut wanted = vec![200; WRITERS - 1];
+    wanted.push(201);
+    assert_eq!(statuses, wanted);
+    let patch = |n: usize| {
+        let world = &world;
+        async move {
+            let properties = json!({"displayName": format!("Patch {n}")});
+            let answer = world.patch("/subscriptions/contended", properties).await;
+            answer.status
+        }
+    };
+    let statuses = futures_util::future::join_all((0..WRITERS).map(patch)).await;
+    assert_eq!(statuses, vec![200; WRITERS]);
+    let revision: i64 =
+        sqlx::query_scalar("SELECT rev FROM subscriptions WHERE name = 'contended'")
+            .fetch_one(&world.pool)
+            .await
+            .expect("the row");
+    assert_eq!(revision, 2 * WRITERS as i64);
+    for (table, condition) in [
+        (
+            "audit_entries",
+            "resource LIKE '%/contended' AND action LIKE '%/subscriptions/write'",
+        ),
+        (
+            "changes",
+            "entity = 'subscriptions' AND entity_id = (SELECT id FROM subscriptions WHERE name = 'contended')",
+        ),
+    ] {
+        let sql = format!("SELECT count(*) FROM {table} WHERE {condition}");
+        let lines: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
+            .fetch_one(&world.pool)
+            .await
+            .expect("lines");
+        assert_eq!(lines, 2 * WRITERS as i64, "{table}");
+    }
+}
