@@ -484,7 +484,7 @@ impl Compiler<'_> {
             Function::StartsWith => format!("{literal}%"),
             Function::EndsWith => format!("%{literal}"),
         })?;
-        // LIKE is what an index on trigrams serves.
-        Ok(format!("lower({column}) LIKE lower({pattern})"))
+        // LIKE is what an index on trigrams serves; it stands over this expression, so that nothing else uses it.
+        Ok(format!("(lower({column}) || '') LIKE lower({pattern})"))
     }
 }

@@ -301,6 +301,43 @@ impl Drop for Running {
     }
 }
 
+/// CPU seconds that Portico, its Postgres, and this program with its children have used so far. Unlike rates they say the same on a
+/// machine that others use, too.
+fn cpu_seconds(portico: u32) -> Outcome<f64> {
+    /// Clock ticks in a second, on every Linux.
+    const TICKS: f64 = 100.0;
+    let mut ticks = 0;
+    let mut parents = std::collections::HashMap::new();
+    let mut times = std::collections::HashMap::new();
+    for entry in std::fs::read_dir("/proc")? {
+        let entry = entry?;
+        let Ok(pid) = entry.file_name().to_string_lossy().parse::<u32>() else {
+            continue;
+        };
+        // A process may end meanwhile; its parent has its time then.
+        let Ok(stat) = std::fs::read_to_string(entry.path().join("stat")) else {
+            continue;
+        };
+        let after_name = stat.rsplit(") ").next().unwrap_or_default();
+        let fields: Vec<&str> = after_name.split(' ').collect();
+        let number = |at: usize| fields.get(at).and_then(|text| text.parse::<u64>().ok());
+        let time: u64 = (11..15).filter_map(number).sum();
+        let parent = number(1).and_then(|parent| u32::try_from(parent).ok());
+        parents.insert(pid, parent.unwrap_or_default());
+        times.insert(pid, time);
+    }
+    for (pid, time) in times {
+        let mut ancestor = pid;
+        while ancestor > 1 && ancestor != portico && ancestor != std::process::id() {
+            ancestor = parents.get(&ancestor).copied().unwrap_or_default();
+        }
+        if ancestor > 1 {
+            ticks += time;
+        }
+    }
+    Ok(ticks as f64 / TICKS)
+}
+
 /// Portico beside this program's own file, or one folder above it.
 fn portico() -> Outcome<PathBuf> {
     let own = std::env::current_exe()?;
@@ -561,7 +598,7 @@ async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
     let pgbench = pgbench()?;
     let serial = Arc::new(AtomicU64::new(0));
     println!(
-        "| measure | Portico calls/s | pgbench tps | ratio | must | aim |\n|---|---|---|---|---|---|"
+        "| measure | Portico calls/s | pgbench tps | ratio | must | aim | CPU µs/call | CPU µs/transaction | ratio |\n|---|---|---|---|---|---|---|---|---|"
     );
     for measure in Measure::ALL {
         if !measure.name().starts_with(only) {
@@ -570,25 +607,34 @@ async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
         let script = folder.join("statement.sql");
         std::fs::File::create(&script)?.write_all(measure.statement().as_bytes())?;
         let (mut ours, mut theirs) = ((0.0, 0), (0.0, 0));
+        let (mut our_cpu, mut their_cpu) = (f64::INFINITY, f64::INFINITY);
+        let cpu = || cpu_seconds(serving.0.id());
         for connections in CONNECTIONS {
+            let before = cpu()?;
             let rate = calls(address, &token, measure, connections, time, &serial).await?;
+            our_cpu = our_cpu.min((cpu()? - before) / (rate * time.as_secs_f64()));
             if rate > ours.0 {
                 ours = (rate, connections);
             }
+            let before = cpu()?;
             let rate = statements(&pgbench, url, &script, connections, time)?;
+            their_cpu = their_cpu.min((cpu()? - before) / (rate * time.as_secs_f64()));
             if rate > theirs.0 {
                 theirs = (rate, connections);
             }
         }
         let (must, aim) = measure.bounds();
         println!(
-            "| {} | {:.0} ({} connections) | {:.0} ({}) | {:.2} | ≥ {must} | ≥ {aim} |",
+            "| {} | {:.0} ({} connections) | {:.0} ({}) | {:.2} | ≥ {must} | ≥ {aim} | {:.0} | {:.0} | {:.2} |",
             measure.name(),
             ours.0,
             ours.1,
             theirs.0,
             theirs.1,
-            ours.0 / theirs.0
+            ours.0 / theirs.0,
+            our_cpu * 1e6,
+            their_cpu * 1e6,
+            their_cpu / our_cpu
         );
     }
     imports(address, &token).await?;
