@@ -5,7 +5,7 @@ use crate::{
     password, random_text,
 };
 use chrono::{DateTime, Utc};
-use engine::{PgConnection, audit::Event, json};
+use engine::{PgConnection, Value, audit::Event, json};
 use std::{fmt, net::IpAddr};
 use uuid::Uuid;
 
@@ -123,6 +123,25 @@ struct Owner {
     disabled: bool,
 }
 
+/// Caller of changes that somebody with the machine's shell made.
+const COMMAND_LINE: &str = "command line";
+/// Caller of what the first start of an installation made.
+const FIRST_START: &str = "first start";
+
+/// A change of a principal as the audit trail keeps it; secrets are never in it.
+#[derive(Default)]
+struct Change<'a> {
+    /// The service that a role is for.
+    service: Option<Uuid>,
+    /// Who; the command line when empty.
+    caller: &'a str,
+    /// Where from; empty for the machine itself.
+    address: &'a str,
+    action: &'a str,
+    before: Option<Value>,
+    after: Option<Value>,
+}
+
 /// The hash of a new password that is good enough.
 async fn hash_of_new(password: &str) -> Result<String, SignInError> {
     let problems = password::problems(password);
@@ -195,6 +214,13 @@ impl Identity {
                 .bind(now)
                 .execute(&mut *tx)
                 .await?;
+                let change = Change {
+                    caller: FIRST_START,
+                    action: "Portico/roleAssignments/write",
+                    after: Some(json!({"role": Role::Owner.text()})),
+                    ..Change::default()
+                };
+                self.record_change(&mut tx, owner.id, change).await?;
                 owner
             }
         };
@@ -209,6 +235,12 @@ impl Identity {
                 .bind(now)
                 .execute(&mut *tx)
                 .await?;
+                let change = Change {
+                    caller: FIRST_START,
+                    action: "Portico/principals/secret/write",
+                    ..Change::default()
+                };
+                self.record_change(&mut tx, owner.id, change).await?;
             } else {
                 let secret = random_text()?;
                 sqlx::query(
@@ -269,6 +301,14 @@ impl Identity {
         if set.rows_affected() == 0 {
             return Err(SignInError::Wrong);
         }
+        let address_text = address.to_string();
+        let change = Change {
+            caller: "bootstrap secret",
+            address: &address_text,
+            action: "Portico/principals/secret/write",
+            ..Change::default()
+        };
+        self.record_change(&mut tx, principal, change).await?;
         tx.commit().await?;
         self.succeeded(Target::Bootstrap, address).await?;
         self.issue(principal).await
@@ -356,13 +396,12 @@ impl Identity {
             .map_err(|e| SignInError::Crypto(e.to_string()))
     }
 
-    /// Records a change of a principal's roles, which only the command line makes.
-    async fn record_role(
+    /// Records a change of a principal, which only the command line and the start of Portico make.
+    async fn record_change(
         &self,
         conn: &mut PgConnection,
         principal: Uuid,
-        service: Option<Uuid>,
-        (action, before, after): (&str, Option<&str>, Option<&str>),
+        change: Change<'_>,
     ) -> Result<(), SignInError> {
         let name: Option<String> = sqlx::query_scalar("SELECT name FROM principals WHERE id = $1")
             .bind(principal)
@@ -370,12 +409,17 @@ impl Identity {
             .await?;
         let name = name.unwrap_or_default();
         Event {
-            service,
-            caller: "command line",
-            action,
+            service: change.service,
+            caller: if change.caller.is_empty() {
+                COMMAND_LINE
+            } else {
+                change.caller
+            },
+            address: change.address,
+            action: change.action,
             resource: &format!("/principals/{name}"),
-            before: before.map(|role| json!({"role": role})),
-            after: after.map(|role| json!({"role": role})),
+            before: change.before,
+            after: change.after,
             ..Event::default()
         }
         .record(conn, Uuid::now_v7(), self.now())
@@ -488,6 +532,7 @@ impl Identity {
 
     /// Sets the hash of a principal's secret; returns the principal's name.
     async fn set_secret(&self, kind: Kind, id: Uuid, hash: String) -> Result<String, SignInError> {
+        let mut tx = self.pool.begin().await?;
         let name: Option<String> = sqlx::query_scalar(
             "UPDATE principals SET secret_hash = $3, updated_at = $4 WHERE id = $1 AND kind = $2 RETURNING name",
         )
@@ -495,9 +540,16 @@ impl Identity {
         .bind(kind.text())
         .bind(hash)
         .bind(self.now())
-        .fetch_optional(&self.pool)
+        .fetch_optional(&mut *tx)
         .await?;
-        name.ok_or(SignInError::Wrong)
+        let name = name.ok_or(SignInError::Wrong)?;
+        let change = Change {
+            action: "Portico/principals/secret/write",
+            ..Change::default()
+        };
+        self.record_change(&mut tx, id, change).await?;
+        tx.commit().await?;
+        Ok(name)
     }
 
     async fn insert(
@@ -508,6 +560,7 @@ impl Identity {
         hash: Option<String>,
     ) -> Result<Uuid, SignInError> {
         let id = Uuid::now_v7();
+        let mut tx = self.pool.begin().await?;
         sqlx::query(
             "INSERT INTO principals (id, kind, name, display_name, secret_hash, created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $6)",
         )
@@ -517,8 +570,15 @@ impl Identity {
         .bind(display_name)
         .bind(hash)
         .bind(self.now())
-        .execute(&self.pool)
+        .execute(&mut *tx)
         .await?;
+        let change = Change {
+            action: "Portico/principals/write",
+            after: Some(json!({"kind": kind.text(), "name": name, "displayName": display_name})),
+            ..Change::default()
+        };
+        self.record_change(&mut tx, id, change).await?;
+        tx.commit().await?;
         Ok(id)
     }
 
@@ -551,12 +611,14 @@ impl Identity {
         .bind(self.now())
         .execute(&mut *tx)
         .await?;
-        let what = (
-            "Portico/roleAssignments/write",
-            before.as_deref(),
-            Some(role.text()),
-        );
-        self.record_role(&mut tx, principal, service, what).await?;
+        let change = Change {
+            service,
+            action: "Portico/roleAssignments/write",
+            before: before.map(|role| json!({"role": role})),
+            after: Some(json!({"role": role.text()})),
+            ..Change::default()
+        };
+        self.record_change(&mut tx, principal, change).await?;
         tx.commit().await?;
         Ok(())
     }
@@ -579,8 +641,13 @@ impl Identity {
         .fetch_optional(&mut *tx)
         .await?;
         if let Some(role) = &before {
-            let what = ("Portico/roleAssignments/delete", Some(role.as_str()), None);
-            self.record_role(&mut tx, principal, service, what).await?;
+            let change = Change {
+                service,
+                action: "Portico/roleAssignments/delete",
+                before: Some(json!({"role": role})),
+                ..Change::default()
+            };
+            self.record_change(&mut tx, principal, change).await?;
         }
         tx.commit().await?;
         Ok(before.is_some())
@@ -607,16 +674,30 @@ impl Identity {
         principal: Uuid,
         since: Option<DateTime<Utc>>,
     ) -> Result<(), SignInError> {
-        let done =
-            sqlx::query("UPDATE principals SET disabled_at = $2, updated_at = $3 WHERE id = $1")
-                .bind(principal)
-                .bind(since)
-                .bind(self.now())
-                .execute(&self.pool)
-                .await?;
-        if done.rows_affected() == 0 {
+        let mut tx = self.pool.begin().await?;
+        let before: Option<bool> = sqlx::query_scalar(
+            "SELECT disabled_at IS NOT NULL FROM principals WHERE id = $1 FOR UPDATE",
+        )
+        .bind(principal)
+        .fetch_optional(&mut *tx)
+        .await?;
+        let Some(before) = before else {
             return Err(SignInError::Wrong);
-        }
+        };
+        sqlx::query("UPDATE principals SET disabled_at = $2, updated_at = $3 WHERE id = $1")
+            .bind(principal)
+            .bind(since)
+            .bind(self.now())
+            .execute(&mut *tx)
+            .await?;
+        let change = Change {
+            action: "Portico/principals/write",
+            before: Some(json!({"disabled": before})),
+            after: Some(json!({"disabled": since.is_some()})),
+            ..Change::default()
+        };
+        self.record_change(&mut tx, principal, change).await?;
+        tx.commit().await?;
         Ok(())
     }
 }
