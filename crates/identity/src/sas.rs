@@ -108,10 +108,47 @@ pub fn verify(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
     sas.uid == INTEGRATION && holds(sas, &tenant_message(&sas.expiry_text), key, now)
 }
 
-/// Whether the signature was made by [`user_token`] for the user `sas.uid` with the key and holds now.
+/// Whether the signature was made by [`user_token`] or [`distinct_user_token`] for the user `sas.uid` with the key and holds now.
 #[must_use]
 pub fn verify_user(sas: &Sas, key: &str, now: DateTime<Utc>) -> bool {
-    holds(sas, &user_message(&sas.uid, &sas.expiry_text), key, now)
+    let message = user_message(&sas.uid, &sas.expiry_text);
+    match sas.signature.split_first_chunk::<SALT_BYTES>() {
+        Some((salt, signature)) if signature.len() == SIGNATURE_BYTES => {
+            now < sas.expires_at
+                && sas.expires_at <= now + LONGEST
+                && hmac::verify(&salted(key, salt), message.as_bytes(), signature).is_ok()
+        }
+        _ => holds(sas, &message, key, now),
+    }
+}
+
+/// Length of a signature: HMAC-SHA512.
+const SIGNATURE_BYTES: usize = 64;
+/// Random bytes before the signature of a [`distinct_user_token`].
+const SALT_BYTES: usize = 16;
+
+/// The key for one salt. Derived, so that no salted signature is ever one of the plain form, or of another salt.
+fn salted(key: &str, salt: &[u8; SALT_BYTES]) -> hmac::Key {
+    let mut message = b"portico distinct user token\n".to_vec();
+    message.extend_from_slice(salt);
+    let derived = hmac::sign(&key_of(key), &message);
+    hmac::Key::new(hmac::HMAC_SHA512, derived.as_ref())
+}
+
+/// As [`user_token`], but different for each salt: the contract's form tells minutes only, and a token that counts
+/// once must not be the one that was made seconds before. The salt stands before the signature.
+#[must_use]
+pub fn distinct_user_token(
+    uid: &str,
+    expires_at: DateTime<Utc>,
+    key: &str,
+    salt: [u8; SALT_BYTES],
+) -> String {
+    let expiry = expires_at.format(SHORT).to_string();
+    let signature = hmac::sign(&salted(key, &salt), user_message(uid, &expiry).as_bytes());
+    let mut bytes = salt.to_vec();
+    bytes.extend_from_slice(signature.as_ref());
+    format!("{uid}&{expiry}&{}", BASE64_STANDARD.encode(bytes))
 }
 
 fn signed(uid: &str, expiry: &str, message: &str, key: &str) -> String {
@@ -182,6 +219,26 @@ mod tests {
         let tenant = parse_token(&tenant_token(at("2026-01-10T00:00:00Z"), "key"))?;
         assert!(verify(&tenant, "key", now));
         assert!(!verify_user(&tenant, "key", now));
+        Ok(())
+    }
+
+    #[test]
+    fn distinct_tokens_of_one_minute_differ_and_both_hold() -> Result<(), ParseError> {
+        let (now, end) = (at("2026-01-09T00:00:00Z"), at("2026-01-10T00:00:00Z"));
+        let tokens = [[1; 16], [2; 16]].map(|salt| distinct_user_token("1", end, "key", salt));
+        assert_ne!(tokens[0], tokens[1]);
+        for token in &tokens {
+            let mut sas = parse_token(token)?;
+            assert!(verify_user(&sas, "key", now));
+            assert!(!verify_user(&sas, "other", now), "another key");
+            assert!(!verify_user(&sas, "key", end), "over");
+            assert!(!verify(&sas, "key", now), "none of the tenant access");
+            sas.signature[0] ^= 1;
+            assert!(!verify_user(&sas, "key", now), "another salt");
+            sas.signature[0] ^= 1;
+            sas.uid = "2".to_owned();
+            assert!(!verify_user(&sas, "key", now), "another user");
+        }
         Ok(())
     }
 

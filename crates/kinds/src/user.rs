@@ -349,7 +349,10 @@ const TICKET_MINUTES: i64 = 10;
 
 async fn generate_sso_url(cx: &mut Cx<'_>, _: &dyn Entity) -> Result<Reply> {
     let expiry = cx.now + chrono::Duration::minutes(TICKET_MINUTES);
-    let token = user_token(cx, "primary", expiry).await?;
+    // Two URLs of the same minute are two: each counts once.
+    let salt = cx.engine.random::<16>()?;
+    let key = signing_key(cx, "primary").await?;
+    let token = identity::sas::distinct_user_token(&cx.name, expiry, key.expose(), salt);
     let url: String = cx.engine.settings().portal_url(&cx.service.name);
     let token: String = token
         .bytes()
@@ -412,6 +415,12 @@ async fn shared_access_token(cx: &mut Cx<'_>, _: &dyn Entity) -> Result<Reply> {
 
 /// `{user}&{yyyyMMddHHmm}&{signature}` under a key of the service's tenant access (contract rules §9).
 async fn user_token(cx: &mut Cx<'_>, key: &str, expiry: DateTime<Utc>) -> Result<String> {
+    let key = signing_key(cx, key).await?;
+    Ok(identity::sas::user_token(&cx.name, expiry, key.expose()))
+}
+
+/// The primary or secondary key of the service's tenant access, under which users' tokens are signed.
+async fn signing_key(cx: &mut Cx<'_>, key: &str) -> Result<Secret> {
     let sealed: (Vec<u8>, Vec<u8>) =
         sqlx::query_as("SELECT primary_key, secondary_key FROM tenant_access WHERE parent_id = $1 AND name = 'access'")
             .bind(cx.service.id)
@@ -419,8 +428,7 @@ async fn user_token(cx: &mut Cx<'_>, key: &str, expiry: DateTime<Utc>) -> Result
             .await?
             .ok_or_else(|| Error::Conflict("The service is still being activated.".into()))?;
     let sealed = if key == "primary" { sealed.0 } else { sealed.1 };
-    let key = cx.engine.codec.open(&sealed)?;
-    Ok(identity::sas::user_token(&cx.name, expiry, key.expose()))
+    cx.engine.codec.open(&sealed)
 }
 
 async fn send_password_mail(cx: &mut Cx<'_>, user: &dyn Entity) -> Result<Reply> {
