@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use graphile_worker::{IntoTaskHandlerResult, TaskHandler, WorkerContext};
+use graphile_worker::{IntoTaskHandlerResult, LocalQueueConfig, TaskHandler, WorkerContext};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -14,6 +14,9 @@ use crate::{Attempt, Error, Job, SCHEMA};
 
 /// Pause before a worker that lost its database starts over.
 const RESTART_PAUSE: Duration = Duration::from_secs(1);
+
+/// Jobs that wait in a busy worker's memory for this long go back to the queue, where another worker finds them.
+const PREFETCH_TTL: Duration = Duration::from_secs(30);
 
 type Register =
     Box<dyn Fn(graphile_worker::WorkerOptions) -> graphile_worker::WorkerOptions + Send + Sync>;
@@ -54,6 +57,11 @@ impl fmt::Debug for Jobs {
 pub struct WorkerOptions {
     /// Jobs run at the same time.
     pub concurrency: usize,
+    /// Jobs that the worker takes from Postgres in one statement and keeps in memory until one of its runners is free.
+    /// Those of a worker that dies are given back with the running ones.
+    pub prefetch: usize,
+    /// Jobs that end within this time are removed in one statement. A worker that dies in between runs them again.
+    pub completion_delay: Duration,
     /// How often to look for jobs whose time has come; new jobs are noticed without it.
     pub poll_interval: Duration,
     /// A worker that gives no sign of life for this long is dead and its jobs are given back. It gives
@@ -66,7 +74,9 @@ pub struct WorkerOptions {
 impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
-            concurrency: 8,
+            concurrency: 16,
+            prefetch: 64,
+            completion_delay: Duration::from_millis(10),
             poll_interval: Duration::from_secs(1),
             dead_after: Duration::from_secs(10),
             grace_period: Duration::from_secs(10),
@@ -87,6 +97,12 @@ impl WorkerOptions {
             .schema(SCHEMA)
             .concurrency(self.concurrency)
             .poll_interval(self.poll_interval)
+            .local_queue(
+                LocalQueueConfig::default()
+                    .with_size(self.prefetch)
+                    .with_ttl(PREFETCH_TTL),
+            )
+            .complete_job_batch_delay(self.completion_delay)
             .heartbeat_interval(sign_of_life)
             .sweep_interval(sign_of_life)
             .sweep_threshold(self.dead_after)
