@@ -116,14 +116,7 @@ impl Cx<'_> {
             .registry
             .kind_of_table(table)
             .and_then(|kind| kind.facts().revisions);
-        find_sibling(
-            self.conn.reading()?,
-            table,
-            revisions,
-            &self.service,
-            name,
-        )
-        .await
+        find_sibling(self.conn.reading()?, table, revisions, &self.service, name).await
     }
 
     /// The contract of a row.
