@@ -1,8 +1,9 @@
 //! Connections between two statements of the engine.
 //!
 //! The pool asks Postgres whether a connection still lives each time one is given back: a round trip, which is a sixth of a read.
-//! So connections whose last statement went well wait here for the next request instead, half of the pool's at most, and go back to
-//! the pool when the next taker comes later than a second. One whose statement failed or was given up goes to the pool at once.
+//! So connections whose last statement went well wait here for the next request instead, half of the pool's at most and a second or
+//! two, as long as the pool has others: whoever waits at the pool does not see those that wait here. One whose statement failed or was
+//! given up goes to the pool at once.
 
 use sqlx::{PgConnection, PgPool, Postgres, pool::PoolConnection};
 use std::{
@@ -71,18 +72,28 @@ impl Connections {
         })
     }
 
-    /// The pool can be closed only when all its connections are back.
+    /// Gives connections back to the pool that nobody took in time, and all of them when the pool is to be closed, which it can be only
+    /// then.
     fn watch(&self) {
         if self.is_watched.swap(true, Ordering::AcqRel) {
             return;
         }
         let (closed, waiting) = (self.pool.close_event(), Arc::downgrade(&self.waiting));
         tokio::spawn(async move {
-            closed.await;
-            if let Some(waiting) = waiting.upgrade() {
-                let all =
-                    std::mem::take(&mut *waiting.lock().unwrap_or_else(PoisonError::into_inner));
-                drop(all);
+            tokio::pin!(closed);
+            loop {
+                let is_closed = tokio::select! {
+                    () = &mut closed => true,
+                    () = tokio::time::sleep(FRESH) => false,
+                };
+                let Some(waiting) = waiting.upgrade() else {
+                    return;
+                };
+                let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+                all.retain(|(_, since)| !is_closed && since.elapsed() < FRESH);
+                if is_closed {
+                    return;
+                }
             }
         });
     }
@@ -93,9 +104,12 @@ impl Lent {
     pub fn rest(self) {
         let Self { connection, home } = self;
         home.watch();
-        let most = home.pool.options().get_max_connections() / 2;
+        let all = home.pool.options().get_max_connections();
+        // Nobody waits at a pool that has a connection or may make one.
+        let has_others = home.pool.size() < all || home.pool.num_idle() > 0;
         let mut waiting = home.waiting();
-        if !home.pool.is_closed() && u32::try_from(waiting.len()).is_ok_and(|len| len < most) {
+        let has_room = u32::try_from(waiting.len()).is_ok_and(|len| len < all / 2);
+        if has_others && has_room && !home.pool.is_closed() {
             waiting.push((connection, Instant::now()));
         }
     }
