@@ -194,10 +194,28 @@ impl<T: Serialize + DeserializeOwned> ColumnValue for Json<T> {
     }
 }
 
-/// A JSON value that is stored and given back as it came: members of the contract that only clients read.
+/// A JSON object that is stored and given back as it came: members of the contract that only clients read.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
+#[serde(try_from = "Value", into = "Value")]
 pub struct Any(pub Value);
+
+impl TryFrom<Value> for Any {
+    type Error = &'static str;
+
+    fn try_from(value: Value) -> std::result::Result<Self, &'static str> {
+        if value.is_object() {
+            Ok(Self(value))
+        } else {
+            Err("an object is expected")
+        }
+    }
+}
+
+impl From<Any> for Value {
+    fn from(any: Any) -> Self {
+        any.0
+    }
+}
 
 impl utoipa::ToSchema for Any {}
 impl utoipa::__dev::ComposeSchema for Any {

@@ -6,7 +6,7 @@
 
 use crate::{
     Error, Result,
-    column::{Any, ColumnValue as _, Json},
+    column::{ColumnValue as _, Json},
     kind::Kind,
     resource::{ColumnType, Field, FieldAccess, ListEffect, ListParameter},
     sql::snake_table,
@@ -84,7 +84,7 @@ fn added(wire: &'static str) -> Field {
             sql: "jsonb",
             nullable: true,
             computed: true,
-            print: Json::<Any>::print,
+            print: Json::<serde_json::Value>::print,
         }),
     }
 }

@@ -74,7 +74,7 @@ pub struct WorkerOptions {
 impl Default for WorkerOptions {
     fn default() -> Self {
         Self {
-            concurrency: 16,
+            concurrency: 8,
             prefetch: 64,
             completion_delay: Duration::from_millis(10),
             poll_interval: Duration::from_secs(1),

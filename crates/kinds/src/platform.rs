@@ -8,8 +8,8 @@ use crate::{
     service::{Service, ServiceContract},
 };
 use engine::{
-    Access, Action, Any, Cx, Entity, Error, Json, Reply, Result, Value, Violations, json, kind,
-    sqlx, typed,
+    Access, Action, Any, Cx, Entity, Error, Reply, Result, Value, Violations, json, kind, sqlx,
+    typed,
 };
 
 /// Tiers of the contract with the units that they may have there: labels, which Portico does not enforce.
@@ -298,15 +298,8 @@ fn no_storage(cx: &Cx<'_>) -> Result<Reply> {
 #[must_use]
 pub fn locations(service: &ServiceContract) -> Vec<String> {
     let mut out = vec![service.location.clone()];
-    let more = service
-        .additional_locations
-        .as_ref()
-        .and_then(|Json(Any(more))| more.as_array());
-    out.extend(
-        more.into_iter()
-            .flatten()
-            .filter_map(|place| place["location"].as_str().map(str::to_owned)),
-    );
+    let more = service.additional_locations.iter().flat_map(|more| &more.0);
+    out.extend(more.filter_map(|Any(place)| place["location"].as_str().map(str::to_owned)));
     out
 }
 

@@ -86,11 +86,11 @@ pub struct ServiceContract {
     /// As given.
     pub virtual_network_configuration: Option<Json<Any>>,
     /// As given.
-    pub additional_locations: Option<Json<Any>>,
+    pub additional_locations: Option<Json<Vec<Any>>>,
     /// Custom settings, as given.
     pub custom_properties: Option<Json<Any>>,
     /// As given.
-    pub certificates: Option<Json<Any>>,
+    pub certificates: Option<Json<Vec<Any>>>,
     /// As given.
     #[contract(default = Some(false))]
     pub enable_client_certificate: Option<bool>,
@@ -108,7 +108,7 @@ pub struct ServiceContract {
     /// As given.
     pub api_version_constraint: Option<Json<Any>>,
     /// As given.
-    pub private_endpoint_connections: Option<Json<Any>>,
+    pub private_endpoint_connections: Option<Json<Vec<Any>>>,
     /// Platform.
     #[contract(read_only)]
     pub platform_version: String,
