@@ -141,6 +141,7 @@ test('signs up with consent to the terms', async () => {
   await check('confirm');
   await page.getByRole('button', { name: 'Confirm the address' }).click();
   await expect(page.getByRole('link', { name: 'Dana Developer' })).toBeVisible();
+  await expect(page.getByRole('heading', { level: 1, name: 'APIs' })).toBeVisible();
 });
 
 test('subscribes and renames the subscription', async () => {
@@ -209,6 +210,8 @@ test('changes the password and the address, in Czech too', async () => {
   await expect(address.getByRole('status')).toBeVisible();
   await page.goto(await mailed('diana@example.org'));
   await page.getByRole('button', { name: 'Confirm the address' }).click();
+  // Confirmed, the portal shows its catalogue: who goes elsewhere before that is brought there.
+  await expect(page.getByRole('heading', { level: 1, name: 'APIs' })).toBeVisible();
   await page.getByRole('link', { name: 'Dana Developer' }).click();
   await expect(page.getByText('diana@example.org', { exact: true })).toBeVisible();
 });

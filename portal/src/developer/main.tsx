@@ -2,4 +2,4 @@ import { RouterProvider } from '@tanstack/react-router';
 import { mount } from '../shared/mount';
 import { router } from './router';
 
-mount(<RouterProvider router={router} />);
+void mount(<RouterProvider router={router} />);

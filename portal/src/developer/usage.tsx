@@ -1,57 +1,10 @@
-import { NativeSelect, SimpleGrid, Table, Text, useComputedColorScheme } from '@mantine/core';
-import { useElementSize } from '@mantine/hooks';
+import { NativeSelect, SimpleGrid, Table, Text } from '@mantine/core';
 import { Link, useNavigate, useSearch } from '@tanstack/react-router';
-import { useEffect, useMemo, useRef } from 'react';
+import { useMemo } from 'react';
 import { useTranslation } from 'react-i18next';
-import uPlot from 'uplot';
-import 'uplot/dist/uPlot.min.css';
+import { Chart } from '../shared/chart';
 import { Loaded, Page } from '../shared/ui';
 import { useAsk, useMe, type Usage } from './api';
-
-// Each series has a dash of its own too: colour is never alone.
-const LOOKS = [
-  { light: '#0b4f9e', dark: '#8ec5ff', dash: [] },
-  { light: '#b3261e', dark: '#ffb4ab', dash: [6, 4] },
-];
-
-/** Lines over time. Everything that they show stands below as a table. */
-function Chart({ label, times, series }: { label: string; times: number[]; series: { label: string; values: number[] }[] }) {
-  const { t, i18n } = useTranslation();
-  const dark = useComputedColorScheme('light') === 'dark';
-  const { ref, width } = useElementSize();
-  const host = useRef<HTMLDivElement>(null);
-  useEffect(() => {
-    if (!host.current || width < 50) return;
-    const text = dark ? '#c9c9c9' : '#33383e';
-    const grid = { stroke: dark ? '#3b3b3b' : '#dee2e6', width: 1 };
-    const day = new Intl.DateTimeFormat(i18n.language, times[times.length - 1] - times[0] > 2 * 86_400 ? { day: 'numeric', month: 'numeric' } : { hour: '2-digit', minute: '2-digit' });
-    const number = new Intl.NumberFormat(i18n.language, { maximumFractionDigits: 1 });
-    const plot = new uPlot(
-      {
-        width,
-        height: 200,
-        axes: [
-          { stroke: text, grid, ticks: grid, values: (_, splits) => splits.map((s) => day.format(new Date(s * 1000))) },
-          { stroke: text, grid, ticks: grid, size: 60, values: (_, splits) => splits.map((s) => number.format(s)) },
-        ],
-        scales: { y: { range: (_, __, max) => [0, Math.max(1, max * 1.1)] } },
-        series: [
-          { label: t('Time'), value: (_, v) => (v ? day.format(new Date(v * 1000)) : '–') },
-          ...series.map((s, i) => ({ label: s.label, stroke: dark ? LOOKS[i].dark : LOOKS[i].light, dash: LOOKS[i].dash, width: 2, value: (_: uPlot, v: number | null) => (v === null ? '–' : number.format(v)) })),
-        ],
-      },
-      [times, ...series.map((s) => s.values)],
-      host.current,
-    );
-    return () => plot.destroy();
-  }, [times, series, dark, width, i18n.language, t]);
-  return (
-    <figure ref={ref} style={{ margin: 0 }} role="group" aria-label={label}>
-      <figcaption>{label}</figcaption>
-      <div ref={host} />
-    </figure>
-  );
-}
 
 export function UsagePage() {
   const { t } = useTranslation();

@@ -1,32 +1,37 @@
 import { AppShell, Box, Burger, Button, Group, Kbd, Select, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { createRootRoute, createRoute, createRouter, Link, Outlet, useNavigate, useParams } from '@tanstack/react-router';
-import { lazy } from 'react';
+import { lazy, Suspense, type ComponentType } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Loaded, Preferences } from '../shared/ui';
+import { Loaded, Loading, Preferences, Problem } from '../shared/ui';
 import { useServices } from './api';
-import { AddApi, ApiPage, Apis, ImportApi } from './pages/apis';
-import { Audit } from './pages/audit';
-import { BackendPage, Backends } from './pages/backends';
-import { Calls } from './pages/calls';
-import { CertificatePage, Certificates } from './pages/certificates';
-import { GatewayPage, Gateways } from './pages/gateways';
-import { IdentityProviderPage, IdentityProviders } from './pages/identity';
-import { DeveloperPortal } from './pages/portal';
-import { Mails, Notifications, TemplatePage, Templates } from './pages/mail';
-import { OperationPage, SchemaPage } from './pages/operation';
-import { AddGroup, AddUser, GroupPage, Groups, UserPage, Users } from './pages/people';
-import { AddProduct, ProductPage, Products } from './pages/products';
-import { NewService, Services, Settings } from './pages/services';
-import { AddSubscription, SubscriptionPage, Subscriptions } from './pages/subscriptions';
-import { AddNamedValue, NamedValuePage, NamedValues } from './pages/values';
+import { Services } from './pages/services';
 import { Palette, usePaletteKeys } from './palette';
 import { SignedIn, useSession } from './session';
 import type { Search } from './table';
 
-// Charts and editors are large and not on every page.
-const Overview = lazy(() => import('./pages/dashboard').then((m) => ({ default: m.Overview })));
-const GlobalPolicy = lazy(() => import('./pages/policy').then((m) => ({ default: m.GlobalPolicy })));
+/** A page that is loaded when it is first opened, with the editors and charts that only it needs. */
+function later<M extends Record<string, unknown>>(load: () => Promise<M>) {
+  return (name: { [K in keyof M]: M[K] extends ComponentType ? K : never }[keyof M]) => lazy(async () => ({ default: (await load())[name] as ComponentType }));
+}
+
+const apis = later(() => import('./pages/apis'));
+const audit = later(() => import('./pages/audit'));
+const backends = later(() => import('./pages/backends'));
+const calls = later(() => import('./pages/calls'));
+const certificates = later(() => import('./pages/certificates'));
+const dashboard = later(() => import('./pages/dashboard'));
+const gateways = later(() => import('./pages/gateways'));
+const identity = later(() => import('./pages/identity'));
+const mail = later(() => import('./pages/mail'));
+const operation = later(() => import('./pages/operation'));
+const people = later(() => import('./pages/people'));
+const policy = later(() => import('./pages/policy'));
+const portal = later(() => import('./pages/portal'));
+const products = later(() => import('./pages/products'));
+const service = later(() => import('./pages/service'));
+const subscriptions = later(() => import('./pages/subscriptions'));
+const values = later(() => import('./pages/values'));
 
 function Shell() {
   const { t } = useTranslation();
@@ -92,7 +97,7 @@ function Shell() {
         </AppShell.Navbar>
       )}
       <Palette opened={palette} onClose={closePalette} links={links} service={services.data?.find((s) => s.name.toLowerCase() === service?.toLowerCase())} />
-      <AppShell.Main id="main" tabIndex={-1}><Box maw={1200}><Outlet /></Box></AppShell.Main>
+      <AppShell.Main id="main" tabIndex={-1}><Box maw={1200}><Suspense fallback={<Loading />}><Outlet /></Suspense></Box></AppShell.Main>
     </AppShell>
   );
 }
@@ -117,62 +122,67 @@ const search = (raw: Record<string, unknown>): Search & Record<string, unknown> 
 
 const root = createRootRoute({ component: () => <SignedIn><Shell /></SignedIn> });
 const home = createRoute({ getParentRoute: () => root, path: '/', component: Services });
-const create = createRoute({ getParentRoute: () => root, path: '/new-service', component: NewService });
-const service = createRoute({ getParentRoute: () => root, path: '/$service', component: InService });
-const at = <P extends string>(path: P, component: React.ComponentType) =>
-  createRoute({ getParentRoute: () => service, path, component: component as () => React.ReactNode, validateSearch: search });
+const create = createRoute({ getParentRoute: () => root, path: '/new-service', component: service('NewService') });
+const inService = createRoute({ getParentRoute: () => root, path: '/$service', component: InService });
+const at = <P extends string>(path: P, component: ComponentType) =>
+  createRoute({ getParentRoute: () => inService, path, component: component as () => React.ReactNode, validateSearch: search });
 
 const tree = root.addChildren([
   home,
   create,
-  service.addChildren([
-    at('/', Overview),
-    at('/apis', Apis),
-    at('/apis/new', AddApi),
-    at('/apis/import', ImportApi),
-    at('/apis/$api', ApiPage),
-    at('/apis/$api/operations/$operation', OperationPage),
-    at('/apis/$api/schemas/$schema', SchemaPage),
-    at('/calls', Calls),
-    at('/backends', Backends),
-    at('/backends/$backend', BackendPage),
-    at('/identity-providers', IdentityProviders),
-    at('/identity-providers/$kind/$provider', IdentityProviderPage),
-    at('/certificates', Certificates),
-    at('/certificates/$certificate', CertificatePage),
-    at('/gateways', Gateways),
-    at('/gateways/$gateway', GatewayPage),
-    at('/audit', Audit),
-    at('/products', Products),
-    at('/products/new', AddProduct),
-    at('/products/$product', ProductPage),
-    at('/subscriptions', Subscriptions),
-    at('/subscriptions/new', AddSubscription),
-    at('/subscriptions/$subscription', SubscriptionPage),
-    at('/users', Users),
-    at('/users/new', AddUser),
-    at('/users/$user', UserPage),
-    at('/groups', Groups),
-    at('/groups/new', AddGroup),
-    at('/groups/$group', GroupPage),
-    at('/policy', GlobalPolicy),
-    at('/named-values', NamedValues),
-    at('/named-values/new', AddNamedValue),
-    at('/named-values/$value', NamedValuePage),
-    at('/notifications', Notifications),
-    at('/portal', DeveloperPortal),
-    at('/templates', Templates),
-    at('/templates/$template', TemplatePage),
-    at('/mails', Mails),
-    at('/settings', Settings),
+  inService.addChildren([
+    at('/', dashboard('Overview')),
+    at('/apis', apis('Apis')),
+    at('/apis/new', apis('AddApi')),
+    at('/apis/import', apis('ImportApi')),
+    at('/apis/$api', apis('ApiPage')),
+    at('/apis/$api/operations/$operation', operation('OperationPage')),
+    at('/apis/$api/schemas/$schema', operation('SchemaPage')),
+    at('/calls', calls('Calls')),
+    at('/backends', backends('Backends')),
+    at('/backends/$backend', backends('BackendPage')),
+    at('/identity-providers', identity('IdentityProviders')),
+    at('/identity-providers/$kind/$provider', identity('IdentityProviderPage')),
+    at('/certificates', certificates('Certificates')),
+    at('/certificates/$certificate', certificates('CertificatePage')),
+    at('/gateways', gateways('Gateways')),
+    at('/gateways/$gateway', gateways('GatewayPage')),
+    at('/audit', audit('Audit')),
+    at('/products', products('Products')),
+    at('/products/new', products('AddProduct')),
+    at('/products/$product', products('ProductPage')),
+    at('/subscriptions', subscriptions('Subscriptions')),
+    at('/subscriptions/new', subscriptions('AddSubscription')),
+    at('/subscriptions/$subscription', subscriptions('SubscriptionPage')),
+    at('/users', people('Users')),
+    at('/users/new', people('AddUser')),
+    at('/users/$user', people('UserPage')),
+    at('/groups', people('Groups')),
+    at('/groups/new', people('AddGroup')),
+    at('/groups/$group', people('GroupPage')),
+    at('/policy', policy('GlobalPolicy')),
+    at('/named-values', values('NamedValues')),
+    at('/named-values/new', values('AddNamedValue')),
+    at('/named-values/$value', values('NamedValuePage')),
+    at('/notifications', mail('Notifications')),
+    at('/portal', portal('DeveloperPortal')),
+    at('/templates', mail('Templates')),
+    at('/templates/$template', mail('TemplatePage')),
+    at('/mails', mail('Mails')),
+    at('/settings', service('Settings')),
   ]),
 ]);
 
-export const router = createRouter({ routeTree: tree, basepath: '/publisher', defaultNotFoundComponent: () => <NotFound /> });
+export const router = createRouter({ routeTree: tree, basepath: '/publisher', defaultNotFoundComponent: NotFound, defaultErrorComponent: Broken });
 
 function NotFound() {
   const { t } = useTranslation();
   return <Text>{t('There is no such page.')}</Text>;
+}
+
+/** A page whose code did not come, because the network or the installation changed meanwhile: what is there now is asked for. */
+function Broken({ error }: { error: unknown }) {
+  return <Problem error={error} retry={() => window.location.reload()} />;
 }
 
 declare module '@tanstack/react-router' {

@@ -27,9 +27,9 @@ const theme = createTheme({
   fontFamilyMonospace: 'ui-monospace, SFMono-Regular, Menlo, monospace',
 });
 
-export function mount(app: ReactNode, texts?: Record<string, string>) {
+export async function mount(app: ReactNode, czech?: Parameters<typeof initLanguage>[0]) {
   setNonce(nonce);
-  initLanguage(texts);
+  await initLanguage(czech);
   const client = new QueryClient({
     defaultOptions: {
       queries: {

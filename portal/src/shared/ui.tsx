@@ -144,7 +144,7 @@ export function Preferences() {
   const other = i18n.language === 'cs' ? 'en' : 'cs';
   return (
     <Group gap={4}>
-      <Button size="compact-sm" variant="default" lang={other} onClick={() => setLanguage(other)}>{other === 'cs' ? 'Česky' : 'English'}</Button>
+      <Button size="compact-sm" variant="default" lang={other} onClick={() => void setLanguage(other)}>{other === 'cs' ? 'Česky' : 'English'}</Button>
       <ActionIcon variant="default" aria-label={scheme === 'dark' ? t('Light colours') : t('Dark colours')} onClick={() => setColorScheme(scheme === 'dark' ? 'light' : 'dark')}>
         {scheme === 'dark' ? '☀' : '☾'}
       </ActionIcon>

@@ -4,7 +4,7 @@ import { useMemo, type ReactNode } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Loaded, Page, State } from '../../shared/ui';
 import { useService } from '../api';
-import { Chart } from '../chart';
+import { Chart } from '../../shared/chart';
 import { RANGES, since, useReport, type Counts, type Latency, type Range } from '../reports';
 
 function useNumber() {
