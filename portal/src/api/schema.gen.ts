@@ -60,6 +60,66 @@ export interface paths {
         patch: operations["ApiManagementService_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tenant/configuration/save": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refused: there is no git to save the configuration to.
+         * @description Refused: there is no git to save the configuration to. Needs the role contributor.
+         */
+        post: operations["TenantConfiguration_Save"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tenant/configuration/deploy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refused: there is no git to deploy the configuration from.
+         * @description Refused: there is no git to deploy the configuration from. Needs the role contributor.
+         */
+        post: operations["TenantConfiguration_Deploy"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tenant/configuration/validate": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Refused: there is no git whose configuration could be validated.
+         * @description Refused: there is no git whose configuration could be validated. Needs the role contributor.
+         */
+        post: operations["TenantConfiguration_Validate"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/getssotoken": {
         parameters: {
             query?: never;
@@ -312,6 +372,26 @@ export interface paths {
          * @description Gets the settings of the tenant that everybody may know. Needs the role reader.
          */
         get: operations["TenantSettings_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/tenant/configuration/syncState": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Tells whether the configuration is kept in git, which it is not: the database is where it is.
+         * @description Tells whether the configuration is kept in git, which it is not: the database is where it is. Needs the role reader.
+         */
+        get: operations["TenantConfiguration_GetSyncState"];
         put?: never;
         post?: never;
         delete?: never;
@@ -5584,6 +5664,58 @@ export interface paths {
         patch: operations["GraphQLApiResolver_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}/policies": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each graph q l api resolver policy, page by page.
+         * @description Lists each graph q l api resolver policy, page by page. Needs the role reader.
+         */
+        get: operations["GraphQLApiResolverPolicy_ListByGraphQLApiResolver"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}/policies/{policyId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the graph q l api resolver policy.
+         * @description Gets the graph q l api resolver policy. Needs the role reader.
+         */
+        get: operations["GraphQLApiResolverPolicy_Get"];
+        /**
+         * Creates or replaces the graph q l api resolver policy.
+         * @description Creates or replaces the graph q l api resolver policy. Needs the role contributor.
+         */
+        put: operations["GraphQLApiResolverPolicy_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the graph q l api resolver policy.
+         * @description Deletes the graph q l api resolver policy. Needs the role contributor.
+         */
+        delete: operations["GraphQLApiResolverPolicy_Delete"];
+        options?: never;
+        /**
+         * Tells whether the graph q l api resolver policy exists, and its revision.
+         * @description Tells whether the graph q l api resolver policy exists, and its revision. Needs the role reader.
+         */
+        head: operations["GraphQLApiResolverPolicy_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders": {
         parameters: {
             query?: never;
@@ -6922,6 +7054,57 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/connectivityCheck": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tells whether the gateway can connect to a place. Needs the role contributor. */
+        post: operations["ConnectivityCheck_Perform"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/providers/Microsoft.ApiManagement/locations/{location}/operationStatuses/{operationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Tells how a long-running operation of a service in a region goes. */
+        get: operations["OperationStatus_GetByLocation"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/providers/Microsoft.ApiManagement/locations/{location}/operationResults/{operationId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Gives the result of a long-running operation of a service in a region. */
+        get: operations["OperationsResults_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/operationStatuses/{operationId}": {
         parameters: {
             query?: never;
@@ -7173,6 +7356,7 @@ export interface components {
          * @enum {string}
          */
         ApiManagementServiceEnablement: "Enabled" | "Disabled";
+        ApiManagementServiceAnyList: Record<string, never>[];
         /**
          * @description How the service is attached to a network; a label.
          * @enum {string}
@@ -7235,9 +7419,9 @@ export interface components {
                 publicIpAddressId?: string | null;
                 publicNetworkAccess?: components["schemas"]["ApiManagementServiceEnablement"] | null;
                 virtualNetworkConfiguration?: components["schemas"]["ApiManagementServiceAny"] | null;
-                additionalLocations?: components["schemas"]["ApiManagementServiceAny"] | null;
+                additionalLocations?: components["schemas"]["ApiManagementServiceAnyList"] | null;
                 customProperties?: components["schemas"]["ApiManagementServiceAny"] | null;
-                certificates?: components["schemas"]["ApiManagementServiceAny"] | null;
+                certificates?: components["schemas"]["ApiManagementServiceAnyList"] | null;
                 /** @description As given. */
                 enableClientCertificate?: boolean | null;
                 natGatewayState?: components["schemas"]["ApiManagementServiceEnablement"] | null;
@@ -7247,7 +7431,7 @@ export interface components {
                 /** @description As given. */
                 virtualNetworkType?: components["schemas"]["ApiManagementServiceNetworkType"];
                 apiVersionConstraint?: components["schemas"]["ApiManagementServiceAny"] | null;
-                privateEndpointConnections?: components["schemas"]["ApiManagementServiceAny"] | null;
+                privateEndpointConnections?: components["schemas"]["ApiManagementServiceAnyList"] | null;
                 /** @description Platform. */
                 readonly platformVersion?: string;
                 legacyPortalStatus?: components["schemas"]["ApiManagementServiceEnablement"] | null;
@@ -7311,9 +7495,9 @@ export interface components {
                 publicIpAddressId?: string | null;
                 publicNetworkAccess?: components["schemas"]["ApiManagementServiceEnablement"] | null;
                 virtualNetworkConfiguration?: components["schemas"]["ApiManagementServiceAny"] | null;
-                additionalLocations?: components["schemas"]["ApiManagementServiceAny"] | null;
+                additionalLocations?: components["schemas"]["ApiManagementServiceAnyList"] | null;
                 customProperties?: components["schemas"]["ApiManagementServiceAny"] | null;
-                certificates?: components["schemas"]["ApiManagementServiceAny"] | null;
+                certificates?: components["schemas"]["ApiManagementServiceAnyList"] | null;
                 /** @description As given. */
                 enableClientCertificate?: boolean | null;
                 natGatewayState?: components["schemas"]["ApiManagementServiceEnablement"] | null;
@@ -7323,7 +7507,7 @@ export interface components {
                 /** @description As given. */
                 virtualNetworkType?: components["schemas"]["ApiManagementServiceNetworkType"];
                 apiVersionConstraint?: components["schemas"]["ApiManagementServiceAny"] | null;
-                privateEndpointConnections?: components["schemas"]["ApiManagementServiceAny"] | null;
+                privateEndpointConnections?: components["schemas"]["ApiManagementServiceAnyList"] | null;
                 /** @description Platform. */
                 readonly platformVersion?: string;
                 legacyPortalStatus?: components["schemas"]["ApiManagementServiceEnablement"] | null;
@@ -10846,6 +11030,43 @@ export interface components {
              */
             nextLink?: string;
         };
+        /**
+         * @description How a policy document is written.
+         * @enum {string}
+         */
+        GraphQLApiResolverPolicyFormat: "xml" | "xml-link" | "rawxml" | "rawxml-link";
+        /** @description A policy document. */
+        GraphQLApiResolverPolicyContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/resolvers/policies
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The document. */
+                value: string;
+                /** @description How the document is written. */
+                format?: components["schemas"]["GraphQLApiResolverPolicyFormat"];
+            };
+        };
+        /** @description A page of a list. */
+        GraphQLApiResolverPolicyCollection: {
+            value: components["schemas"]["GraphQLApiResolverPolicyContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
         /** @description Settings of OAuth 2.0. */
         AuthorizationProviderOAuth2: {
             /** @description Where the provider sends people back to. */
@@ -11163,7 +11384,7 @@ export interface components {
         userId: string;
         /** @description Name of the subscription. */
         sid: string;
-        /** @description Name of the API operation policy. */
+        /** @description Name of the graph q l api resolver policy. */
         policyId: "policy";
         /** @description Name of the named value. */
         namedValueId: string;
@@ -11581,6 +11802,93 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    TenantConfiguration_Save: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TenantConfiguration_Deploy: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TenantConfiguration_Validate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Done. */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     ApiManagementService_GetSsoToken: {
         parameters: {
             query: {
@@ -11969,6 +12277,37 @@ export interface operations {
         };
     };
     TenantSettings_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never> | unknown[];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    TenantConfiguration_GetSyncState: {
         parameters: {
             query: {
                 /** @description Contract version. */
@@ -17804,7 +18143,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the workspace. */
                 workspaceId: components["parameters"]["workspaceId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -17857,7 +18196,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the workspace. */
                 workspaceId: components["parameters"]["workspaceId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -17948,7 +18287,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the workspace. */
                 workspaceId: components["parameters"]["workspaceId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -17990,7 +18329,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the workspace. */
                 workspaceId: components["parameters"]["workspaceId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18023,7 +18362,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18074,7 +18413,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18163,7 +18502,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18203,7 +18542,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18324,7 +18663,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18379,7 +18718,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18472,7 +18811,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18516,7 +18855,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18551,7 +18890,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18604,7 +18943,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18695,7 +19034,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18737,7 +19076,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18858,7 +19197,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -18913,7 +19252,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19006,7 +19345,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19050,7 +19389,7 @@ export interface operations {
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19085,7 +19424,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19138,7 +19477,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19229,7 +19568,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19271,7 +19610,7 @@ export interface operations {
                 serviceName: components["parameters"]["serviceName"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19398,7 +19737,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19455,7 +19794,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19550,7 +19889,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19596,7 +19935,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19633,7 +19972,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19688,7 +20027,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19781,7 +20120,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -19825,7 +20164,7 @@ export interface operations {
                 apiId: components["parameters"]["apiId"];
                 /** @description Name of the API operation. */
                 operationId: components["parameters"]["operationId"];
-                /** @description Name of the API operation policy. */
+                /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
             };
             cookie?: never;
@@ -38472,6 +38811,278 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    GraphQLApiResolverPolicy_ListByGraphQLApiResolver: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GraphQLApiResolverPolicyCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolverPolicy_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+                /** @description Name of the graph q l api resolver policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<http-data-source><http-request><set-method>GET</set-method><set-url>https://example.org/users</set-url></http-request></http-data-source>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolverPolicy_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+                /** @description Name of the graph q l api resolver policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "value": "<http-data-source><http-request><set-method>GET</set-method><set-url>https://example.org/users</set-url></http-request></http-data-source>",
+                 *         "format": "xml"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["GraphQLApiResolverPolicyContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<http-data-source><http-request><set-method>GET</set-method><set-url>https://example.org/users</set-url></http-request></http-data-source>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverPolicyContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers/{resolverId}/policies/{policyId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/resolvers/policies",
+                     *       "name": "policie",
+                     *       "properties": {
+                     *         "value": "<http-data-source><http-request><set-method>GET</set-method><set-url>https://example.org/users</set-url></http-request></http-data-source>",
+                     *         "format": "xml"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["GraphQLApiResolverPolicyContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolverPolicy_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+                /** @description Name of the graph q l api resolver policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    GraphQLApiResolverPolicy_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the graph q l api resolver. */
+                resolverId: components["parameters"]["resolverId"];
+                /** @description Name of the graph q l api resolver policy. */
+                policyId: components["parameters"]["policyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     AuthorizationProvider_ListByService: {
         parameters: {
             query: {
@@ -42994,6 +43605,116 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ConnectivityCheck_Perform: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": {
+                    source: {
+                        region: string;
+                        instance?: number;
+                    };
+                    destination: {
+                        address: string;
+                        port: number;
+                    };
+                    /** @enum {string} */
+                    protocol?: "TCP" | "HTTP" | "HTTPS";
+                    /** @enum {string} */
+                    preferredIPVersion?: "IPv4";
+                };
+            };
+        };
+        responses: {
+            /** @description What became of the connections. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    OperationStatus_GetByLocation: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Region. */
+                location: string;
+                /** @description The operation. */
+                operationId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The status. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    OperationsResults_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Region. */
+                location: string;
+                /** @description The operation. */
+                operationId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The service; 202 while the operation goes on. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
             };
             default: components["responses"]["Error"];
         };
