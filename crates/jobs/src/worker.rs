@@ -4,7 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use graphile_worker::{IntoTaskHandlerResult, LocalQueueConfig, TaskHandler, WorkerContext};
+use graphile_worker::{
+    IntoTaskHandlerResult, LocalQueueConfig, RefetchDelayConfig, TaskHandler, WorkerContext,
+};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use tokio::task::JoinHandle;
@@ -17,6 +19,8 @@ const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// Jobs that wait in a busy worker's memory for this long go back to the queue, where another worker finds them.
 const PREFETCH_TTL: Duration = Duration::from_secs(30);
+/// Longest pause after Postgres was asked for jobs in vain.
+const LONGEST_PAUSE: Duration = Duration::from_millis(500);
 
 type Register =
     Box<dyn Fn(graphile_worker::WorkerOptions) -> graphile_worker::WorkerOptions + Send + Sync>;
@@ -92,6 +96,12 @@ impl WorkerOptions {
         shutdown: &CancellationToken,
     ) -> graphile_worker::WorkerOptions {
         let sign_of_life = self.dead_after / 5;
+        // Without it the library (0.14.1) asks for jobs without end while there are none: a fetch wakes the loop that it runs in. The
+        // first notification ends the pause, so that only one which comes in the very moment when the pause begins waits for its end.
+        let pause = RefetchDelayConfig::default()
+            .with_duration(self.poll_interval.min(LONGEST_PAUSE))
+            .with_threshold(0)
+            .with_max_abort_threshold(1);
         let options = graphile_worker::WorkerOptions::default()
             .pg_pool(pool.clone())
             .schema(SCHEMA)
@@ -100,7 +110,8 @@ impl WorkerOptions {
             .local_queue(
                 LocalQueueConfig::default()
                     .with_size(self.prefetch)
-                    .with_ttl(PREFETCH_TTL),
+                    .with_ttl(PREFETCH_TTL)
+                    .with_refetch_delay(pause),
             )
             .complete_job_batch_delay(self.completion_delay)
             .heartbeat_interval(sign_of_life)

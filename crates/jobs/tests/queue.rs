@@ -415,3 +415,39 @@ async fn a_worker_survives_the_loss_of_its_connections() {
     assert_eq!(next(&mut reports).await, "after");
     worker.stop().await;
 }
+
+#[tokio::test]
+async fn a_worker_without_jobs_leaves_postgres_alone() {
+    /// What may be committed until a job's time comes: by the worker while there is none, and by the test. A worker that asks without
+    /// a pause commits some thousand.
+    const FEW: i64 = 60;
+    let database = database().await;
+    let pool = database.pool();
+    let (worker, mut reports) = reporting(&pool).await;
+    add(&pool, "now", Options::default()).await;
+    assert_eq!(next(&mut reports).await, "now");
+
+    let committed = async || -> i64 {
+        sqlx::query_scalar(
+            "SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()",
+        )
+        .fetch_one(&pool)
+        .await
+        .unwrap()
+    };
+    let before = committed().await;
+    let due: chrono::DateTime<chrono::Utc> =
+        sqlx::query_scalar("SELECT now() + interval '3 seconds'")
+            .fetch_one(&pool)
+            .await
+            .unwrap();
+    let later = Options {
+        run_at: Some(due),
+        ..Options::default()
+    };
+    add(&pool, "later", later).await;
+    assert_eq!(next(&mut reports).await, "later");
+    let commits = committed().await - before;
+    assert!(commits < FEW, "{commits} transactions were committed");
+    worker.stop().await;
+}
