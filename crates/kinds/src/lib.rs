@@ -35,6 +35,7 @@ pub mod platform;
 pub mod policy;
 pub mod policy_fragment;
 pub mod policy_restriction;
+pub mod policy_test;
 pub mod portal_config;
 pub mod portal_revision;
 pub mod portal_setting;
@@ -119,6 +120,7 @@ pub fn registry() -> Registry {
         .with::<content::ContentType>()
         .with::<content::ContentItem>()
         .with::<policy_restriction::PolicyRestriction>()
+        .with::<policy_test::PolicyTest>()
         .with::<resolver::Resolver>()
         .with::<resolver::ResolverPolicy>()
         .with::<authorization::AuthorizationProvider>()

@@ -53,7 +53,8 @@ impl Report {
             Self::Operation => &["api_id", "operation_id"],
             Self::Product => &["product_id"],
             Self::Subscription => &["subscription_id", "user_id", "product_id"],
-            Self::Geo | Self::Time | Self::Request | Self::Latency => &[],
+            Self::Geo => &["country", "region"],
+            Self::Time | Self::Request | Self::Latency => &[],
         }
     }
 }
@@ -156,7 +157,7 @@ pub async fn answer(engine: &Engine, request: &Request) -> Result<Option<Reply>>
     let skip_at = bound.add(skip)?;
     let sql = match report {
         Report::Request => format!(
-            "SELECT s.*, {NAMES}, (SELECT v.location FROM services v WHERE v.id = s.service_id) AS region FROM calls s WHERE s.service_id = {service}{filter} ORDER BY s.started_at DESC, s.id LIMIT {top_at} OFFSET {skip_at}"
+            "SELECT s.*, {NAMES}, (SELECT v.location FROM services v WHERE v.id = s.service_id) AS api_region FROM calls s WHERE s.service_id = {service}{filter} ORDER BY s.started_at DESC, s.id LIMIT {top_at} OFFSET {skip_at}"
         ),
         Report::Latency => {
             let at = if request.query.value("interval").is_some() {
@@ -224,19 +225,22 @@ fn statement(
 ) -> Result<String> {
     let dimensions = report.dimensions();
     let mut grouped: Vec<String> = dimensions.iter().map(|d| format!("s.{d}")).collect();
+    const NO_ID: &str = "'00000000-0000-0000-0000-000000000000'::uuid";
     let mut selected: Vec<String> = [
-        "api_id",
-        "operation_id",
-        "product_id",
-        "subscription_id",
-        "user_id",
+        ("api_id", NO_ID),
+        ("operation_id", NO_ID),
+        ("product_id", NO_ID),
+        ("subscription_id", NO_ID),
+        ("user_id", NO_ID),
+        ("country", "''"),
+        ("region", "''"),
     ]
     .iter()
-    .map(|d| {
-        if dimensions.contains(d) {
-            format!("s.{d}")
+    .map(|(dimension, none)| {
+        if dimensions.contains(dimension) {
+            format!("s.{dimension}")
         } else {
-            format!("'00000000-0000-0000-0000-000000000000'::uuid AS {d}")
+            format!("{none} AS {dimension}")
         }
     })
     .collect();
@@ -357,7 +361,7 @@ fn order(request: &Request, report: Report, violations: &mut Violations) -> Stri
     let rest = if report == Report::Time {
         "s.at"
     } else {
-        "s.total DESC, s.api_id, s.operation_id, s.product_id, s.subscription_id, s.user_id"
+        "s.total DESC, s.api_id, s.operation_id, s.product_id, s.subscription_id, s.user_id, s.country, s.region"
     };
     let Some(text) = request
         .query
@@ -586,10 +590,10 @@ fn counts(report: Report, row: &PgRow, interval: i64) -> Result<Value> {
             out.insert("productId".into(), id(row, "products", "product_name")?);
         }
         Report::Geo => {
-            // The place of a caller needs a database that Portico does not ship.
-            for name in ["country", "region", "zip"] {
-                out.insert(name.into(), "".into());
-            }
+            out.insert("country".into(), title("country")?);
+            out.insert("region".into(), title("region")?);
+            // Not counted: see migration 0092.
+            out.insert("zip".into(), "".into());
         }
         Report::Time => {
             let at: DateTime<Utc> = row.try_get("at")?;
@@ -677,11 +681,14 @@ fn call(row: &PgRow) -> Result<Value> {
         "cache": row.try_get::<String, _>("cache")?,
         "apiTime": ms(row.try_get("total_us")?),
         "serviceTime": ms(backend_us),
-        "apiRegion": row.try_get::<Option<String>, _>("region")?,
+        "apiRegion": row.try_get::<Option<String>, _>("api_region")?,
         "requestId": request,
         "requestSize": row.try_get::<i64, _>("request_bytes")?,
         "errorSource": row.try_get::<Option<String>, _>("error_source")?,
         "errorReason": row.try_get::<Option<String>, _>("error_reason")?,
+        "country": row.try_get::<String, _>("country")?,
+        "region": row.try_get::<String, _>("region")?,
+        "zip": row.try_get::<String, _>("zip")?,
     }))
 }
 

@@ -1,5 +1,6 @@
 //! From the gateway's records to tables.
 
+use crate::place::{Place, Places};
 use chrono::{DateTime, Days, NaiveDate, Utc};
 use serde::{Deserialize, Deserializer, Serialize};
 use sqlx::{Connection as _, PgConnection, PgPool};
@@ -134,14 +135,18 @@ impl Batch {
 }
 
 impl Writer {
-    /// Starts to write into this database; as many records may wait as `queue` says.
+    /// Starts to write into this database, with the places of callers; as many records may wait as `queue` says.
     ///
     /// # Panics
     /// When `queue` is 0.
     #[must_use]
-    pub fn start(pool: PgPool, queue: usize) -> (Self, tokio::task::JoinHandle<()>) {
+    pub fn start(
+        pool: PgPool,
+        queue: usize,
+        places: Places,
+    ) -> (Self, tokio::task::JoinHandle<()>) {
         let (sender, inbox) = mpsc::channel(queue);
-        (Self(sender), tokio::spawn(write(pool, inbox)))
+        (Self(sender), tokio::spawn(write(pool, inbox, places)))
     }
 
     /// Waits until everything that was recorded so far is written.
@@ -161,19 +166,26 @@ impl Writer {
     }
 }
 
-async fn write(pool: PgPool, mut inbox: mpsc::Receiver<Message>) {
+async fn write(pool: PgPool, mut inbox: mpsc::Receiver<Message>, mut places: Places) {
     let mut partitions = HashSet::new();
     while let Some(batch) = Batch::next(&mut inbox).await {
         if !batch.calls.is_empty() {
-            persist(&pool, &mut partitions, &batch.calls).await;
+            places.refresh().await;
+            persist(&pool, &mut partitions, &batch.calls, &places).await;
         }
         batch.done();
     }
 }
 
-async fn persist(pool: &PgPool, partitions: &mut HashSet<NaiveDate>, calls: &[Call]) {
+async fn persist(
+    pool: &PgPool,
+    partitions: &mut HashSet<NaiveDate>,
+    calls: &[Call],
+    places: &Places,
+) {
+    let places: Vec<Place> = calls.iter().map(|c| places.of(&c.client_ip)).collect();
     for attempt in 1..=ATTEMPTS {
-        match store(pool, partitions, calls).await {
+        match store(pool, partitions, calls, &places).await {
             Ok(()) => return,
             Err(error) if attempt < ATTEMPTS => {
                 tracing::warn!(%error, attempt, "records of calls could not be written; they are tried again");
@@ -191,6 +203,7 @@ async fn store(
     pool: &PgPool,
     partitions: &mut HashSet<NaiveDate>,
     calls: &[Call],
+    places: &[Place],
 ) -> Result<(), sqlx::Error> {
     let mut connection = pool.acquire().await?;
     for day in calls
@@ -204,8 +217,8 @@ async fn store(
         }
     }
     let mut tx = connection.begin().await?;
-    insert_calls(&mut tx, calls).await?;
-    add_counts(&mut tx, calls).await?;
+    insert_calls(&mut tx, calls, places).await?;
+    add_counts(&mut tx, calls, places).await?;
     insert_details(&mut tx, calls).await?;
     tx.commit().await
 }
@@ -295,6 +308,10 @@ async fn make_partition(connection: &mut PgConnection, day: NaiveDate) -> Result
     tx.commit().await
 }
 
+fn place(places: &[Place], part: fn(&Place) -> &str) -> Vec<&str> {
+    places.iter().map(part).collect()
+}
+
 fn number(n: u64) -> i64 {
     i64::try_from(n).unwrap_or(i64::MAX)
 }
@@ -303,7 +320,11 @@ fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-async fn insert_calls(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::Error> {
+async fn insert_calls(
+    tx: &mut PgConnection,
+    calls: &[Call],
+    places: &[Place],
+) -> Result<(), sqlx::Error> {
     macro_rules! column {
         ($field:expr) => {
             calls.iter().map($field).collect::<Vec<_>>()
@@ -311,10 +332,11 @@ async fn insert_calls(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx:
     }
     sqlx::query(
         "INSERT INTO calls (id, service_id, api_id, operation_id, product_id, subscription_id, user_id, method, path, status, \
-         cache, started_at, total_us, backend_us, request_bytes, response_bytes, client_ip, error_source, error_reason, revision) \
+         cache, started_at, total_us, backend_us, request_bytes, response_bytes, client_ip, error_source, error_reason, revision, \
+         country, region, zip) \
          SELECT * FROM unnest($1::uuid[], $2::uuid[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::text[], \
          $9::text[], $10::int4[], $11::text[], $12::timestamptz[], $13::int8[], $14::int8[], $15::int8[], $16::int8[], $17::text[], \
-         $18::text[], $19::text[], $20::int8[])",
+         $18::text[], $19::text[], $20::int8[], $21::text[], $22::text[], $23::text[])",
     )
     .bind(column!(|c| c.id))
     .bind(column!(|c| c.service_id))
@@ -336,6 +358,9 @@ async fn insert_calls(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx:
     .bind(column!(|c| c.error.as_ref().map(|e| e.0.clone())))
     .bind(column!(|c| c.error.as_ref().map(|e| e.1.clone())))
     .bind(column!(|c| number(c.revision)))
+    .bind(place(places, |p| &p.country))
+    .bind(place(places, |p| &p.region))
+    .bind(place(places, |p| &p.zip))
     .execute(tx)
     .await?;
     Ok(())
@@ -343,17 +368,21 @@ async fn insert_calls(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx:
 
 /// Adds the calls to the counts. The classes of status are the contract's: blocked is 401, 403 and 429;
 /// success is up to 301, 304 and 307; failed is 400 and 500 to 599.
-async fn add_counts(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::Error> {
+async fn add_counts(
+    tx: &mut PgConnection,
+    calls: &[Call],
+    places: &[Place],
+) -> Result<(), sqlx::Error> {
     macro_rules! column {
         ($field:expr) => {
             calls.iter().map($field).collect::<Vec<_>>()
         };
     }
     sqlx::query(
-        "INSERT INTO call_counts AS t (service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, \
+        "INSERT INTO call_counts AS t (service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, country, region, \
            success, blocked, failed, other, bytes, cache_hits, cache_misses, \
            total_us_sum, total_us_min, total_us_max, backend_us_sum, backend_us_min, backend_us_max) \
-         SELECT service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, \
+         SELECT service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, country, region, \
            count(*) FILTER (WHERE class = 's'), count(*) FILTER (WHERE class = 'b'), count(*) FILTER (WHERE class = 'f'), \
            count(*) FILTER (WHERE class = 'o'), sum(bytes)::int8, count(*) FILTER (WHERE cache = 'hit'), \
            count(*) FILTER (WHERE cache = 'miss'), sum(total_us)::int8, min(total_us), max(total_us), sum(backend_us)::int8, \
@@ -362,10 +391,11 @@ async fn add_counts(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::E
                  CASE WHEN c.status IN (401, 403, 429) THEN 'b' WHEN c.status <= 301 OR c.status IN (304, 307) THEN 's' \
                       WHEN c.status = 400 OR c.status BETWEEN 500 AND 599 THEN 'f' ELSE 'o' END AS class \
                FROM unnest($1::uuid[], $2::timestamptz[], $3::uuid[], $4::uuid[], $5::uuid[], $6::uuid[], $7::uuid[], $8::int4[], \
-                 $9::int8[], $10::text[], $11::int8[], $12::int8[]) \
-                 AS c (service_id, at, api_id, operation_id, product_id, subscription_id, user_id, status, bytes, cache, total_us, backend_us)) c \
-         GROUP BY 1, 2, 3, 4, 5, 6, 7 ORDER BY 1, 2, 3, 4, 5, 6, 7 \
-         ON CONFLICT (service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id) DO UPDATE SET \
+                 $9::int8[], $10::text[], $11::int8[], $12::int8[], $13::text[], $14::text[]) \
+                 AS c (service_id, at, api_id, operation_id, product_id, subscription_id, user_id, status, bytes, cache, total_us, \
+                   backend_us, country, region)) c \
+         GROUP BY 1, 2, 3, 4, 5, 6, 7, 8, 9 ORDER BY 1, 2, 3, 4, 5, 6, 7, 8, 9 \
+         ON CONFLICT (service_id, period_start, api_id, operation_id, product_id, subscription_id, user_id, country, region) DO UPDATE SET \
            success = t.success + excluded.success, blocked = t.blocked + excluded.blocked, failed = t.failed + excluded.failed, \
            other = t.other + excluded.other, bytes = t.bytes + excluded.bytes, cache_hits = t.cache_hits + excluded.cache_hits, \
            cache_misses = t.cache_misses + excluded.cache_misses, total_us_sum = t.total_us_sum + excluded.total_us_sum, \
@@ -386,6 +416,8 @@ async fn add_counts(tx: &mut PgConnection, calls: &[Call]) -> Result<(), sqlx::E
     .bind(column!(|c| c.cache.to_owned()))
     .bind(column!(|c| micros(c.total)))
     .bind(column!(|c| micros(c.backend)))
+    .bind(place(places, |p| &p.country))
+    .bind(place(places, |p| &p.region))
     .execute(tx)
     .await?;
     Ok(())

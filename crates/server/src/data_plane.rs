@@ -49,10 +49,10 @@ pub struct Database {
 }
 
 impl Database {
-    /// Starts to write records, of which `queue` may wait.
+    /// Starts to write records, of which `queue` may wait, with the places of callers.
     #[must_use]
-    pub fn start(pool: PgPool, traces: Arc<Traces>, queue: usize) -> Self {
-        let (records, recording) = reports::Writer::start(pool.clone(), queue);
+    pub fn start(pool: PgPool, traces: Arc<Traces>, queue: usize, places: reports::Places) -> Self {
+        let (records, recording) = reports::Writer::start(pool.clone(), queue, places);
         Self {
             pool,
             records,

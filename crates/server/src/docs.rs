@@ -179,6 +179,21 @@ fn extra() -> Vec<Extra> {
                 "status": {"type": "integer"}, "headers": {"type": "object"}, "body": {"type": "string"}}}
         }
     }));
+    let mut policy_tests = operation(
+        "PolicyTest_Run",
+        "Policy workbench",
+        "Tries the calls of an API's policy tests, offline, against its policies or drafts of them, and compares. Needs the role contributor.",
+        {
+            let mut parameters = place.clone();
+            parameters[3] = text("apiId", "The API.");
+            parameters
+        },
+        ok("How each test went; of those that failed also the response and what each policy did."),
+    );
+    policy_tests["requestBody"] = json_body(
+        json!({"type": "object", "properties": {"drafts": workbench["requestBody"]["content"]["application/json"]["schema"]["properties"]["drafts"]}}),
+    );
+    policy_tests["requestBody"]["required"] = json!(false);
     let mut test_call = operation(
         "TestCall_Send",
         "Test call",
@@ -385,6 +400,11 @@ fn extra() -> Vec<Extra> {
         ),
         add(format!("{service}/policyWorkbench"), "get", policies),
         add(format!("{service}/policyWorkbench"), "post", workbench),
+        add(
+            format!("{service}/apis/{{apiId}}/runPolicyTests"),
+            "post",
+            policy_tests,
+        ),
         add(format!("{service}/testCall"), "post", test_call),
         add(
             format!("{service}/calls/{{requestId}}"),

@@ -128,10 +128,12 @@ impl Feed {
         codec: Codec,
         clock: engine::Clock,
         rollout: Arc<Rollout>,
+        places: reports::Places,
     ) -> Result<Arc<Self>> {
         let key = kinds::gateway::signing_key(&mut *pool.acquire().await?, &codec).await?;
         let public_key = PublicKey(kinds::gateway::public_key(&key)?);
-        let (records, recording) = reports::Writer::start(pool.clone(), reports::writer::QUEUE);
+        let (records, recording) =
+            reports::Writer::start(pool.clone(), reports::writer::QUEUE, places);
         Ok(Arc::new(Self {
             pool,
             codec,

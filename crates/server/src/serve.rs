@@ -204,6 +204,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         &public.management_url,
     );
     let exporter = Exporter::start(&settings.otel, metrics.clone(), clock.clone())?;
+    let places = reports::Places::open(settings.geo_database.clone())?;
     let mut gateway_tls_address = None;
     let gateway = match gateway_listener {
         None => None,
@@ -212,6 +213,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                 state.pool.clone(),
                 traces.clone(),
                 settings.edge.gateway_telemetry_queue.get(),
+                places.clone(),
             ));
             let options = gateway::Options {
                 debug_credentials: Some(Arc::new(debug_tokens)),
@@ -269,6 +271,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                 },
                 clock.clone(),
                 rollout.clone(),
+                places,
             )
             .await
             .map_err(|e| anyhow::anyhow!("opening the signing key: {e:?}"))?,

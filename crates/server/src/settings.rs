@@ -94,6 +94,9 @@ pub struct ServeSettings {
     /// OpenTelemetry.
     #[command(flatten)]
     pub otel: OtelSettings,
+    /// Database of addresses in MaxMind's format, for countries and regions in reports; a file that is replaced is read again
+    #[arg(long, env = "PORTICO_GEO_DATABASE")]
+    pub geo_database: Option<PathBuf>,
     /// Address of the management API
     #[arg(long, env = "PORTICO_LISTEN", default_value = "127.0.0.1:8080")]
     pub listen: SocketAddr,

@@ -3,13 +3,16 @@
 //! `POST …/service/{name}/policyWorkbench`. Portico's own addition to the contract. Nothing is sent
 //! anywhere: the answer of the backend is part of the request, and limits count apart from live calls.
 //!
-//! `GET` of it lists the policies that there are, for whoever writes one.
+//! `GET` of it lists the policies that there are, for whoever writes one. `POST …/apis/{id}/runPolicyTests` tries the calls that are
+//! kept beside an API ([`kinds::policy_test`]), against its policies or against drafts of them, and compares.
 
 use crate::State;
+use bytes::Bytes;
 use engine::{
     Access, Error, Method, PgConnection, Reply, Request, Result, Violations, json, verbs::At,
 };
-use gateway::RehearsalError;
+use gateway::{Gateway, RehearsalError, Rehearsed};
+use kinds::policy_test::{self, BackendResponse, Expectation, Runnable, TriedRequest};
 use serde::Deserialize;
 use serde_json::Value;
 use snapshot::{
@@ -19,18 +22,23 @@ use snapshot::{
 use std::collections::BTreeMap;
 use uuid::Uuid;
 
-/// Largest status of a reply.
-const LARGEST_STATUS: u16 = 599;
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Rehearsal {
     /// Documents in the place of the stored ones.
     #[serde(default)]
     drafts: Vec<Draft>,
-    request: Message,
+    request: TriedRequest,
     /// What the backend answers; 200 without a body when absent.
-    response: Option<Message>,
+    response: Option<BackendResponse>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Run {
+    /// Documents in the place of the stored ones.
+    #[serde(default)]
+    drafts: Vec<Draft>,
 }
 
 #[derive(Deserialize)]
@@ -43,24 +51,14 @@ struct Draft {
     format: Option<String>,
 }
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Message {
-    method: Option<String>,
-    /// Path and query at the gateway.
-    url: Option<String>,
-    status: Option<u16>,
-    #[serde(default)]
-    headers: BTreeMap<String, String>,
-    #[serde(default)]
-    body: String,
-}
-
-/// The reply to a rehearsal or to the question which policies there are; `None` for other requests.
+/// The reply to a rehearsal, to a run of tests, or to the question which policies there are; `None` for other requests.
 ///
 /// # Errors
 /// Every violation of the body and every problem of a draft; missing service, missing role.
 pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
+    if let Some(api) = tested_api(request) {
+        return run_tests(state, request, api).await.map(Some);
+    }
     if !request.is_of_service("policyWorkbench") {
         return Ok(None);
     }
@@ -93,39 +91,17 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
             "policyWorkbench/action",
         )
         .await?;
-    let gateway = state.gateway.as_ref().ok_or_else(|| {
-        Error::Conflict("This process runs no gateway; ask one that does.".into())
-    })?;
     let rehearsal: Rehearsal = serde_json::from_value(Value::Object(request.json()?))
         .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?;
     let mut violations = Violations::default();
-    let mut changes = Vec::new();
-    for (number, draft) in rehearsal.drafts.iter().enumerate() {
-        if let Some(policy) =
-            read_draft(&mut connection, &at, number, draft, &mut violations).await?
-        {
-            changes.push(Change::Put(Entity::Policy(policy)));
-        }
-    }
-    let host: String = sqlx::query_scalar("SELECT gateway_hostname FROM services WHERE id = $1")
-        .bind(at.service.id)
-        .fetch_one(&mut *connection)
-        .await?;
-    let (call, backend) = messages(&rehearsal, &host, &mut violations);
+    let changes = read_drafts(&mut connection, &at, &rehearsal.drafts, &mut violations).await?;
+    rehearsal.request.check("request", &mut violations);
+    let response = rehearsal.response.unwrap_or_default();
+    response.check("response", &mut violations);
     violations.into_result()?;
-    let (Some(call), Some(backend)) = (call, backend) else {
-        return Err(Error::internal("a message was refused without a violation"));
-    };
-    let draft = gateway.snapshot().apply(changes);
-    let done = gateway
-        .rehearse(&draft, call, backend)
-        .await
-        .map_err(|error| match error {
-            RehearsalError::UnknownHost(_) => {
-                Error::Conflict("The gateway does not serve this service (yet).".into())
-            }
-            other => Error::Internal(Box::new(other)),
-        })?;
+    let stage = Stage::new(state, &mut connection, &at, changes).await?;
+    drop(connection);
+    let done = stage.rehearse(&rehearsal.request, &response, None).await?;
     let forwarded = done.forwarded.map(|request| {
         json!({
             "method": request.method().as_str(),
@@ -135,11 +111,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         })
     });
     Ok(Some(Reply::ok(json!({
-        "response": {
-            "status": done.response.status().as_u16(),
-            "headers": headers(done.response.headers()),
-            "body": String::from_utf8_lossy(done.response.body()),
-        },
+        "response": message(&done.response),
         "forwarded": forwarded,
         "steps": serde_json::to_value(done.steps).map_err(Error::internal)?,
     }))))
@@ -149,6 +121,30 @@ fn headers(map: &http::HeaderMap) -> Value {
     map.iter()
         .map(|(name, value)| json!({"name": name.as_str(), "value": String::from_utf8_lossy(value.as_bytes())}))
         .collect()
+}
+
+/// What the caller gets.
+fn message(response: &http::Response<Bytes>) -> Value {
+    json!({
+        "status": response.status().as_u16(),
+        "headers": headers(response.headers()),
+        "body": String::from_utf8_lossy(response.body()),
+    })
+}
+
+/// Drafts as changes of the configuration.
+async fn read_drafts(
+    connection: &mut PgConnection,
+    at: &At,
+    drafts: &[Draft],
+    violations: &mut Violations,
+) -> Result<Vec<Change>> {
+    let mut changes = Vec::new();
+    for (number, draft) in drafts.iter().enumerate() {
+        let policy = read_draft(connection, at, number, draft, violations).await?;
+        changes.extend(policy.map(|policy| Change::Put(Entity::Policy(policy))));
+    }
+    Ok(changes)
 }
 
 /// A draft as the policy of its scope, in the place of the stored one.
@@ -248,49 +244,260 @@ async fn read_draft(
     }))
 }
 
-type Call = http::Request<bytes::Bytes>;
-type Answer = http::Response<bytes::Bytes>;
+/// A configuration with drafts in it, and the host of the service that is tried.
+struct Stage<'a> {
+    gateway: &'a Gateway,
+    draft: snapshot::Snapshot,
+    host: String,
+}
 
-/// The caller's request and the backend's answer.
-fn messages(
-    rehearsal: &Rehearsal,
-    host: &str,
-    violations: &mut Violations,
-) -> (Option<Call>, Option<Answer>) {
-    let request = &rehearsal.request;
-    let url = request.url.as_deref().unwrap_or_default();
-    if !url.starts_with('/') {
-        violations.add(
-            "request.url",
-            "must be a path at the gateway, with its query, such as /echo/resource?param1=x",
-        );
+impl<'a> Stage<'a> {
+    async fn new(
+        state: &'a State,
+        connection: &mut PgConnection,
+        at: &At,
+        changes: Vec<Change>,
+    ) -> Result<Self> {
+        let gateway = state.gateway.as_ref().ok_or_else(|| {
+            Error::Conflict("This process runs no gateway; ask one that does.".into())
+        })?;
+        let host = sqlx::query_scalar("SELECT gateway_hostname FROM services WHERE id = $1")
+            .bind(at.service.id)
+            .fetch_one(connection)
+            .await?;
+        Ok(Self {
+            gateway,
+            draft: gateway.snapshot().apply(changes),
+            host,
+        })
     }
-    let mut call = http::Request::builder()
-        .method(request.method.as_deref().unwrap_or("GET"))
-        .uri(format!("http://{host}{url}"));
-    for (name, value) in &request.headers {
-        call = call.header(name, value);
-    }
-    let call = call.body(bytes::Bytes::from(request.body.clone()));
-    if let Err(error) = &call {
-        violations.add("request", format!("is no HTTP request: {error}"));
-    }
-    let mut answer = http::Response::builder();
-    let mut body = String::new();
-    if let Some(response) = &rehearsal.response {
-        let status = response.status.unwrap_or(200);
-        if !(100..=LARGEST_STATUS).contains(&status) {
-            violations.add("response.status", "must be an HTTP status");
+
+    /// Tries a call; `key` is the subscription key's header and value.
+    async fn rehearse(
+        &self,
+        request: &TriedRequest,
+        response: &BackendResponse,
+        key: Option<(&str, &str)>,
+    ) -> Result<Rehearsed> {
+        let unlike_http = |error| Error::Malformed(format!("This is no HTTP message: {error}"));
+        let mut call = http::Request::builder()
+            .method(request.method.as_str())
+            .uri(format!("http://{}{}", self.host, request.url));
+        for (name, value) in &request.headers {
+            call = call.header(name, value);
         }
-        answer = answer.status(status);
+        if let Some((name, value)) = key {
+            call = call.header(name, value);
+        }
+        let call = call
+            .body(Bytes::from(request.body.clone()))
+            .map_err(unlike_http)?;
+        let mut answer = http::Response::builder().status(response.status);
         for (name, value) in &response.headers {
             answer = answer.header(name, value);
         }
-        body.clone_from(&response.body);
+        let answer = answer
+            .body(Bytes::from(response.body.clone()))
+            .map_err(unlike_http)?;
+        let done = self.gateway.rehearse(&self.draft, call, answer).await;
+        done.map_err(|error| match error {
+            RehearsalError::UnknownHost(_) => {
+                Error::Conflict("The gateway does not serve this service (yet).".into())
+            }
+            other => Error::Internal(Box::new(other)),
+        })
     }
-    let answer = answer.body(bytes::Bytes::from(body));
-    if let Err(error) = &answer {
-        violations.add("response", format!("is no HTTP response: {error}"));
+}
+
+/// The API whose tests a request runs.
+fn tested_api(request: &Request) -> Option<&str> {
+    match (request.path.pairs.as_slice(), request.path.tail.as_deref()) {
+        ([(service, _), (apis, api)], Some(last))
+            if service.eq_ignore_ascii_case("service")
+                && apis.eq_ignore_ascii_case("apis")
+                && last.eq_ignore_ascii_case("runPolicyTests") =>
+        {
+            Some(api)
+        }
+        _ => None,
     }
-    (call.ok(), answer.ok())
+}
+
+/// Runs every test of an API. Keys that tests name are read here and nowhere shown.
+async fn run_tests(state: &State, request: &Request, api: &str) -> Result<Reply> {
+    if request.method != Method::Post {
+        return Err(Error::MethodNotAllowed(request.method.name().to_owned()));
+    }
+    let mut connection = state.engine.pool.acquire().await?;
+    // As at the workbench: what policies add to requests may be secret.
+    let at = state
+        .engine
+        .enter(
+            &mut connection,
+            request,
+            Access::Secret,
+            "apis/runPolicyTests/action",
+        )
+        .await?;
+    let run = match request.body.is_empty() {
+        true => Run { drafts: Vec::new() },
+        false => serde_json::from_value(Value::Object(request.json()?))
+            .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?,
+    };
+    let found: Option<(Uuid, Value)> = sqlx::query_as(
+        "SELECT id, subscription_key_parameter_names FROM apis \
+         WHERE parent_id = $1 AND (lower(name) = lower($2) OR lower(revision_name) = lower($2))",
+    )
+    .bind(at.service.id)
+    .bind(api)
+    .fetch_optional(&mut *connection)
+    .await?;
+    let (api, key_names) = found.ok_or_else(|| Error::not_found("Api"))?;
+    let mut violations = Violations::default();
+    let changes = read_drafts(&mut connection, &at, &run.drafts, &mut violations).await?;
+    violations.into_result()?;
+    let tests = policy_test::of_api(&mut connection, api).await?;
+    let mut keys = BTreeMap::new();
+    for id in tests.iter().filter_map(|test| test.subscription) {
+        let sealed: Vec<u8> =
+            sqlx::query_scalar("SELECT primary_key FROM subscriptions WHERE id = $1")
+                .bind(id)
+                .fetch_one(&mut *connection)
+                .await?;
+        keys.insert(id, state.engine.codec.open(&sealed)?);
+    }
+    let stage = Stage::new(state, &mut connection, &at, changes).await?;
+    drop(connection);
+    let key_header = key_names["header"]
+        .as_str()
+        .unwrap_or("Ocp-Apim-Subscription-Key");
+    let mut results = Vec::new();
+    for test in &tests {
+        let key = test.subscription.and_then(|id| keys.get(&id));
+        let key = key.map(|key| (key_header, key.expose()));
+        let done = stage.rehearse(&test.request, &test.response, key).await?;
+        results.push((test, failures(&test.expected, &done), done));
+    }
+    let passed = results
+        .iter()
+        .filter(|(_, wrong, _)| wrong.is_empty())
+        .count();
+    Ok(Reply::ok(json!({
+        "passed": passed,
+        "failed": results.len() - passed,
+        "value": results.iter().map(result).collect::<Vec<_>>(),
+    })))
+}
+
+/// How a test went; of one that failed also what the caller would get, and the trace.
+fn result((test, failures, done): &(&Runnable, Vec<String>, Rehearsed)) -> Value {
+    let mut out = json!({
+        "name": test.name,
+        "displayName": test.display_name,
+        "passed": failures.is_empty(),
+        "failures": failures,
+    });
+    if !failures.is_empty() {
+        out["response"] = message(&done.response);
+        out["steps"] = json!(done.steps);
+    }
+    out
+}
+
+/// A text that is not as expected.
+fn compare(what: &str, expected: Option<&str>, seen: &str, failures: &mut Vec<String>) {
+    if let Some(expected) = expected
+        && expected != seen
+    {
+        failures.push(format!("{what}: expected {expected:?}, got {seen:?}"));
+    }
+}
+
+/// Headers that are not as expected.
+fn compare_headers(
+    whose: &str,
+    expected: &BTreeMap<String, Option<String>>,
+    seen: &http::HeaderMap,
+    failures: &mut Vec<String>,
+) {
+    for (name, expected) in expected {
+        let values: Vec<_> = seen
+            .get_all(name)
+            .iter()
+            .map(|value| String::from_utf8_lossy(value.as_bytes()))
+            .collect();
+        let what = format!("{whose} header {name}");
+        match (expected, values.join(", ")) {
+            (None, _) if values.is_empty() => {}
+            (None, seen) => failures.push(format!("{what}: expected none, got {seen:?}")),
+            (Some(text), _) if values.is_empty() => {
+                failures.push(format!("{what}: expected {text:?}, got none"));
+            }
+            (Some(text), seen) => compare(&what, Some(text), &seen, failures),
+        }
+    }
+}
+
+/// What of a tried call is not as expected, a sentence each.
+fn failures(expected: &Expectation, done: &Rehearsed) -> Vec<String> {
+    let mut failures = Vec::new();
+    let (response, status) = (&done.response, done.response.status().as_u16());
+    if let Some(expected) = expected.status
+        && expected != status
+    {
+        failures.push(format!("status: expected {expected}, got {status}"));
+    }
+    compare_headers(
+        "response",
+        &expected.headers,
+        response.headers(),
+        &mut failures,
+    );
+    let body = String::from_utf8_lossy(response.body());
+    compare("body", expected.body.as_deref(), &body, &mut failures);
+    if let Some(part) = &expected.body_contains
+        && !body.contains(part.as_str())
+    {
+        failures.push(format!("body: expected to contain {part:?}, got {body:?}"));
+    }
+    match (expected.is_forwarded, &done.forwarded) {
+        (Some(true), None) => failures.push("the call does not reach the backend".to_owned()),
+        (Some(false), Some(_)) => failures.push("the call reaches the backend".to_owned()),
+        (Some(_) | None, _) => {}
+    }
+    match (&expected.forwarded, &done.forwarded) {
+        (None, _) => {}
+        (Some(_), None) => {
+            failures.push("forwarded: nothing, the call does not reach the backend".to_owned())
+        }
+        (Some(expected), Some(request)) => {
+            let (method, url) = (request.method().as_str(), request.uri().to_string());
+            let body = String::from_utf8_lossy(request.body());
+            compare(
+                "forwarded method",
+                expected.method.as_deref(),
+                method,
+                &mut failures,
+            );
+            compare(
+                "forwarded url",
+                expected.url.as_deref(),
+                &url,
+                &mut failures,
+            );
+            compare_headers(
+                "forwarded",
+                &expected.headers,
+                request.headers(),
+                &mut failures,
+            );
+            compare(
+                "forwarded body",
+                expected.body.as_deref(),
+                &body,
+                &mut failures,
+            );
+        }
+    }
+    failures
 }

@@ -376,6 +376,115 @@ async fn the_workbench_traces_a_draft_without_calling_anybody() -> anyhow::Resul
     Ok(())
 }
 
+#[tokio::test]
+async fn policy_tests_beside_an_api_say_what_a_draft_would_break() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "tested").await?;
+    publisher.key("ann", "/apis/echo-api").await?;
+    let policies = |inbound: &str| {
+        format!(
+            "<policies><inbound><base />{inbound}</inbound><backend><base /></backend><outbound><base /></outbound><on-error><base /></on-error></policies>"
+        )
+    };
+    let blue = policies(
+        "<set-header name=\"X-Team\" exists-action=\"override\"><value>blue</value></set-header>",
+    );
+    let tests = [
+        (
+            "keyless",
+            json!({
+                "displayName": "Without a key nobody gets in",
+                "request": {"url": "/echo/resource?param1=x"},
+                "expected": {"status": 401, "bodyContains": "missing subscription key", "isForwarded": false}
+            }),
+        ),
+        (
+            "team",
+            json!({
+                "displayName": "The backend learns the team and not the key",
+                "subscriptionId": "/subscriptions/ann",
+                "request": {"url": "/echo/resource?param1=x", "headers": {"Accept": "text/plain"}},
+                "response": {"status": 201, "headers": {"X-Made": "yes"}, "body": "hello"},
+                "expected": {
+                    "status": 201, "headers": {"X-Made": "yes", "X-Other": null}, "body": "hello",
+                    "forwarded": {"method": "GET", "headers": {"X-Team": "blue", "Ocp-Apim-Subscription-Key": null}}
+                }
+            }),
+        ),
+    ];
+    publisher
+        .send(
+            Method::PUT,
+            "/apis/echo-api/policies/policy",
+            Some(json!({"properties": {"format": "rawxml", "value": blue}})),
+        )
+        .await?;
+    for (name, test) in tests {
+        let path = format!("/apis/echo-api/policyTests/{name}");
+        publisher
+            .send(Method::PUT, &path, Some(json!({"properties": test})))
+            .await?;
+    }
+
+    let run = async |drafts: Value| {
+        publisher
+            .send(Method::POST, "/apis/echo-api/runPolicyTests", Some(drafts))
+            .await
+    };
+    assert_eq!(
+        run(json!({})).await?,
+        json!({"passed": 2, "failed": 0, "value": [
+            {"name": "keyless", "displayName": "Without a key nobody gets in", "passed": true, "failures": []},
+            {"name": "team", "displayName": "The backend learns the team and not the key", "passed": true, "failures": []}
+        ]})
+    );
+
+    let red = policies(
+        "<set-header name=\"X-Team\" exists-action=\"override\"><value>red</value></set-header><set-method>POST</set-method>",
+    );
+    let draft = json!({"drafts": [{"scope": "/apis/echo-api", "value": red}]});
+    let done = run(draft).await?;
+    assert_eq!(
+        (
+            &done["passed"],
+            &done["failed"],
+            &done["value"][1]["failures"]
+        ),
+        (
+            &json!(1),
+            &json!(1),
+            &json!([
+                "forwarded method: expected \"GET\", got \"POST\"",
+                "forwarded header X-Team: expected \"blue\", got \"red\""
+            ])
+        ),
+        "{done}"
+    );
+    assert_eq!(done["value"][1]["response"]["status"], 201, "{done}");
+    assert!(
+        done["value"][1]["steps"]
+            .as_array()
+            .is_some_and(|steps| steps.iter().any(|step| step["policy"] == "set-method")),
+        "{done}"
+    );
+    assert!(
+        done["value"][0]["steps"].is_null(),
+        "of a test that passed there is nothing to look into: {done}"
+    );
+
+    // Without its subscription the call has no key.
+    publisher
+        .send(Method::DELETE, "/subscriptions/ann", None)
+        .await?;
+    let done = run(json!({})).await?;
+    assert_eq!(
+        done["value"][1]["failures"][0], "status: expected 201, got 401",
+        "{done}"
+    );
+    Ok(())
+}
+
 fn policy_with(inbound: &str) -> Value {
     json!({"properties": {"format": "rawxml", "value": format!(
         "<policies><inbound>{inbound}<return-response><set-status code=\"200\" reason=\"OK\" /></return-response></inbound>\

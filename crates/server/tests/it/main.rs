@@ -20,6 +20,7 @@ mod management;
 mod otlp;
 mod overload;
 mod permissions;
+mod places;
 mod portal;
 mod provider;
 mod quota_notices;
