@@ -9,7 +9,7 @@ export default defineConfig({
   workers: 1,
   fullyParallel: false,
   timeout: 90_000,
-  globalTimeout: 480_000,
+  globalTimeout: 1_400_000,
   // After the first failure of a journey the rest of it says nothing new; other journeys still do.
   maxFailures: 10,
   expect: { timeout: 10_000 },

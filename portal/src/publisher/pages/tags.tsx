@@ -1,4 +1,4 @@
-import { Button, Group, Stack, Table, TagsInput, Text, Title } from '@mantine/core';
+import { Button, Group, Select, Stack, Table, TagsInput, Text, Title } from '@mantine/core';
 import { Link, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
@@ -101,6 +101,9 @@ export function TagsOf({ path }: { path: string }) {
   );
 }
 
+/** Up to how many tags all of them are buttons. */
+const BUTTONS = 12;
+
 /** Filters a list by a tag, which stands in the address. */
 export function TagFilter({ change }: { change: (tag?: string) => void }) {
   const { t } = useTranslation();
@@ -108,6 +111,12 @@ export function TagFilter({ change }: { change: (tag?: string) => void }) {
   const { tag } = useSearch({ strict: false }) as { tag?: string };
   const all = useList<Tag>(`${service.id}/tags?$top=1000`);
   if (!all.data || all.data.value.length === 0) return null;
+  if (all.data.value.length > BUTTONS) {
+    return (
+      <Select aria-label={t('Tags')} placeholder={t('Tags')} searchable clearable clearButtonProps={{ 'aria-label': t('All') }} maw={320} value={tag ?? null} onChange={(next) => change(next ?? undefined)}
+        data={all.data.value.map((x) => ({ value: x.name, label: x.properties.displayName }))} />
+    );
+  }
   return (
     <Group gap="xs" role="group" aria-label={t('Tags')}>
       <Button size="compact-sm" variant={tag ? 'default' : 'filled'} aria-pressed={!tag} onClick={() => change()}>{t('All')}</Button>
