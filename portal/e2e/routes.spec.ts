@@ -54,7 +54,7 @@ test.beforeAll(async () => {
 });
 
 test('every page of the publisher portal', async ({ browser }) => {
-  test.setTimeout(400_000);
+  test.setTimeout(900_000);
   const names: Record<string, string> = {
     '/apis/$api': 'echo-api', '/apis/$api/operations/$operation': 'echo-api create-resource', '/apis/$api/schemas/$schema': 'echo-api rows', '/apis/$api/diagnostics/$name': 'echo-api azuremonitor',
     '/diagnostics/$name': 'azuremonitor', '/loggers/$name': 'insights', '/backends/$backend': 'orders', '/identity-providers/$kind/$provider': 'social google', '/tags/$name': 'billing', '/schemas/$name': 'row',
@@ -72,7 +72,7 @@ test('every page of the publisher portal', async ({ browser }) => {
 });
 
 test('every page of the developer portal', async ({ browser }) => {
-  test.setTimeout(200_000);
+  test.setTimeout(400_000);
   const names: Record<string, string> = { '/apis/$api': 'echo-api', '/apis/$api/issues': 'echo-api', '/pages/$page': 'start', '/products/$product': 'starter' };
   const portal = ((await manage('GET', root)) as { properties: { developerPortalUrl: string } }).properties.developerPortalUrl;
   const addresses = routes('developer').map((route) => {

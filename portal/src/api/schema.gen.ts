@@ -7439,7 +7439,7 @@ export interface components {
                 /** @description As given. */
                 releaseChannel?: string | null;
                 configurationApi?: components["schemas"]["ApiManagementServiceAny"] | null;
-                /** @description Brings a deleted service back; its content returns with it. */
+                /** @description Brings a deleted service back as it was; all other properties of the request are ignored. */
                 restore?: boolean | null;
             };
         };
@@ -7515,7 +7515,7 @@ export interface components {
                 /** @description As given. */
                 releaseChannel?: string | null;
                 configurationApi?: components["schemas"]["ApiManagementServiceAny"] | null;
-                /** @description Brings a deleted service back; its content returns with it. */
+                /** @description Brings a deleted service back as it was; all other properties of the request are ignored. */
                 restore?: boolean | null;
             };
         };
