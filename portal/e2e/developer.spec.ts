@@ -145,7 +145,7 @@ test('sees the own calls as charts and as a table', async () => {
 });
 
 test('sends a form with a file, and a file alone; an image that comes back is shown', async () => {
-  await page.goto(`${portal}/apis/echo-api?operation=create-resource`);
+  await page.goto(`${portal}/apis/echo-api?operation=modify-resource`);
   await page.getByRole('combobox', { name: 'Subscription' }).selectOption('My echo');
   await expect(page.getByLabel('Ocp-Apim-Subscription-Key')).toHaveValue(/^[0-9a-f]{32}$/);
   await page.getByLabel('Value of header 1').fill('multipart/form-data');

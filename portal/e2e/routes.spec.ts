@@ -19,7 +19,7 @@ async function visit(browser: Browser, base: string, addresses: string[], begin:
   await begin(page);
   for (const address of addresses) {
     await page.goto(base + address);
-    await expect(page.getByRole('heading', { level: 1 }).first(), address).toBeVisible();
+    await expect(page.getByRole('heading', { level: 1 }).first(), address).toBeVisible({ timeout: 30_000 });
     await check(page, undefined, address);
   }
   expect(problems).toEqual([]);

@@ -52,7 +52,10 @@ export async function check(checked: Page, picture?: string, name = picture) {
     await checked.emulateMedia({ colorScheme: scheme, reducedMotion: 'reduce' });
     await expect(checked.locator('html')).toHaveAttribute('data-mantine-color-scheme', scheme);
     await expect(checked.locator('[aria-busy=true]').filter({ visible: true })).toHaveCount(0);
-    const { violations } = await new AxeBuilder({ page: checked }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze();
+    // Of all rules only that of contrast depends on the colours. The legacy mode opens no page for each check, and no page here has
+    // a frame of another origin that holds more than a mail's text.
+    const builder = new AxeBuilder({ page: checked }).setLegacyMode();
+    const { violations } = await (scheme === 'light' ? builder.withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']) : builder.withRules(['color-contrast'])).analyze();
     expect.soft(violations.map((v) => `${name} ${scheme}: ${v.id}: ${v.nodes.map((n) => `${n.html} ${n.failureSummary}`).join('\n')}`)).toEqual([]);
   }
   await checked.emulateMedia({ colorScheme: 'light' });

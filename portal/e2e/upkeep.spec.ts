@@ -296,6 +296,7 @@ test('workspaces are listed with what they hold', async () => {
   await page.getByRole('link', { name: 'Add a workspace' }).click();
   await named('Display name').fill('Machine learning');
   await page.getByRole('button', { name: 'Create' }).click();
+  await expect(page.getByRole('link', { name: 'Machine learning' })).toBeVisible();
   await manage('PUT', `${ROOT}/workspaces/machine-learning/apis/hash`, { properties: { displayName: 'Hash', path: 'hash', protocols: ['https'] } });
   await page.getByRole('link', { name: 'Machine learning' }).click();
   await expect(page.getByRole('table', { name: 'What it holds' }).getByRole('row', { name: 'APIs 1 Hash' })).toBeVisible();
