@@ -8,19 +8,20 @@ export default defineConfig({
   // One journey: each part needs what the part before it made.
   workers: 1,
   fullyParallel: false,
-  timeout: 90_000,
-  globalTimeout: 480_000,
+  timeout: 240_000,
+  globalTimeout: 1_400_000,
   // After the first failure of a journey the rest of it says nothing new; other journeys still do.
   maxFailures: 10,
-  expect: { timeout: 10_000 },
+  expect: { timeout: 30_000 },
   reporter: [['list']],
   use: {
     browserName: 'chromium',
     launchOptions: { executablePath, args: ['--no-sandbox'] },
     viewport: { width: 1280, height: 900 },
     locale: 'en-GB',
-    actionTimeout: 10_000,
-    trace: 'retain-on-failure',
+    actionTimeout: 30_000,
+    // Recording doubles the time; `E2E_TRACE=1` asks for it.
+    trace: process.env.E2E_TRACE ? 'retain-on-failure' : 'off',
     screenshot: 'only-on-failure',
   },
 });

@@ -73,7 +73,7 @@ cd portal
 rm -rf test-results
 # Everything of all tests has its own limits; this one is for a browser that hangs.
 status=0
-timeout --kill-after=10 600 npx --no-install playwright test "$@" || status=$?
+timeout --kill-after=10 1500 npx --no-install playwright test "$@" || status=$?
 if [ "$status" -ne 0 ]; then
     mkdir -p test-results
     cp "$work"/*.log "$work"/*.out test-results/

@@ -185,6 +185,7 @@ impl Resource for Api {
             effect: ListEffect::Show("apiVersionSet"),
         },
         tag::shown!("api_tags l ON l.tag_id = g.id WHERE l.api_id = t.id"),
+        tag::tagged!("api_tags", "api_id"),
     ];
     const OMITTED_IN_LIST: &'static [&'static str] =
         &["authenticationSettings", "subscriptionKeyParameterNames"];

@@ -140,9 +140,10 @@ impl Resource for Operation {
     const IN_WORKSPACES: bool = true;
     const NAME: NameRule = NameRule::id(80);
     const SERVED: bool = true;
-    const LIST_PARAMETERS: &'static [ListParameter] = &[tag::shown!(
-        "operation_tags l ON l.tag_id = g.id WHERE l.operation_id = t.id"
-    )];
+    const LIST_PARAMETERS: &'static [ListParameter] = &[
+        tag::shown!("operation_tags l ON l.tag_id = g.id WHERE l.operation_id = t.id"),
+        tag::tagged!("operation_tags", "operation_id"),
+    ];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
         Filter::text("displayName", "display_name"),

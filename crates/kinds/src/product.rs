@@ -59,6 +59,7 @@ impl Resource for Product {
     const LIST_PARAMETERS: &'static [ListParameter] = &[
         group::shown!("product_groups l ON l.group_id = g.id WHERE l.product_id = t.id"),
         tag::shown!("product_tags l ON l.tag_id = g.id WHERE l.product_id = t.id"),
+        tag::tagged!("product_tags", "product_id"),
     ];
     const FILTERS: &'static [Filter] = &[
         Filter::name(),

@@ -122,7 +122,7 @@ pub struct ServiceContract {
     pub release_channel: Option<String>,
     /// As given.
     pub configuration_api: Option<Json<Any>>,
-    /// Brings a deleted service back; its content returns with it.
+    /// Brings a deleted service back as it was; all other properties of the request are ignored.
     #[contract(write_only)]
     pub restore: Option<bool>,
 }
@@ -275,6 +275,16 @@ impl Resource for Service {
         new: &'a mut ServiceContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            // The contract of `restore`: "all other properties will be ignored".
+            if let Some(old) = old
+                && new.restore == Some(true)
+            {
+                *new = ServiceContract {
+                    restore: None,
+                    ..old.clone()
+                };
+                return Ok(());
+            }
             if old.is_none() {
                 if restored(cx, new.restore == Some(true)).await? {
                     cx.restored = true;

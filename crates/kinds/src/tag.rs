@@ -35,6 +35,29 @@ macro_rules! shown {
 }
 pub(crate) use shown;
 
+/// `tag={tagId}` of a list: only items with the tag, of which a table of links knows. Portico's own addition to the contract.
+macro_rules! tagged {
+    ($links:literal, $column:literal) => {
+        engine::ListParameter {
+            name: "tag",
+            summary: "Only items with this tag: its id.",
+            effect: engine::ListEffect::Restrict(|tag| {
+                Ok((
+                    concat!(
+                        "EXISTS (SELECT FROM ",
+                        $links,
+                        " l JOIN tags g ON g.id = l.tag_id WHERE l.",
+                        $column,
+                        " = t.id AND lower(g.name) = lower({}))"
+                    ),
+                    Some(tag.to_owned()),
+                ))
+            }),
+        }
+    };
+}
+pub(crate) use tagged;
+
 /// Tags that something in a scope has: `apis`, `products`, or one of these with its operations.
 fn in_scope(scope: &str) -> Restriction {
     let scope = scope.trim_matches('/');

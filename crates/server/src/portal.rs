@@ -87,11 +87,26 @@ async fn to_developer(service: web::Path<String>) -> HttpResponse {
 }
 
 async fn publisher_page(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
-    page(&state, &http, "publisher")
+    page(&state, &http, "publisher", None)
 }
 
+/// A WebSocket cannot go through the relay, so the page may open one to the service's own gateway.
 async fn developer_page(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
-    page(&state, &http, "developer")
+    let gateway = sqlx::query_scalar::<_, Option<String>>(
+        "SELECT gateway_url FROM services WHERE lower(name) = lower($1) AND deleted_at IS NULL AND workspace_of IS NULL",
+    )
+    .bind(http.match_info().get("service").unwrap_or_default())
+    .fetch_optional(&state.engine.pool)
+    .await;
+    match gateway {
+        Ok(gateway) => {
+            let sockets = gateway
+                .flatten()
+                .and_then(|url| url.strip_prefix("http").map(|rest| format!("ws{rest}")));
+            page(&state, &http, "developer", sockets.as_deref())
+        }
+        Err(error) => fail(&http, &error.into()),
+    }
 }
 
 async fn publisher_asset(path: web::Path<String>) -> HttpResponse {
@@ -113,8 +128,9 @@ fn asset(portal: &str, path: &str) -> HttpResponse {
     }
 }
 
-/// Every address of a portal is the same page; its script reads the address.
-fn page(state: &State, http: &HttpRequest, portal: &str) -> HttpResponse {
+/// Every address of a portal is the same page; its script reads the address. It connects to its own origin, and to one
+/// for WebSockets where that is named.
+fn page(state: &State, http: &HttpRequest, portal: &str, sockets: Option<&str>) -> HttpResponse {
     let nonce = match state.engine.random::<16>() {
         Ok(bytes) => BASE64_STANDARD.encode(bytes),
         Err(error) => return fail(http, &error),
@@ -123,9 +139,10 @@ fn page(state: &State, http: &HttpRequest, portal: &str) -> HttpResponse {
         Some(file) => String::from_utf8_lossy(&file.data).replace(NONCE, &nonce),
         None => NOT_BUILT.to_owned(),
     };
+    let sockets = sockets.unwrap_or_default();
     let policy = format!(
         "default-src 'none'; script-src 'self' 'nonce-{nonce}'; style-src 'self' 'nonce-{nonce}'; \
-         img-src 'self' data:; font-src 'self'; connect-src 'self'; manifest-src 'self'; worker-src 'self'; \
+         img-src 'self' data:; font-src 'self'; connect-src 'self' {sockets}; manifest-src 'self'; worker-src 'self'; \
          frame-ancestors 'none'; base-uri 'none'; form-action 'self'"
     );
     HttpResponse::Ok()

@@ -7439,7 +7439,7 @@ export interface components {
                 /** @description As given. */
                 releaseChannel?: string | null;
                 configurationApi?: components["schemas"]["ApiManagementServiceAny"] | null;
-                /** @description Brings a deleted service back; its content returns with it. */
+                /** @description Brings a deleted service back as it was; all other properties of the request are ignored. */
                 restore?: boolean | null;
             };
         };
@@ -7515,7 +7515,7 @@ export interface components {
                 /** @description As given. */
                 releaseChannel?: string | null;
                 configurationApi?: components["schemas"]["ApiManagementServiceAny"] | null;
-                /** @description Brings a deleted service back; its content returns with it. */
+                /** @description Brings a deleted service back as it was; all other properties of the request are ignored. */
                 restore?: boolean | null;
             };
         };
@@ -12796,6 +12796,8 @@ export interface operations {
                 expandApiVersionSet?: boolean;
                 /** @description Whether items show their tags. */
                 tags?: boolean;
+                /** @description Only items with this tag: its id. */
+                tag?: string;
             };
             header?: never;
             path: {
@@ -12841,6 +12843,8 @@ export interface operations {
                 expandApiVersionSet?: boolean;
                 /** @description Whether items show their tags. */
                 tags?: boolean;
+                /** @description Only items with this tag: its id. */
+                tag?: string;
             };
             header?: never;
             path: {
@@ -13588,6 +13592,8 @@ export interface operations {
                 $skip?: components["parameters"]["skip"];
                 /** @description Whether items show their tags. */
                 tags?: boolean;
+                /** @description Only items with this tag: its id. */
+                tag?: string;
             };
             header?: never;
             path: {
@@ -13633,6 +13639,8 @@ export interface operations {
                 $skip?: components["parameters"]["skip"];
                 /** @description Whether items show their tags. */
                 tags?: boolean;
+                /** @description Only items with this tag: its id. */
+                tag?: string;
             };
             header?: never;
             path: {
@@ -15318,6 +15326,8 @@ export interface operations {
                 expandGroups?: boolean;
                 /** @description Whether items show their tags. */
                 tags?: boolean;
+                /** @description Only items with this tag: its id. */
+                tag?: string;
             };
             header?: never;
             path: {
@@ -15363,6 +15373,8 @@ export interface operations {
                 expandGroups?: boolean;
                 /** @description Whether items show their tags. */
                 tags?: boolean;
+                /** @description Only items with this tag: its id. */
+                tag?: string;
             };
             header?: never;
             path: {
@@ -30468,7 +30480,18 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CertificateContract"];
+            };
+        };
         responses: {
             /** @description The replaced entity. */
             200: {
@@ -30670,7 +30693,18 @@ export interface operations {
             };
             cookie?: never;
         };
-        requestBody?: never;
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "data": "MIIBkTCCATegAwIBAgIUJFLLMd8dkHEbtdwH5xixOdPycJ8wCgYIKoZIzj0EAwIwHTEbMBkGA1UEAwwSY2xpZW50LmV4YW1wbGUub3JnMCAXDTI2MTEyMzE2NTYwOFoYDzIxMjYxMDMwMTY1NjA4WjAdMRswGQYDVQQDDBJjbGllbnQuZXhhbXBsZS5vcmcwWTATBgcqhkjOPQIBBggqhkjOPQMBBwNCAAQCFx901l+CqX7J7q5exQS1KWQB/hQzqLNztKuT/o5EZZmC7PmfV9G3oFzbsQKhDLsYeTLb4LwZmUNCf8XE2ypNo1MwUTAdBgNVHQ4EFgQU73Olq187ZwgZ3lWcWNdtyYJ51hEwHwYDVR0jBBgwFoAU73Olq187ZwgZ3lWcWNdtyYJ51hEwDwYDVR0TAQH/BAUwAwEB/zAKBggqhkjOPQQDAgNIADBFAiEA0xxV8uCh0o8zQng7RcU6w0TBkNBUe98vYohSooQ1PWkCID0pvfY9m2G+6zqh1xzRogtUvlo3CllADjb6iYtfA3zX"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["CertificateContract"];
+            };
+        };
         responses: {
             /** @description The replaced entity. */
             200: {

@@ -48,7 +48,7 @@ export function Catalogue() {
       <Loaded query={query}>
         {({ value, count }) => (
           <>
-            <Text size="sm" role="status">{t('Number of APIs: {{number}}', { number: count })}</Text>
+            <Text size="sm" role="status">{t('{{count, number}} APIs', { count })}</Text>
             {value.length === 0 ? <Text>{q || tag ? t('No API matches.') : t('There are no APIs that you may see. Sign in to see those for members.')}</Text> : <ApiCards apis={value} />}
             {count > PAGE && (
               <Group component="nav" aria-label={t('Pages')}>

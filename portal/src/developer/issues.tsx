@@ -35,7 +35,7 @@ function One({ api, issue }: { api: string; issue: Issue }) {
         <Group><Text component="h2" fw={600}>{issue.title}</Text><State value={issue.state} /></Group>
         <Text size="sm">{issue.author} · {new Intl.DateTimeFormat(i18n.language, { dateStyle: 'medium' }).format(new Date(issue.createdDate))}</Text>
         <Text style={{ whiteSpace: 'pre-wrap' }}>{issue.description}</Text>
-        <Group><Button size="compact-sm" variant="default" aria-expanded={open} onClick={() => setOpen(!open)}>{t('Comments: {{number}}', { number: issue.comments })}</Button></Group>
+        <Group><Button size="compact-sm" variant="default" aria-expanded={open} onClick={() => setOpen(!open)}>{t('{{count, number}} comments', { count: issue.comments })}</Button></Group>
         {open && <Comments api={api} issue={issue.name} />}
       </Stack>
     </Card>

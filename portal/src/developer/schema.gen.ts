@@ -513,6 +513,8 @@ export interface components {
             description?: string | null;
             path: string;
             version?: string | null;
+            /** @description `http`, `soap`, `websocket` or `graphql`. */
+            type: string;
             subscriptionRequired: boolean;
             keyNames: components["schemas"]["KeyNames"];
             /** @description URL at the gateway, before the operations' own. */
@@ -558,7 +560,10 @@ export interface components {
             url: string;
             /** @description Names and values. */
             headers?: string[][];
+            /** @description The content, where it is text. */
             body?: string | null;
+            /** @description The content, where it is not: a file, or a form with files. */
+            base64?: string | null;
         };
         /** @description The end of an account. */
         Closing: {

@@ -1,20 +1,31 @@
-import { Badge, Button, Card, Code, Grid, Group, NativeSelect, PasswordInput, Stack, Table, Text, Textarea, TextInput } from '@mantine/core';
+import { Badge, Button, Card, Code, Grid, Group, NativeSelect, Stack, Table, Text, TextInput } from '@mantine/core';
 import { Link, useParams, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Copy, Loaded, Page, Problem } from '../shared/ui';
-import { address, ask, BASE, useAsk, useMe, type ApiPage as Api, type Operation, type Parameter, type Reply, type Representation } from './api';
+import { address, ask, BASE, useAsk, type ApiPage as Api, type Operation, type Parameter, type Reply, type Representation } from './api';
+import { BodyFields, bytesOf, contentOf, fieldsOf, type Body } from './body';
 import { Html } from './content';
+import { CredentialFields, NO_CREDENTIAL, type Credential } from './credential';
 import { SAMPLES, type Sent } from './samples';
+import { Socket } from './socket';
+
+/** From how many operations on they are worth filtering. */
+const MANY = 8;
 
 export function ApiPage() {
   const { t } = useTranslation();
   const { api = '' } = useParams({ strict: false });
   const { operation } = useSearch({ strict: false }) as { operation?: string };
   const query = useAsk('/apis/{api}', { path: { api } });
+  // Kept while one goes from operation to operation.
+  const [credential, setCredential] = useState<Credential>(NO_CREDENTIAL);
+  const [filter, setFilter] = useState('');
   return (
     <Loaded query={query}>
       {(a) => {
+        const wanted = filter.trim().toLowerCase();
+        const listed = a.operations.filter((o) => `${o.method} ${o.displayName} ${o.urlTemplate}`.toLowerCase().includes(wanted));
         const chosen = a.operations.find((o) => o.name === operation) ?? a.operations[0];
         return (
           <Page title={a.displayName}>
@@ -27,13 +38,14 @@ export function ApiPage() {
             </Group>
             <Grid>
               <Grid.Col span={{ base: 12, sm: 3 }} component="nav" aria-label={t('Operations')}>
-                {a.operations.map((o) => (
+                {a.operations.length > MANY && <TextInput aria-label={t('Filter the operations')} placeholder={t('Filter the operations')} value={filter} onChange={(e) => setFilter(e.currentTarget.value)} mb="xs" />}
+                {listed.map((o) => (
                   <Link key={o.name} to="/apis/$api" params={{ api: a.name }} search={{ operation: o.name }} className={`nav${o === chosen ? ' active' : ''}`} aria-current={o === chosen ? 'true' : undefined}>
                     <Code>{o.method}</Code> {o.displayName}
                   </Link>
                 ))}
               </Grid.Col>
-              <Grid.Col span={{ base: 12, sm: 9 }}>{chosen ? <OperationView key={chosen.name} api={a} operation={chosen} /> : <Text>{t('The API has no operations.')}</Text>}</Grid.Col>
+              <Grid.Col span={{ base: 12, sm: 9 }}>{a.type === 'websocket' ? <Socket api={a} credential={credential} setCredential={setCredential} /> : chosen ? <OperationView key={chosen.name} api={a} operation={chosen} credential={credential} setCredential={setCredential} /> : <Text>{t('The API has no operations.')}</Text>}</Grid.Col>
             </Grid>
           </Page>
         );
@@ -83,11 +95,11 @@ export function filled(template: string, path: Record<string, string>, query: Re
 
 const defaults = (parameters: Parameter[] | undefined) => Object.fromEntries((parameters ?? []).map((p) => [p.name, p.defaultValue ?? ''])) as Record<string, string>;
 
-function OperationView({ api, operation }: { api: Api; operation: Operation }) {
+function OperationView({ api, operation, credential, setCredential }: { api: Api; operation: Operation; credential: Credential; setCredential: (credential: Credential) => void }) {
   const { t } = useTranslation();
-  const me = useMe();
   const request = operation.request;
-  const representation = request?.representations?.[0];
+  const representations = request?.representations ?? [];
+  const representation = representations[0];
   const hasBody = !['GET', 'HEAD', 'DELETE', 'OPTIONS'].includes(operation.method) || representation !== undefined;
   const [path, setPath] = useState(() => defaults(operation.templateParameters));
   const [query, setQuery] = useState(() => defaults(request?.queryParameters));
@@ -95,38 +107,34 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
     ...(hasBody ? [['Content-Type', representation?.contentType ?? 'application/json'] as [string, string]] : []),
     ...(request?.headers ?? []).map((h) => [h.name, h.defaultValue ?? ''] as [string, string]),
   ]);
-  const [body, setBody] = useState(sampleOf(representation));
-  const [key, setKey] = useState('');
+  const [body, setBody] = useState<Body>(() => ({ text: sampleOf(representation), file: null, fields: fieldsOf(representation?.formParameters) }));
   const [reply, setReply] = useState<{ reply: Reply; sent: Sent }>();
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
   const [language, setLanguage] = useState('curl');
-  const subscriptions = useAsk('/subscriptions', {}, Boolean(me?.email));
-  const usable = subscriptions.data?.value.filter((s) => s.state === 'active') ?? [];
   const keyHeader = api.keyNames.header ?? 'Ocp-Apim-Subscription-Key';
   const template = operation.urlTemplate.startsWith('/') || operation.urlTemplate === '' ? operation.urlTemplate : `/${operation.urlTemplate}`;
   const url = api.baseUrl + filled(template, path, query);
+  const contentType = headers.find(([n]) => n.toLowerCase() === 'content-type')?.[1] ?? '';
   const sent = (shown: string): Sent => ({
     method: operation.method,
     url,
     headers: [...headers.filter(([n]) => n), ...(shown ? [[keyHeader, shown] as [string, string]] : [])],
-    body: hasBody ? body : '',
+    content: hasBody ? contentOf(body, contentType) : undefined,
   });
-  const choose = async (name: string) => {
-    setError(undefined);
-    if (!name) return setKey('');
-    try {
-      setKey((await ask('post', '/subscriptions/{sid}/keys', { path: { sid: name } })).primaryKey);
-    } catch (e) {
-      setError(e);
-    }
+  const chooseType = (type: string) => {
+    const next = representations.find((r) => r.contentType === type);
+    setHeaders(headers.map(([n, v]) => (n.toLowerCase() === 'content-type' ? [n, type] : [n, v])));
+    setBody({ text: sampleOf(next), file: null, fields: fieldsOf(next?.formParameters) });
   };
   const send = async () => {
     setBusy(true);
     setError(undefined);
     try {
-      const call = sent(key);
-      setReply({ reply: await ask('post', '/relay', { body: { ...call, body: call.body || null } }), sent: sent(key ? '<key>' : '') });
+      const { method, headers: pairs } = sent(credential.key);
+      const content = hasBody ? await bytesOf(body, contentType) : {};
+      const typed = pairs.map(([n, v]): [string, string] => (n.toLowerCase() === 'content-type' ? [n, content.contentType ?? v] : [n, v]));
+      setReply({ reply: await ask('post', '/relay', { body: { method, url, headers: typed, body: content.body ?? null, base64: content.base64 ?? null } }), sent: sent(credential.key ? '<key>' : '') });
     } catch (e) {
       setReply(undefined);
       setError(e);
@@ -164,12 +172,7 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
         <form onSubmit={(e) => { e.preventDefault(); void send(); }}>
           <Stack>
             <Text component="h3" fw={600}>{t('Try it')}</Text>
-            {api.subscriptionRequired && (
-              <Group align="flex-end">
-                {usable.length > 0 && <NativeSelect label={t('Subscription')} data={[{ value: '', label: t('none') }, ...usable.map((s) => ({ value: s.name, label: s.displayName ?? s.name }))]} onChange={(e) => void choose(e.currentTarget.value)} />}
-                <PasswordInput label={keyHeader} value={key} onChange={(e) => setKey(e.currentTarget.value)} autoComplete="off" flex={1} visibilityToggleButtonProps={{ 'aria-label': t('Show the key') }} />
-              </Group>
-            )}
+            {api.subscriptionRequired && <CredentialFields api={api} credential={credential} change={setCredential} />}
             {group(t('URL parameters'), operation.templateParameters, path, setPath)}
             {group(t('Query parameters'), request?.queryParameters ?? [], query, setQuery)}
             <Stack gap="xs">
@@ -186,7 +189,8 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
               })}
               <Group><Button size="compact-sm" variant="default" onClick={() => setHeaders([...headers, ['', '']])}>{t('Add a header')}</Button></Group>
             </Stack>
-            {hasBody && <Textarea label={t('Request body')} autosize minRows={4} maxRows={20} value={body} onChange={(e) => setBody(e.currentTarget.value)} styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }} />}
+            {representations.length > 1 && <NativeSelect label={t('Content type')} data={representations.map((r) => r.contentType)} value={contentType} onChange={(e) => chooseType(e.currentTarget.value)} />}
+            {hasBody && <BodyFields body={body} contentType={contentType} change={setBody} />}
             <Text size="sm" className="mono">{operation.method} {url}</Text>
             <Group><Button type="submit" loading={busy}>{t('Send')}</Button></Group>
             {error !== undefined && <Problem error={error} />}
@@ -205,9 +209,11 @@ function OperationView({ api, operation }: { api: Api; operation: Operation }) {
   );
 }
 
+/** What the caller got. */
 function Answer({ reply, sent }: { reply: Reply; sent: Sent }) {
   const { t } = useTranslation();
-  let content = reply.text ?? t('{{count}} characters of base64', { count: reply.base64?.length ?? 0 });
+  const type = reply.headers.find(([n]) => n.toLowerCase() === 'content-type')?.[1] ?? '';
+  let content = reply.text ?? '';
   try {
     content = JSON.stringify(JSON.parse(content), null, 2);
   } catch {
@@ -216,11 +222,24 @@ function Answer({ reply, sent }: { reply: Reply; sent: Sent }) {
   return (
     <Stack mt="md" role="region" aria-label={t('Response')} aria-live="polite">
       <div><Text size="sm" fw={600}>{t('Requested URL')}</Text><Code className="mono" data-testid="requested-url">{reply.url}</Code></div>
-      <div><Text size="sm" fw={600}>{t('Response status')}</Text><Text><strong data-testid="response-status">{reply.status} {reply.reason}</strong> · {t('{{count}} ms', { count: reply.milliseconds })}</Text></div>
+      <div><Text size="sm" fw={600}>{t('Response status')}</Text><Text><strong data-testid="response-status">{reply.status} {reply.reason}</strong> · {t('{{time}} ms', { time: reply.milliseconds })}</Text></div>
       {reply.status === 429 && <Text role="alert">{t('The limit of calls is reached. Wait, then send again.')} {reply.headers.find(([n]) => n === 'retry-after')?.[1]} s</Text>}
       <div><Text size="sm" fw={600}>{t('Response headers')}</Text><pre className="reply" tabIndex={0} data-testid="response-headers">{reply.headers.map(([n, v]) => `${n}: ${v}`).join('\n')}</pre></div>
-      <div><Text size="sm" fw={600}>{t('Response content')}</Text><pre className="reply" tabIndex={0} data-testid="response-content">{content}</pre></div>
+      <div><Text size="sm" fw={600}>{t('Response content')}</Text>{reply.base64 ? <Binary base64={reply.base64} type={type} /> : <pre className="reply" tabIndex={0} data-testid="response-content">{content}</pre>}</div>
       <Group><Text size="sm">curl</Text><Copy value={SAMPLES.curl(sent)} /></Group>
+    </Stack>
+  );
+}
+
+/** A content that is no text: an image is shown, anything can be saved. */
+function Binary({ base64, type }: { base64: string; type: string }) {
+  const { t } = useTranslation();
+  const url = `data:${type.split(';')[0] || 'application/octet-stream'};base64,${base64}`;
+  const count = (base64.length * 3) / 4 - (/=*$/.exec(base64)?.[0].length ?? 0);
+  return (
+    <Stack gap="xs" data-testid="response-content">
+      {type.startsWith('image/') && <img src={url} alt={t('Response content')} className="picture" />}
+      <Text size="sm">{t('{{count, number}} bytes that are no text', { count })} · <a href={url} download="content">{t('Save the content')}</a></Text>
     </Stack>
   );
 }

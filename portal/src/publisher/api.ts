@@ -1,7 +1,7 @@
 import { keepPreviousData, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useParams } from '@tanstack/react-router';
 import type { components } from '../api/schema.gen';
-import { send, type Answer } from '../shared/failure';
+import { Failure, send, type Answer } from '../shared/failure';
 
 type All = components['schemas'];
 /** The properties of every kind of resource. */
@@ -89,6 +89,22 @@ export function useList<P>(path: string | undefined) {
     enabled: path !== undefined,
     placeholderData: keepPreviousData,
   });
+}
+
+/** Whether there is something at a path: a form that adds asks first, because `If-None-Match` is no part of the contract. */
+export async function exists(path: string): Promise<boolean> {
+  try {
+    await call('GET', path);
+    return true;
+  } catch (error) {
+    if (error instanceof Failure && error.status === 404) return false;
+    throw error;
+  }
+}
+
+/** A text in a filter. */
+export function quoted(text: string): string {
+  return `'${text.replaceAll("'", "''")}'`;
 }
 
 /** Makes everything that is shown be asked for again. */

@@ -18,6 +18,9 @@ const KINDS = [
   { segment: 'subscriptions', field: 'displayName', to: '/$service/subscriptions/$subscription', parameter: 'subscription', title: (p: Record<string, string>) => p.displayName },
   { segment: 'users', field: 'email', to: '/$service/users/$user', parameter: 'user', title: (p: Record<string, string>) => p.email },
   { segment: 'namedValues', field: 'displayName', to: '/$service/named-values/$value', parameter: 'value', title: (p: Record<string, string>) => p.displayName },
+  { segment: 'groups', field: 'displayName', to: '/$service/groups/$group', parameter: 'group', title: (p: Record<string, string>) => p.displayName },
+  { segment: 'tags', field: 'displayName', to: '/$service/tags/$name', parameter: 'name', title: (p: Record<string, string>) => p.displayName },
+  { segment: 'policyFragments', field: 'name', to: '/$service/policy-fragments/$name', parameter: 'name', title: (p: Record<string, string>) => p.displayName },
   { segment: 'backends', field: 'title', to: '/$service/backends/$backend', parameter: 'backend', title: (p: Record<string, string>) => p.title },
 ] as const;
 
@@ -50,14 +53,16 @@ function Commands({ onClose, links, service }: { onClose: () => void; links: [st
       }))).flat(),
   });
   const go = (to: string, params: Record<string, string>) => () => void navigate({ to: to as '/$service', params: params as { service: string } });
-  const names: Record<string, string> = { apis: t('API'), products: t('Product'), subscriptions: t('Subscription'), users: t('User'), namedValues: t('Named value'), backends: t('Backend') };
+  const names: Record<string, string> = { apis: t('API'), products: t('Product'), subscriptions: t('Subscription'), users: t('User'), namedValues: t('Named value'), backends: t('Backend'), groups: t('Group'), tags: t('Tag'), policyFragments: t('Policy fragment') };
   const commands: Command[] = [
     ...(service ? links.map(([to, label]) => ({ label, note: t('Page'), run: go(to, { service: service.name }) })) : []),
     ...(service
       ? ([
           ['/$service/apis/new', t('Add an API')], ['/$service/apis/import', t('Import an API')], ['/$service/products/new', t('Add a product')],
           ['/$service/subscriptions/new', t('Add a subscription')], ['/$service/users/new', t('Add a user')], ['/$service/groups/new', t('Add a group')], ['/$service/named-values/new', t('Add a named value')],
-        ] as const).map(([to, label]) => ({ label, note: t('Action'), run: go(to, { service: service.name }) }))
+          ['/$service/backends/new', t('Add a backend')], ['/$service/certificates/new', t('Add a certificate')], ['/$service/tags/new', t('Add a tag')], ['/$service/schemas/new', t('Add a schema')], ['/$service/policy-fragments/new', t('Add a policy fragment')],
+          ['/$service/loggers/new', t('Add a logger')], ['/$service/caches/new', t('Add a cache')], ['/$service/authorization-servers/new', t('Add an authorization server')], ['/$service/gateways/new', t('Add a gateway')],
+        ] as const).map(([to, label]) => ({ label, note: t('Action'), run: () => void navigate({ to: to.replace('$service', service.name) as '/' }) }))
       : []),
     { label: t('Create a service'), note: t('Action'), run: () => void navigate({ to: '/new-service' }) },
     { label: t('Services'), note: t('Page'), run: () => void navigate({ to: '/' }) },

@@ -1,7 +1,7 @@
 import { AppShell, Box, Burger, Button, Group, Kbd, Select, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { createRootRoute, createRoute, createRouter, Link, Outlet, useNavigate, useParams } from '@tanstack/react-router';
-import { lazy, Suspense, type ComponentType } from 'react';
+import { Fragment, lazy, Suspense, type ComponentType } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Loaded, Loading, Preferences, Problem } from '../shared/ui';
 import { useServices } from './api';
@@ -16,22 +16,30 @@ function later<M extends Record<string, unknown>>(load: () => Promise<M>) {
 }
 
 const apis = later(() => import('./pages/apis'));
+const authorization = later(() => import('./pages/authorization'));
 const audit = later(() => import('./pages/audit'));
 const backends = later(() => import('./pages/backends'));
+const caches = later(() => import('./pages/caches'));
 const calls = later(() => import('./pages/calls'));
 const certificates = later(() => import('./pages/certificates'));
 const dashboard = later(() => import('./pages/dashboard'));
+const fragments = later(() => import('./pages/fragments'));
 const gateways = later(() => import('./pages/gateways'));
 const identity = later(() => import('./pages/identity'));
+const loggers = later(() => import('./pages/loggers'));
 const mail = later(() => import('./pages/mail'));
 const operation = later(() => import('./pages/operation'));
 const people = later(() => import('./pages/people'));
 const policy = later(() => import('./pages/policy'));
 const portal = later(() => import('./pages/portal'));
 const products = later(() => import('./pages/products'));
+const schemas = later(() => import('./pages/schemas'));
 const service = later(() => import('./pages/service'));
 const subscriptions = later(() => import('./pages/subscriptions'));
+const tags = later(() => import('./pages/tags'));
+const trash = later(() => import('./pages/trash'));
 const values = later(() => import('./pages/values'));
+const workspaces = later(() => import('./pages/workspaces'));
 
 function Shell() {
   const { t } = useTranslation();
@@ -48,21 +56,31 @@ function Shell() {
     ['/$service/apis', t('APIs')],
     ['/$service/products', t('Products')],
     ['/$service/subscriptions', t('Subscriptions')],
-    ['/$service/users', t('Users')],
-    ['/$service/groups', t('Groups')],
+    ['/$service/tags', t('Tags')],
+    ['/$service/schemas', t('Schemas')],
     ['/$service/policy', t('Policies')],
+    ['/$service/policy-fragments', t('Policy fragments')],
     ['/$service/named-values', t('Named values')],
     ['/$service/backends', t('Backends')],
     ['/$service/certificates', t('Certificates')],
+    ['/$service/caches', t('Caches')],
+    ['/$service/authorization-servers', t('Authorization servers')],
+    ['/$service/users', t('Users')],
+    ['/$service/groups', t('Groups')],
     ['/$service/identity-providers', t('Identity providers')],
-    ['/$service/gateways', t('Gateways')],
-    ['/$service/notifications', t('Notifications')],
     ['/$service/portal', t('Developer portal')],
+    ['/$service/notifications', t('Notifications')],
     ['/$service/templates', t('E-mail templates')],
     ['/$service/mails', t('Outbox')],
+    ['/$service/gateways', t('Gateways')],
+    ['/$service/loggers', t('Loggers')],
     ['/$service/audit', t('Audit log')],
+    ['/$service/trash', t('Trash')],
+    ['/$service/workspaces', t('Workspaces')],
     ['/$service/settings', t('Settings')],
   ];
+  /** Before which page a heading stands. */
+  const headings: Record<string, string> = { '/$service/apis': t('What is offered'), '/$service/policy': t('How calls are handled'), '/$service/users': t('People and portal'), '/$service/gateways': t('Running it') };
   return (
     <AppShell header={{ height: 56 }} navbar={{ width: 220, breakpoint: 'sm', collapsed: { mobile: !opened || !service, desktop: !service } }} padding="md">
       <a className="skip" href="#main">{t('Skip to the content')}</a>
@@ -92,7 +110,10 @@ function Shell() {
       {service && (
         <AppShell.Navbar p="xs" aria-label={t('Sections')} style={{ overflowY: 'auto' }}>
           {links.map(([to, label]) => (
-            <Link key={to} to={to as '/$service'} params={{ service }} className="nav" activeOptions={{ exact: to === '/$service' }} activeProps={{ className: 'active' }} onClick={close}>{label}</Link>
+            <Fragment key={to}>
+            {headings[to] && <Text size="xs" c="dimmed" px={12} pt="sm">{headings[to]}</Text>}
+            <Link to={to as '/$service'} params={{ service }} className="nav" activeOptions={{ exact: to === '/$service' }} activeProps={{ className: 'active' }} onClick={close}>{label}</Link>
+            </Fragment>
           ))}
         </AppShell.Navbar>
       )}
@@ -117,12 +138,17 @@ function InService() {
 const search = (raw: Record<string, unknown>): Search & Record<string, unknown> => ({
   ...(typeof raw.q === 'string' || typeof raw.q === 'number' ? { q: String(raw.q) } : {}),
   ...(Number(raw.page) > 1 ? { page: Number(raw.page) } : {}),
-  ...Object.fromEntries(['state', 'sort', 'range', 'api', 'caller', 'tab'].filter((k) => typeof raw[k] === 'string').map((k) => [k, raw[k]])),
+  ...Object.fromEntries(['state', 'sort', 'range', 'api', 'caller', 'tab', 'tag', 'operation'].filter((k) => typeof raw[k] === 'string').map((k) => [k, raw[k]])),
 });
 
 const root = createRootRoute({ component: () => <SignedIn><Shell /></SignedIn> });
 const home = createRoute({ getParentRoute: () => root, path: '/', component: Services });
-const create = createRoute({ getParentRoute: () => root, path: '/new-service', component: service('NewService') });
+const create = createRoute({
+  getParentRoute: () => root,
+  path: '/new-service',
+  component: service('NewService'),
+  validateSearch: (raw: Record<string, unknown>) => Object.fromEntries(['path', 'operation', 'name'].filter((k) => typeof raw[k] === 'string').map((k) => [k, raw[k]])),
+});
 const inService = createRoute({ getParentRoute: () => root, path: '/$service', component: InService });
 const at = <P extends string>(path: P, component: ComponentType) =>
   createRoute({ getParentRoute: () => inService, path, component: component as () => React.ReactNode, validateSearch: search });
@@ -138,7 +164,24 @@ const tree = root.addChildren([
     at('/apis/$api', apis('ApiPage')),
     at('/apis/$api/operations/$operation', operation('OperationPage')),
     at('/apis/$api/schemas/$schema', operation('SchemaPage')),
+    at('/apis/$api/diagnostics/$name', loggers('DiagnosticPage')),
     at('/calls', calls('Calls')),
+    at('/tags', tags('Tags')),
+    at('/tags/$name', tags('TagPage')),
+    at('/schemas', schemas('Schemas')),
+    at('/schemas/$name', schemas('SchemaPage')),
+    at('/policy-fragments', fragments('PolicyFragments')),
+    at('/policy-fragments/$name', fragments('PolicyFragmentPage')),
+    at('/caches', caches('Caches')),
+    at('/caches/$name', caches('CachePage')),
+    at('/authorization-servers', authorization('AuthorizationServers')),
+    at('/authorization-servers/$name', authorization('AuthorizationServerPage')),
+    at('/loggers', loggers('Loggers')),
+    at('/loggers/$name', loggers('LoggerPage')),
+    at('/diagnostics/$name', loggers('DiagnosticPage')),
+    at('/trash', trash('Trash')),
+    at('/workspaces', workspaces('Workspaces')),
+    at('/workspaces/$name', workspaces('WorkspacePage')),
     at('/backends', backends('Backends')),
     at('/backends/$backend', backends('BackendPage')),
     at('/identity-providers', identity('IdentityProviders')),

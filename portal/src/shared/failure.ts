@@ -42,3 +42,11 @@ export async function send<T>(method: string, url: string, body?: unknown, etag?
   }
   return { data: data as T, etag: reply.headers.get('etag'), headers: reply.headers, status: reply.status };
 }
+
+/** Line and column as the server's messages name them. */
+export function positions(error: Failure): { line: number; column: number; message: string }[] {
+  return [{ message: error.message }, ...error.details].flatMap(({ message }) => {
+    const at = /line (\d+)(?:, (?:column|position) (\d+))?/i.exec(message);
+    return at ? [{ line: Number(at[1]), column: Number(at[2] ?? 1), message }] : [];
+  });
+}

@@ -1,5 +1,6 @@
 import i18next from 'i18next';
 import { initReactI18next } from 'react-i18next';
+import english from '../i18n/en.json';
 
 type Texts = Record<string, string>;
 
@@ -28,7 +29,8 @@ export async function initLanguage(more?: () => Promise<{ default: Texts }>) {
     fallbackLng: false,
     keySeparator: false,
     nsSeparator: false,
-    resources: {},
+    // Only what English says otherwise of one than of many.
+    resources: { en: { translation: english } },
     interpolation: { escapeValue: false },
   });
   try {

@@ -54,7 +54,7 @@ const COLORS: Record<string, string> = { active: 'green', published: 'green', Su
 
 export function State({ value }: { value: string }) {
   const { t } = useTranslation();
-  return <Badge variant="outline" color={COLORS[value] ?? 'gray'} styles={{ label: { color: 'var(--mantine-color-text)' } }} tt="none">{t(value)}</Badge>;
+  return <Badge variant="outline" miw="max-content" color={COLORS[value] ?? 'gray'} styles={{ label: { color: 'var(--mantine-color-text)' } }} tt="none">{t(value)}</Badge>;
 }
 
 export function Copy({ value }: { value: string }) {

@@ -1,4 +1,4 @@
-//! `tags=`, `expandGroups=`, `scope=`, `expandCommentsAttachments=`, `isKeyVaultRefreshFailed=`, and references that must exist
+//! `tags=`, `tag=`, `expandGroups=`, `scope=`, `expandCommentsAttachments=`, `isKeyVaultRefreshFailed=`, and references that must exist
 
 use crate::world::{SERVICE, World, body};
 use engine::{Value, json};
@@ -105,6 +105,23 @@ async fn tags_are_listed_by_what_has_them() {
     assert_eq!(world.names("/tags").await, ["idle", "ml", "old"]);
     let refused = world.get("/tags?scope=users").await;
     assert_eq!(refused.targets(), ["scope"]);
+}
+
+#[tokio::test]
+async fn what_has_a_tag_is_listed_by_it() {
+    let world = tagged().await;
+    for (list, wanted) in [
+        ("/apis?tag=ML", vec!["echo-api"]),
+        ("/apis?tag=old", vec![]),
+        ("/products?tag=ml", vec!["starter"]),
+        ("/products?tag=absent", vec![]),
+        ("/apis/echo-api/operations?tag=old", vec!["create-resource"]),
+        ("/apis/echo-api/operations?tag=ml", vec![]),
+    ] {
+        assert_eq!(world.names(list).await, wanted, "{list}");
+        let page = world.get(&format!("{list}&$top=1")).await.expect(200);
+        assert_eq!(page["count"], wanted.len(), "{list}");
+    }
 }
 
 #[tokio::test]

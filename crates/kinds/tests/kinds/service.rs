@@ -166,13 +166,19 @@ async fn a_name_is_taken_in_every_group_until_its_service_is_purged() {
 
     let mut restore = service();
     restore["properties"]["restore"] = json!(true);
+    restore["properties"]["publisherName"] = json!("Somebody else");
     // `_` in a group's name is a letter like others, not a placeholder.
     let foreign = world.put(&elsewhere, restore.clone()).await.expect(409);
     assert_eq!(
         foreign["error"]["code"],
         "ServiceAlreadyExistsInSoftDeletedState"
     );
-    world.put(SERVICE, restore).await.expect(200);
+    let restored = world.put(SERVICE, restore).await.expect(200);
+    assert_eq!(
+        restored["properties"]["publisherName"],
+        service()["properties"]["publisherName"],
+        "all other properties are ignored"
+    );
     assert_eq!(world.names("/products").await, ["starter", "unlimited"]);
 }
 

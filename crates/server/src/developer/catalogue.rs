@@ -83,6 +83,10 @@ pub struct Api {
     pub(super) description: Option<String>,
     path: String,
     version: Option<String>,
+    /// `http`, `soap`, `websocket` or `graphql`.
+    #[serde(rename = "type")]
+    #[sqlx(rename = "type")]
+    kind: String,
     subscription_required: bool,
     #[schema(value_type = KeyNames)]
     key_names: Value,
@@ -108,7 +112,7 @@ pub struct Tag {
     display_name: String,
 }
 
-const API_COLUMNS: &str = "a.id, a.root_id, a.name, a.display_name, a.description, a.path, a.api_version AS version, \
+const API_COLUMNS: &str = "a.id, a.root_id, a.name, a.display_name, a.description, a.path, a.api_version AS version, a.type, \
      a.subscription_required, a.subscription_key_parameter_names AS key_names, \
      (SELECT coalesce(jsonb_agg(jsonb_build_object('name', t.name, 'displayName', t.display_name) ORDER BY lower(t.display_name)), '[]') \
       FROM api_tags x JOIN tags t ON t.id = x.tag_id WHERE x.api_id = a.id) AS tags";

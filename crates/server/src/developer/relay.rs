@@ -68,7 +68,10 @@ pub struct Call {
     #[serde(default)]
     #[schema(value_type = Vec<Vec<String>>)]
     headers: Vec<(String, String)>,
+    /// The content, where it is text.
     body: Option<String>,
+    /// The content, where it is not: a file, or a form with files.
+    base64: Option<String>,
 }
 
 /// What came of a call.
@@ -160,8 +163,21 @@ fn request(call: &Call, gateway: &str) -> Result<Request<Full<Bytes>>> {
     let target: Uri = target
         .parse()
         .map_err(|e| Error::invalid("url", format!("cannot be sent: {e}")))?;
-    let body = Bytes::from(call.body.clone().unwrap_or_default());
     let mut violations = engine::Violations::default();
+    let body = match (&call.body, &call.base64) {
+        (Some(_), Some(_)) => {
+            violations.add("base64", "cannot stand beside body");
+            Bytes::new()
+        }
+        (None, Some(text)) => BASE64_STANDARD.decode(text).map_or_else(
+            |_| {
+                violations.add("base64", "must be base64");
+                Bytes::new()
+            },
+            Bytes::from,
+        ),
+        (text, None) => Bytes::from(text.clone().unwrap_or_default()),
+    };
     if call.url.len() > MAX_URL_BYTES {
         violations.add("url", format!("must be {MAX_URL_BYTES} bytes at most"));
     }
@@ -261,6 +277,7 @@ mod tests {
             url: url.into(),
             headers: vec![(header.into(), "x".into())],
             body: None,
+            base64: None,
         }
     }
 
@@ -299,6 +316,28 @@ mod tests {
                 "{name}"
             );
         }
+    }
+
+    #[tokio::test]
+    async fn a_content_is_text_or_base64() {
+        let gateway = "http://127.1.2.3:8081";
+        let sent = async |body: Option<&str>, base64: Option<&str>| {
+            let call = Call {
+                body: body.map(str::to_owned),
+                base64: base64.map(str::to_owned),
+                ..call("http://127.1.2.3:8081/echo", "x-a")
+            };
+            match request(&call, gateway) {
+                Ok(request) => Ok(request.into_body().collect().await.map(|b| b.to_bytes())),
+                Err(error) => Err(error.envelope()["error"]["details"][0]["target"].clone()),
+            }
+        };
+        let bytes = |bytes: &'static [u8]| Ok(Ok(Bytes::from_static(bytes)));
+        assert_eq!(sent(Some("čaj"), None).await, bytes("čaj".as_bytes()));
+        assert_eq!(sent(None, Some("/wAB")).await, bytes(&[0xff, 0, 1]));
+        assert_eq!(sent(None, None).await, bytes(b""));
+        assert_eq!(sent(None, Some("?")).await, Err("base64".into()));
+        assert_eq!(sent(Some(""), Some("")).await, Err("base64".into()));
     }
 
     #[test]

@@ -1,22 +1,27 @@
 import { Badge, Button, Checkbox, Code, FileButton, Group, MultiSelect, Select, Stack, Tabs, Text, Textarea, TextInput } from '@mantine/core';
-import { Link, useNavigate, useParams } from '@tanstack/react-router';
-import { lazy, Suspense, useState } from 'react';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
+import { lazy, Suspense, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
 import { Loaded, Loading, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Operation, type Resource, type Schemas } from '../api';
-import { Editor } from '../form';
-import { ResourceTable } from '../table';
+import { positions } from '../../shared/failure';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Operation, type Resource, type Schemas } from '../api';
+import { Editor, MONO, useSubmit, type Values } from '../form';
+import { deletion, ResourceTable } from '../table';
+import { DiagnosticsOf } from './loggers';
 import { ApiSchemas } from './operation';
 import { Revisions, Versions } from './revisions';
+import { TagFilter, TagsOf } from './tags';
 
 const PolicyEditor = lazy(() => import('./policy').then((m) => ({ default: m.PolicyEditor })));
 
 type Api = Schemas['ApiContract'];
+type ListedApi = Api & { tags?: { id: string; name: string }[] };
 
 export function Apis() {
   const { t } = useTranslation();
   const service = useService();
+  const navigate = useNavigate();
+  const search = useSearch({ strict: false }) as { tag?: string };
   return (
     <Page title={t('APIs')} actions={
       <>
@@ -24,13 +29,18 @@ export function Apis() {
         <Button renderRoot={(p) => <Link to="/$service/apis/new" params={{ service: service.name }} {...p} />}>{t('Add an API')}</Button>
       </>
     }>
-      <ResourceTable<Api>
+      <TagFilter change={(tag) => void navigate({ to: '.', search: { ...search, tag, page: undefined } as never })} />
+      <ResourceTable<ListedApi>
+        key={search.tag}
         label={t('APIs')}
-        path={`${service.id}/apis`}
+        path={`${service.id}/apis?tags=true${search.tag ? `&tag=${encodeURIComponent(search.tag)}` : ''}`}
+        titleOf={(a) => a.properties.displayName ?? a.name}
+        bulk={[deletion(t('Delete'), t('Its operations and policies go too, and its callers get 404.'), '?deleteRevisions=true')]}
         filter="isCurrent eq true"
         columns={[
           { label: t('Name'), sort: 'displayName', cell: (a) => <Link to="/$service/apis/$api" params={{ service: service.name, api: a.name }}>{a.properties.displayName}</Link> },
           { label: t('URL'), sort: 'path', cell: (a) => <span className="mono">{service.properties.gatewayUrl}/{a.properties.path}</span> },
+          { label: t('Tags'), cell: (a) => a.properties.tags?.map((x) => x.name).join(', ') },
           { label: t('Web service URL'), sort: 'serviceUrl', cell: (a) => <span className="mono">{a.properties.serviceUrl}</span> },
         ]}
       />
@@ -45,17 +55,13 @@ export function AddApi() {
   const refresh = useRefresh();
   const products = useList<Schemas['ProductContract']>(`${service.id}/products`);
   const [values, setValues] = useState({ displayName: '', serviceUrl: '', path: '', scheme: 'both', products: [] as string[] });
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const failure = error instanceof Failure ? error : undefined;
   const set = (more: Partial<typeof values>) => setValues({ ...values, ...more });
   const gateway = service.properties.gatewayUrl ?? '';
   const url = `${gateway}/${values.path.replace(/^\/+|\/+$/g, '')}`;
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit(values, async () => {
     const name = nameOf(values.displayName);
     const path = `${service.id}/apis/${name}`;
-    const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-    if (taken) throw new Error(t('There is an API of that name.'));
+    if (await exists(path)) throw new Error(t('There is an API of that name.'));
     await call('PUT', path, {
       properties: {
         displayName: values.displayName,
@@ -68,12 +74,12 @@ export function AddApi() {
     for (const product of values.products) await call('PUT', `${service.id}/products/${product}/apis/${name}`);
     await refresh();
     await navigate({ to: '/$service/apis/$api', params: { service: service.name, api: name } });
-  };
+  });
   return (
     <Page title={t('Add an API')}>
-      <form onSubmit={(e) => { e.preventDefault(); setBusy(true); setError(undefined); submit().catch(setError).finally(() => setBusy(false)); }}>
+      <form {...form}>
         <Stack maw={640}>
-          {error !== undefined && <Problem error={error} />}
+          {notices}
           <TextInput label={t('Web API name')} required value={values.displayName} error={failure?.of('displayName')} onChange={(e) => set({ displayName: e.currentTarget.value })} />
           <TextInput label={t('Web service URL')} type="url" description={t('Where calls are forwarded to.')} value={values.serviceUrl} error={failure?.of('serviceUrl')} onChange={(e) => set({ serviceUrl: e.currentTarget.value })} />
           <TextInput label={t('Web API URL suffix')} description={t('The part of the URL that names this API.')} value={values.path} error={failure?.of('path')} onChange={(e) => set({ path: e.currentTarget.value })} />
@@ -100,31 +106,39 @@ export function ImportApi() {
   const navigate = useNavigate();
   const refresh = useRefresh();
   const [values, setValues] = useState({ displayName: '', path: '', format: 'openapi', document: '', link: '' });
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const failure = error instanceof Failure ? error : undefined;
   const set = (more: Partial<typeof values>) => setValues((old) => ({ ...old, ...more }));
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit(values, async () => {
     const name = nameOf(values.displayName);
     const path = `${service.id}/apis/${name}`;
-    const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-    if (taken) throw new Error(t('There is an API of that name.'));
+    if (await exists(path)) throw new Error(t('There is an API of that name.'));
     const format = !values.link ? values.format : values.format === 'swagger-json' ? 'swagger-link-json' : `${values.format}-link`;
     await call('PUT', path, { properties: { displayName: values.displayName, path: values.path.replace(/^\/+|\/+$/g, ''), format, value: values.link || values.document } });
     await refresh();
     await navigate({ to: '/$service/apis/$api', params: { service: service.name, api: name } });
+  });
+  const area = useRef<HTMLTextAreaElement>(null);
+  // The server names lines and columns; of a linked document there is nothing to show.
+  const wrong = values.link || !failure ? [] : positions(failure).filter(({ line }) => line <= values.document.split('\n').length);
+  const show = (line: number, column: number) => {
+    const before = values.document.split('\n').slice(0, line - 1).reduce((sum, text) => sum + text.length + 1, 0);
+    const end = before + (values.document.split('\n')[line - 1]?.length ?? 0);
+    area.current?.focus();
+    area.current?.setSelectionRange(Math.min(before + column - 1, end), end);
   };
   return (
     <Page title={t('Import an API')}>
-      <form onSubmit={(e) => { e.preventDefault(); setBusy(true); setError(undefined); submit().catch(setError).finally(() => setBusy(false)); }}>
+      <form {...form}>
         <Stack maw={800}>
-          {error !== undefined && <Problem error={error} />}
+          {notices}
           <TextInput label={t('Web API name')} required value={values.displayName} error={failure?.of('displayName')} onChange={(e) => set({ displayName: e.currentTarget.value })} />
           <TextInput label={t('Web API URL suffix')} description={t('The part of the URL that names this API.')} value={values.path} error={failure?.of('path')} onChange={(e) => set({ path: e.currentTarget.value })} />
           <Select label={t('Format')} data={FORMATS} value={values.format} allowDeselect={false} onChange={(v) => set({ format: v ?? 'openapi' })} error={failure?.of('format')} />
           <TextInput label={t('Link to the document')} type="url" description={t('Instead of the document itself.')} value={values.link} onChange={(e) => set({ link: e.currentTarget.value })} />
           <Group><FileButton onChange={(file) => void file?.text().then((document) => set({ document }))}>{(p) => <Button {...p} variant="default">{t('Read a file')}</Button>}</FileButton></Group>
-          <Textarea label={t('Document')} autosize minRows={10} maxRows={30} value={values.document} disabled={values.link !== ''} required={values.link === ''} error={failure?.of('value')} onChange={(e) => set({ document: e.currentTarget.value })} styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }} />
+          <Textarea label={t('Document')} autosize minRows={10} maxRows={30} value={values.document} disabled={values.link !== ''} required={values.link === ''} error={failure?.of('value')} onChange={(e) => set({ document: e.currentTarget.value })} styles={MONO} ref={area} />
+          {wrong.map(({ line, column }) => (
+            <Group key={`${line}:${column}`} gap="xs"><Button size="compact-xs" variant="default" onClick={() => show(line, column)}>{t('Show line {{line}}', { line })}</Button><Code>{values.document.split('\n')[line - 1]}</Code></Group>
+          ))}
           <Group><Button type="submit" loading={busy}>{t('Import')}</Button></Group>
         </Stack>
       </form>
@@ -140,12 +154,16 @@ export function ApiPage() {
   const path = `${service.id}/apis/${api}`;
   const query = useGet<Resource<Api>>(path);
   const params = { service: service.name, api };
+  const { tab } = useSearch({ strict: false }) as { tab?: string };
+  const openId = useList<{ displayName: string }>(`${service.id}/openidConnectProviders?$top=200`);
+  const servers = useList<{ displayName: string }>(`${service.id}/authorizationServers?$top=200`);
+  const choices = (list: typeof servers) => [{ value: '', label: t('none') }, ...(list.data?.value ?? []).map((s) => ({ value: s.name, label: s.properties.displayName }))];
   return (
     <Loaded query={query}>
       {({ data }) => (
         <Page title={data.properties.displayName ?? data.name}>
           <Text className="mono">{service.properties.gatewayUrl}/{data.properties.path}</Text>
-          <Tabs defaultValue="operations" keepMounted={false}>
+          <Tabs value={tab ?? 'operations'} onChange={(next) => void navigate({ to: '.', search: { tab: next === 'operations' ? undefined : next } as never })} keepMounted={false}>
             <Tabs.List>
               <Tabs.Tab value="operations">{t('Operations')}</Tabs.Tab>
               <Tabs.Tab value="settings">{t('Settings')}</Tabs.Tab>
@@ -154,6 +172,8 @@ export function ApiPage() {
               <Tabs.Tab value="policy">{t('Policies')}</Tabs.Tab>
               <Tabs.Tab value="revisions">{t('Revisions')}</Tabs.Tab>
               <Tabs.Tab value="versions">{t('Versions')}</Tabs.Tab>
+              <Tabs.Tab value="tags">{t('Tags')}</Tabs.Tab>
+              <Tabs.Tab value="diagnostics">{t('Diagnostics')}</Tabs.Tab>
             </Tabs.List>
             <Tabs.Panel value="operations" pt="md">
               <Stack>
@@ -177,11 +197,20 @@ export function ApiPage() {
                   { name: 'description', label: t('Description'), kind: 'area' },
                   { name: 'serviceUrl', label: t('Web service URL') },
                   { name: 'path', label: t('Web API URL suffix') },
+                  { name: 'protocols', label: t('URL scheme'), kind: 'choices', required: true, options: (data.properties.type === 'websocket' ? ['ws', 'wss'] : ['http', 'https']).map((value) => ({ value, label: value.toUpperCase() })) },
                   { name: 'subscriptionRequired', label: t('Calls need a subscription key'), kind: 'switch' },
+                  { name: 'subscriptionKeyParameterNames.header', label: t('Header of the key'), when: (v) => Boolean(v.subscriptionRequired) },
+                  { name: 'subscriptionKeyParameterNames.query', label: t('Query parameter of the key'), when: (v) => Boolean(v.subscriptionRequired) },
+                  { name: 'authenticationSettings.oAuth2.authorizationServerId', label: t('OAuth 2.0 server'), kind: 'select', options: choices(servers) },
+                  { name: 'authenticationSettings.openid.openidProviderId', label: t('OpenID Connect provider'), kind: 'select', options: choices(openId) },
+                  { name: 'termsOfServiceUrl', label: t('URL of the terms of use'), kind: 'url' },
+                  { name: 'contact.name', label: t('Contact') },
+                  { name: 'contact.email', label: t('E-mail address of the contact') },
                 ]}
+                keep={(changed) => ('authenticationSettings.oAuth2.authorizationServerId' in changed || 'authenticationSettings.openid.openidProviderId' in changed ? named(changed) : changed)}
                 remove={{
                   text: t('Its operations and policies go too, and its callers get 404.'),
-                  items: [{ label: t('Operations'), path: `${path}/operations` }, { label: t('Schemas'), path: `${path}/schemas` }, { label: t('Products'), path: `${path}/products` }, { label: t('Subscriptions'), path: `${service.id}/subscriptions`, filter: `scope eq '/apis/${api}'` }],
+                  query: '?deleteRevisions=true',
                   calls: { report: 'byApi', field: 'apiId', value: `/apis/${api}` },
                   done: () => void navigate({ to: '/$service/apis', params: { service: service.name } }),
                 }}
@@ -191,12 +220,24 @@ export function ApiPage() {
             <Tabs.Panel value="schemas" pt="md"><ApiSchemas path={path} /></Tabs.Panel>
             <Tabs.Panel value="revisions" pt="md"><Revisions api={api} /></Tabs.Panel>
             <Tabs.Panel value="versions" pt="md"><Versions api={data as Resource<Api & { displayName: string; path: string }>} /></Tabs.Panel>
+            <Tabs.Panel value="tags" pt="md"><TagsOf path={path} /></Tabs.Panel>
+            <Tabs.Panel value="diagnostics" pt="md"><DiagnosticsOf parent={path} to="/$service/apis/$api/diagnostics/$name" params={params} /></Tabs.Panel>
             <Tabs.Panel value="policy" pt="md"><Suspense fallback={<Loading />}><PolicyEditor path={`${path}/policies/policy`} /></Suspense></Tabs.Panel>
           </Tabs>
         </Page>
       )}
     </Loaded>
   );
+}
+
+/** A server that is chosen stands in the settings; one that is not, nowhere. */
+function named(changed: Values): Values {
+  const { 'authenticationSettings.oAuth2.authorizationServerId': server, 'authenticationSettings.openid.openidProviderId': provider, ...rest } = changed;
+  return {
+    ...rest,
+    ...(server === undefined ? {} : { 'authenticationSettings.oAuth2': server ? { authorizationServerId: server } : null }),
+    ...(provider === undefined ? {} : { 'authenticationSettings.openid': provider ? { openidProviderId: provider, bearerTokenSendingMethods: ['authorizationHeader'] } : null }),
+  };
 }
 
 function ApiProducts({ api }: { api: Resource<Api> }) {

@@ -2,11 +2,10 @@ import { Button, Group, MultiSelect, NumberInput, Select, Stack, Switch, Text, T
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
-import { Ask, Loaded, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Resource } from '../api';
-import { useConflict } from '../form';
-import { ResourceTable } from '../table';
+import { Loaded, Page } from '../../shared/ui';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Resource } from '../api';
+import { MONO, Removal, useConflict, useSubmit } from '../form';
+import { deletion, ResourceTable } from '../table';
 
 interface Backend {
   title?: string | null;
@@ -26,8 +25,6 @@ interface Rule {
   acceptRetryAfter?: boolean;
 }
 
-const MONO = { input: { fontFamily: 'var(--mantine-font-family-monospace)' } };
-
 export function Backends() {
   const { t } = useTranslation();
   const service = useService();
@@ -37,9 +34,11 @@ export function Backends() {
         label={t('Backends')}
         path={`${service.id}/backends`}
         searched="title"
+        bulk={[deletion(t('Delete'), t('Calls whose policies name it fail.'))]}
+        titleOf={(b) => b.properties.title || b.name}
         columns={[
           { label: t('Name'), sort: 'title', cell: (b) => <Link to="/$service/backends/$backend" params={{ service: service.name, backend: b.name }}>{b.properties.title || b.name}</Link> },
-          { label: t('Type'), cell: (b) => (b.properties.type === 'Pool' ? t('Pool of {{count}}', { count: b.properties.pool?.services.length ?? 0 }) : t('One web service')) },
+          { label: t('Type'), cell: (b) => (b.properties.type === 'Pool' ? t('Pool of {{count}} backends', { count: b.properties.pool?.services.length ?? 0 }) : t('One web service')) },
           { label: t('URL'), sort: 'url', cell: (b) => <span className="mono">{b.properties.url}</span> },
           { label: t('Circuit breaker'), cell: (b) => (b.properties.circuitBreaker?.rules.length ? t('on') : t('off')) },
         ]}
@@ -86,15 +85,13 @@ function BackendForm({ stored, etag, saved, setSaved }: { stored?: Resource<Back
   const [authorization, setAuthorization] = useState(p?.credentials?.authorization ?? { scheme: '', parameter: '' });
   const [rule, setRule] = useState<Rule | undefined>(p?.circuitBreaker?.rules[0]);
   const [members, setMembers] = useState(p?.pool?.services ?? []);
-  const [error, setError] = useState<unknown>();
-  const [asked, setAsked] = useState(false);
-  const failure = error instanceof Failure ? error : undefined;
   const set = (more: Partial<typeof values>) => setValues({ ...values, ...more });
   const name = stored?.name ?? nameOf(values.title);
   const path = `${service.id}/backends/${name}`;
   const back = () => navigate({ to: '/$service/backends', params: { service: service.name } });
   const id = (other: string) => `/backends/${other}`;
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit([values, tls, headers, query, authorization, rule, members], async () => {
+    setSaved(false);
     const header = mapOf(headers);
     const inQuery = mapOf(query);
     const credentials = { ...p?.credentials, header, query: inQuery, authorization: authorization.scheme ? authorization : undefined };
@@ -107,19 +104,18 @@ function BackendForm({ stored, etag, saved, setSaved }: { stored?: Resource<Back
       pool: values.type === 'Pool' ? { services: members } : null,
     };
     if (!stored) {
-      const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-      if (taken) throw new Error(t('There is a backend of that name.'));
+      if (await exists(path)) throw new Error(t('There is a backend of that name.'));
       await call('PUT', path, { properties });
       await refresh();
       await back();
-      return;
+      return true;
     }
-    await guard(path, properties, async (tag) => { await call('PUT', path, { properties }, tag); await refresh(); setSaved(true); }, etag, () => void refresh());
-  };
+    return guard(path, properties, async (tag) => { await call('PUT', path, { properties }, tag); await refresh(); setSaved(true); }, etag, () => void refresh());
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setError(undefined); setSaved(false); submit().catch(setError); }}>
+    <form {...form}>
       <Stack maw={720}>
-        {error !== undefined && <Problem error={error} />}
+        {notices}
         <TextInput label={t('Name')} required value={values.title} error={failure?.of('title')} onChange={(e) => set({ title: e.currentTarget.value })} />
         <Text size="sm">{t('In policies')}: <span className="mono">{`<set-backend-service backend-id="${name}" />`}</span></Text>
         <Textarea label={t('Description')} autosize minRows={2} value={values.description} error={failure?.of('description')} onChange={(e) => set({ description: e.currentTarget.value })} />
@@ -163,14 +159,12 @@ function BackendForm({ stored, etag, saved, setSaved }: { stored?: Resource<Back
           </>
         )}
         <Group>
-          <Button type="submit">{stored ? t('Save') : t('Create')}</Button>
-          {stored && <Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>}
+          <Button type="submit" loading={busy}>{stored ? t('Save') : t('Create')}</Button>
+          {stored && <Removal path={path} name={name} etag={etag} text={t('Calls whose policies name it fail.')} done={back} />}
           {saved && <Text role="status">{t('Saved.')}</Text>}
         </Group>
       </Stack>
       {dialog}
-      <Ask opened={asked} title={t('Delete {{name}}?', { name })} text={t('Calls whose policies name it fail.')} action={t('Delete')} onClose={() => setAsked(false)}
-        onYes={async () => { await call('DELETE', path, undefined, etag ?? '*'); await back(); await refresh(); }} />
     </form>
   );
 }

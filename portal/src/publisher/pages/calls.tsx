@@ -47,7 +47,7 @@ export function Calls() {
           const rows = search.state === 'errors' ? all.filter((c) => c.responseCode >= 400) : all;
           return (
             <>
-              <VisuallyHidden role="status">{t('{{count}} in the list', { count: rows.length })}</VisuallyHidden>
+              <VisuallyHidden role="status">{t('{{count, number}} rows', { count: rows.length })}</VisuallyHidden>
               {rows.length === 0 ? <Text>{t('No calls yet.')}</Text> : (
                 <Table.ScrollContainer minWidth={700}>
                   <Table aria-label={t('Live calls')} highlightOnHover>

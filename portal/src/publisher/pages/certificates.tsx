@@ -2,10 +2,11 @@ import { Button, FileInput, PasswordInput, Stack, Text, TextInput } from '@manti
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
-import { Ask, Loaded, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useRefresh, useService, type Resource } from '../api';
-import { ResourceTable } from '../table';
+import { Loaded, Page } from '../../shared/ui';
+import { call, exists, nameOf, useGet, useRefresh, useService, type Resource } from '../api';
+import { base64 } from '../../shared/files';
+import { Removal, useSubmit } from '../form';
+import { deletion, ResourceTable } from '../table';
 
 interface Certificate {
   subject: string;
@@ -32,6 +33,7 @@ export function Certificates() {
         label={t('Certificates')}
         path={`${service.id}/certificates`}
         searched="subject"
+        bulk={[deletion(t('Delete'), t('Calls whose policies or backends name it fail.'))]}
         columns={[
           { label: t('Name'), sort: 'name', cell: (c) => <Link to="/$service/certificates/$certificate" params={{ service: service.name, certificate: c.name }}>{c.name}</Link> },
           { label: t('Subject'), sort: 'subject', cell: (c) => c.properties.subject },
@@ -47,34 +49,23 @@ export function CertificatePage() {
   const { t } = useTranslation();
   const service = useService();
   const navigate = useNavigate();
-  const refresh = useRefresh();
   const { certificate = '' } = useParams({ strict: false });
   const path = `${service.id}/certificates/${certificate}`;
   const query = useGet<Resource<Certificate>>(certificate === 'new' ? undefined : path);
-  const [asked, setAsked] = useState(false);
   if (certificate === 'new') return <Page title={t('Add a certificate')}><CertificateForm /></Page>;
   return (
     <Loaded query={query}>
       {({ data, etag }) => (
-        <Page title={data.name} actions={<Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>}>
+        <Page title={data.name} actions={<Removal path={path} name={data.name} etag={etag} text={t('Calls whose policies or backends name it fail.')} done={() => navigate({ to: '/$service/certificates', params: { service: service.name } })} />}>
           <Text>{data.properties.subject}</Text>
           <Text className="mono">{data.properties.thumbprint}</Text>
           <Text>{t('Expires')}: <Expiry at={data.properties.expirationDate} /></Text>
           <Text component="h2" fw={600}>{t('Replace the file')}</Text>
           <CertificateForm key={etag} name={data.name} etag={etag} />
-          <Ask opened={asked} title={t('Delete {{name}}?', { name: data.name })} text={t('Calls whose policies or backends name it fail.')} action={t('Delete')} onClose={() => setAsked(false)}
-            onYes={async () => { await call('DELETE', path, undefined, etag ?? '*'); await navigate({ to: '/$service/certificates', params: { service: service.name } }); await refresh(); }} />
         </Page>
       )}
     </Loaded>
   );
-}
-
-async function base64(file: File): Promise<string> {
-  const bytes = new Uint8Array(await file.arrayBuffer());
-  let text = '';
-  for (const byte of bytes) text += String.fromCharCode(byte);
-  return btoa(text);
 }
 
 function CertificateForm({ name: stored, etag }: { name?: string; etag?: string | null }) {
@@ -85,26 +76,23 @@ function CertificateForm({ name: stored, etag }: { name?: string; etag?: string 
   const [name, setName] = useState(stored ?? '');
   const [file, setFile] = useState<File | null>(null);
   const [password, setPassword] = useState('');
-  const [error, setError] = useState<unknown>();
-  const failure = error instanceof Failure ? error : undefined;
   const final = stored ?? nameOf(name);
   const path = `${service.id}/certificates/${final}`;
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit([name, file?.name, password], async () => {
     if (!file) throw new Error(t('Choose a file first.'));
-    const taken = !stored && (await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; }));
-    if (taken) throw new Error(t('There is a certificate of that name.'));
+    if (!stored && await exists(path)) throw new Error(t('There is a certificate of that name.'));
     await call('PUT', path, { properties: { data: await base64(file), ...(password ? { password } : {}) } }, stored ? (etag ?? '*') : undefined);
     await refresh();
     await navigate({ to: '/$service/certificates', params: { service: service.name } });
-  };
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setError(undefined); submit().catch(setError); }}>
+    <form {...form}>
       <Stack maw={640}>
-        {error !== undefined && <Problem error={error} />}
+        {notices}
         {!stored && <TextInput label={t('Name')} required value={name} onChange={(e) => setName(e.currentTarget.value)} />}
         <FileInput label={t('File')} description={t('PKCS #12 (.pfx, .p12), or a certificate alone (.cer, .crt, .pem)')} placeholder={t('Choose a file')} accept=".pfx,.p12,.cer,.crt,.pem" value={file} onChange={setFile} error={failure?.of('data')} />
         <PasswordInput label={t('Password of the file')} autoComplete="off" value={password} error={failure?.of('password')} onChange={(e) => setPassword(e.currentTarget.value)} visibilityToggleButtonProps={{ 'aria-label': t('Show the password') }} />
-        <div><Button type="submit">{stored ? t('Replace') : t('Create')}</Button></div>
+        <div><Button type="submit" loading={busy}>{stored ? t('Replace') : t('Create')}</Button></div>
       </Stack>
     </form>
   );

@@ -57,7 +57,7 @@ export function Overview() {
           const sum = (field: 'callCountTotal' | 'callCountSuccess' | 'callCountFailed' | 'callCountBlocked' | 'bandwidth') => rows.reduce((all, r) => all + r[field], 0);
           const total = sum('callCountTotal');
           const latency = whole.data?.[0];
-          const ms = (value?: number) => (value === undefined ? '–' : t('{{count}} ms', { count: number.format(value) as unknown as number }));
+          const ms = (value?: number) => (value === undefined ? '–' : t('{{time}} ms', { time: number.format(value) }));
           const share = (part: number) => (total === 0 ? '' : `${number.format((100 * part) / total)} %`);
           return (
             <Stack>

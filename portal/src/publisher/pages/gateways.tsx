@@ -3,10 +3,9 @@ import { useQuery } from '@tanstack/react-query';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
-import { Ask, Copy, Keys, Loaded, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Resource } from '../api';
-import { Consequences, useConflict } from '../form';
+import { Copy, Keys, Loaded, Page, Problem } from '../../shared/ui';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Resource } from '../api';
+import { Removal, useConflict, useSubmit } from '../form';
 import { ResourceTable } from '../table';
 
 interface Gateway {
@@ -191,43 +190,36 @@ function GatewayForm({ stored, etag, saved, setSaved }: { stored?: Resource<Gate
   const [name, setName] = useState(stored?.name ?? '');
   const [description, setDescription] = useState(stored?.properties.description ?? '');
   const [location, setLocation] = useState(stored?.properties.locationData ?? { name: '' });
-  const [error, setError] = useState<unknown>();
-  const [asked, setAsked] = useState(false);
-  const failure = error instanceof Failure ? error : undefined;
   const final = stored?.name ?? nameOf(name);
   const path = `${service.id}/gateways/${final}`;
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit([name, description, location], async () => {
+    setSaved(false);
     const properties = { description: description || null, locationData: location.name ? location : null };
     if (!stored) {
-      const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-      if (taken) throw new Error(t('There is a gateway of that name.'));
+      if (await exists(path)) throw new Error(t('There is a gateway of that name.'));
       await call('PUT', path, { properties });
       await refresh();
       await navigate({ to: '/$service/gateways/$gateway', params: { service: service.name, gateway: final } });
-      return;
+      return true;
     }
-    await guard(path, properties, async (tag) => { await call('PATCH', path, { properties }, tag); await refresh(); setSaved(true); }, etag, () => void refresh());
-  };
+    return guard(path, properties, async (tag) => { await call('PATCH', path, { properties }, tag); await refresh(); setSaved(true); }, etag, () => void refresh());
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setError(undefined); setSaved(false); submit().catch(setError); }}>
+    <form {...form}>
       <Stack maw={640}>
-        {error !== undefined && <Problem error={error} />}
+        {notices}
         <TextInput label={t('Name')} required disabled={stored !== undefined} value={name} onChange={(e) => setName(e.currentTarget.value)} />
         <Textarea label={t('Description')} autosize minRows={2} value={description} error={failure?.of('description')} onChange={(e) => setDescription(e.currentTarget.value)} />
         <TextInput label={t('Name of the location')} required value={location.name} error={failure?.of('locationData.name')} onChange={(e) => setLocation({ ...location, name: e.currentTarget.value })} />
         <TextInput label={t('City')} value={location.city ?? ''} error={failure?.of('locationData.city')} onChange={(e) => setLocation({ ...location, city: e.currentTarget.value || undefined })} />
         <TextInput label={t('Country or region')} value={location.countryOrRegion ?? ''} error={failure?.of('locationData.countryOrRegion')} onChange={(e) => setLocation({ ...location, countryOrRegion: e.currentTarget.value || undefined })} />
         <Group>
-          <Button type="submit">{stored ? t('Save') : t('Create')}</Button>
-          {stored && <Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>}
+          <Button type="submit" loading={busy}>{stored ? t('Save') : t('Create')}</Button>
+          {stored && <Removal path={path} name={final} etag={etag} text={t('Its processes get no more configuration, and its callers are no longer answered.')} done={() => navigate({ to: '/$service/gateways', params: { service: service.name } })} />}
           {saved && <Text role="status">{t('Saved.')}</Text>}
         </Group>
       </Stack>
       {dialog}
-      <Ask opened={asked} title={t('Delete {{name}}?', { name: final })} name={final} text={t('Its processes get no more configuration, and its callers are no longer answered.')} action={t('Delete')} onClose={() => setAsked(false)}
-        onYes={async () => { await call('DELETE', path, undefined, etag ?? '*'); await navigate({ to: '/$service/gateways', params: { service: service.name } }); await refresh(); }}>
-        {asked && <Consequences items={[{ label: t('APIs'), path: `${path}/apis` }]} />}
-      </Ask>
     </form>
   );
 }

@@ -2,10 +2,9 @@ import { Button, Group, Select, Stack, Table, TagsInput, Text, TextInput } from 
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
-import { Ask, Loaded, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Resource } from '../api';
-import { useConflict } from '../form';
+import { Loaded, Page, Problem } from '../../shared/ui';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Resource } from '../api';
+import { Removal, useConflict, useSubmit } from '../form';
 
 interface Provider {
   type?: string | null;
@@ -87,14 +86,14 @@ function ProviderForm({ openid, stored, etag, saved, setSaved }: { openid: boole
   const [tenants, setTenants] = useState(p?.allowedTenants ?? []);
   const [secret, setSecret] = useState<string>();
   const [error, setError] = useState<unknown>();
-  const [asked, setAsked] = useState(false);
-  const failure = error instanceof Failure ? error : undefined;
   const set = (more: Partial<typeof values>) => setValues({ ...values, ...more });
   const final = stored?.name ?? (openid ? nameOf(values.displayName) : name);
   const path = `${service.id}/${openid ? 'openidConnectProviders' : 'identityProviders'}/${final}`;
   const back = () => navigate({ to: '/$service/identity-providers', params: { service: service.name } });
   const tenanted = !openid && final.startsWith('aad');
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit([name, values, tenants], async () => {
+    setSaved(false);
+    setError(undefined);
     const properties = {
       clientId: values.clientId,
       ...(values.clientSecret ? { clientSecret: values.clientSecret } : {}),
@@ -102,18 +101,18 @@ function ProviderForm({ openid, stored, etag, saved, setSaved }: { openid: boole
       ...(tenanted ? { signinTenant: values.signinTenant || null, allowedTenants: tenants, authority: values.authority || null } : {}),
     };
     if (!stored) {
-      const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-      if (taken) throw new Error(t('There is an identity provider of that name.'));
+      if (await exists(path)) throw new Error(t('There is an identity provider of that name.'));
       await call('PUT', path, { properties });
       await refresh();
       await back();
-      return;
+      return true;
     }
-    await guard(path, properties, async (tag) => { await call('PATCH', path, { properties }, tag); await refresh(); setSaved(true); }, etag, () => void refresh());
-  };
+    return guard(path, properties, async (tag) => { await call('PATCH', path, { properties }, tag); await refresh(); setSaved(true); }, etag, () => void refresh());
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setError(undefined); setSaved(false); submit().catch(setError); }}>
+    <form {...form}>
       <Stack maw={640}>
+        {notices}
         {error !== undefined && <Problem error={error} />}
         {openid ? (
           <>
@@ -140,14 +139,12 @@ function ProviderForm({ openid, stored, etag, saved, setSaved }: { openid: boole
           </>
         )}
         <Group>
-          <Button type="submit">{stored ? t('Save') : t('Create')}</Button>
-          {stored && <Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>}
+          <Button type="submit" loading={busy}>{stored ? t('Save') : t('Create')}</Button>
+          {stored && <Removal path={path} name={final} etag={etag} text={t('Developers can no longer sign in with it; their accounts stay.')} done={back} />}
           {saved && <Text role="status">{t('Saved.')}</Text>}
         </Group>
       </Stack>
       {dialog}
-      <Ask opened={asked} title={t('Delete {{name}}?', { name: final })} text={t('Developers can no longer sign in with it; their accounts stay.')} action={t('Delete')} onClose={() => setAsked(false)}
-        onYes={async () => { await call('DELETE', path, undefined, etag ?? '*'); await back(); await refresh(); }} />
     </form>
   );
 }

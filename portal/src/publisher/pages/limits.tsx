@@ -3,9 +3,9 @@ import { useQuery } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Failure } from '../../shared/failure';
-import { Loaded, Problem } from '../../shared/ui';
+import { Loaded } from '../../shared/ui';
 import { call, useRefresh, type Resource } from '../api';
-import { useConflict } from '../form';
+import { useConflict, useSubmit } from '../form';
 import { limitsOf, withLimits, type Limits as Wanted } from '../policy/limits';
 
 const EMPTY = '<policies>\n\t<inbound>\n\t\t<base />\n\t</inbound>\n\t<backend>\n\t\t<base />\n\t</backend>\n\t<outbound>\n\t\t<base />\n\t</outbound>\n\t<on-error>\n\t\t<base />\n\t</on-error>\n</policies>';
@@ -30,22 +30,21 @@ function LimitsForm({ path, text, etag, saved, setSaved }: { path: string; text:
   const refresh = useRefresh();
   const { dialog, guard } = useConflict();
   const [limits, setLimits] = useState<Wanted>(() => limitsOf(text));
-  const [error, setError] = useState<unknown>();
   const { rate, quota } = limits;
   const set = (more: Wanted) => { setSaved(false); setLimits({ ...limits, ...more }); };
   const number = (value: string | number) => (value === '' ? undefined : Number(value));
-  const submit = async () => {
+  const { busy, form, notices } = useSubmit(limits, async () => {
     const value = withLimits(text, limits);
-    await guard(path, { value }, async (tag) => {
+    return guard(path, { value }, async (tag) => {
       await call('PUT', path, { properties: { format: 'rawxml', value } }, tag);
       await refresh();
       setSaved(true);
     }, etag, () => void refresh());
-  };
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setError(undefined); submit().catch(setError); }}>
+    <form {...form}>
       <Stack maw={640}>
-        {error !== undefined && <Problem error={error} />}
+        {notices}
         <Switch label={t('Limit the rate of calls')} description={t('Beyond it callers get 429 and are told when to come back.')} checked={rate !== undefined} onChange={(e) => set({ rate: e.currentTarget.checked ? { calls: 5, seconds: 60 } : undefined })} />
         {rate && (
           <Group align="flex-end">
@@ -63,7 +62,7 @@ function LimitsForm({ path, text, etag, saved, setSaved }: { path: string; text:
         )}
         <Text size="sm">{t('This is written into the policies of the product:')}</Text>
         <Code block tabIndex={0}>{withLimits('<policies>\n\t<inbound>\n\t\t<base />\n\t</inbound>\n</policies>', limits)}</Code>
-        <Group><Button type="submit">{t('Save the limits')}</Button>{saved && <Text role="status">{t('Saved.')}</Text>}</Group>
+        <Group><Button type="submit" loading={busy}>{t('Save the limits')}</Button>{saved && <Text role="status">{t('Saved.')}</Text>}</Group>
       </Stack>
       {dialog}
     </form>

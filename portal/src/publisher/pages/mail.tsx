@@ -1,11 +1,14 @@
 import { Button, Group, Modal, SegmentedControl, Stack, Table, Text, TextInput } from '@mantine/core';
-import { Link, useParams } from '@tanstack/react-router';
+import { useDebouncedValue } from '@mantine/hooks';
+import { keepPreviousData, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Loaded, Page, Problem, State } from '../../shared/ui';
 import { call, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
-import { Editor } from '../form';
-import { ResourceTable } from '../table';
+import { Editor, type Values } from '../form';
+import { useSession } from '../session';
+import { ResourceTable, type Search } from '../table';
 
 type Notification = Schemas['NotificationContract'];
 type Template = Schemas['EmailTemplateContract'];
@@ -67,9 +70,46 @@ export function Templates() {
   );
 }
 
-/** What is typed, as a mail would look: variables stand out, and nothing is fetched. */
-function previewed(body: string): string {
-  return body.replace(/\$[A-Za-z][\w.]*/g, '<mark>$&</mark>');
+/** How long nothing must have been typed before the server is asked for the mail. */
+const PAUSE_MS = 500;
+
+interface Rendered {
+  subject: string;
+  html: string;
+}
+
+/** What is typed, as the server makes a mail of it with sample data; and such a mail to an address of one's own. */
+function Rehearsal({ path, values }: { path: string; values: Values }) {
+  const { t } = useTranslation();
+  const { session } = useSession();
+  const [to, setTo] = useState(session.name.includes('@') ? session.name : '');
+  const [sent, setSent] = useState(false);
+  const [error, setError] = useState<unknown>();
+  const [draft] = useDebouncedValue(JSON.stringify({ subject: values.subject ?? '', body: values.body ?? '' }), PAUSE_MS);
+  const preview = useQuery({
+    queryKey: ['preview', path, draft],
+    queryFn: async () => (await call<Rendered>('POST', `${path}/preview`, JSON.parse(draft))).data,
+    placeholderData: keepPreviousData,
+  });
+  const send = () => {
+    setError(undefined);
+    setSent(false);
+    call('POST', `${path}/send`, { ...(JSON.parse(draft) as object), to }).then(() => setSent(true), setError);
+  };
+  return (
+    <Stack gap="xs">
+      <Text fw={600}>{t('Preview')}</Text>
+      {preview.error && <Problem error={preview.error} />}
+      {preview.data && <Text size="sm">{t('Subject')}: {preview.data.subject}</Text>}
+      <iframe title={t('Preview')} sandbox="" srcDoc={preview.data?.html ?? ''} width="100%" height="320" style={{ border: '1px solid var(--mantine-color-default-border)', background: '#fff' }} />
+      {error !== undefined && <Problem error={error} />}
+      <Group align="flex-end">
+        <TextInput label={t('Send it to')} type="email" value={to} onChange={(e) => setTo(e.currentTarget.value)} w={280} />
+        <Button variant="default" disabled={!to} onClick={send}>{t('Send a test')}</Button>
+        {sent && <Text role="status">{t('The mail is queued.')}</Text>}
+      </Group>
+    </Stack>
+  );
 }
 
 export function TemplatePage() {
@@ -86,12 +126,7 @@ export function TemplatePage() {
         <Page title={data.properties.title ?? data.name}>
           <Text>{data.properties.description}</Text>
           <Editor path={path} fields={[{ name: 'subject', label: t('Subject'), required: true }, { name: 'body', label: t('Text (HTML)'), kind: 'area', required: true }]}
-            extra={(values) => (
-              <Stack gap={4}>
-                <Text fw={600}>{t('Preview')}</Text>
-                <iframe title={t('Preview')} sandbox="" srcDoc={previewed(String(values.body ?? ''))} width="100%" height="320" style={{ border: '1px solid var(--mantine-color-default-border)', background: '#fff' }} />
-              </Stack>
-            )}
+            extra={(values) => <Rehearsal path={path} values={values} />}
           />
           {error !== undefined && <Problem error={error} />}
           {!data.properties.isDefault && <Group><Button variant="default" onClick={() => { setError(undefined); call('DELETE', path, undefined, etag ?? '*').then(refresh, setError); }}>{t('Back to the default text')}</Button></Group>}
@@ -120,42 +155,45 @@ interface Mail {
   createdAt: string;
 }
 
+/** Every mail with what became of it; the newest first. */
 export function Mails() {
   const { t, i18n } = useTranslation();
   const service = useService();
+  const navigate = useNavigate();
+  const search = useSearch({ strict: false }) as Search;
   const refresh = useRefresh();
-  const [status, setStatus] = useState('');
   const [open, setOpen] = useState<Resource<Mail>>();
   const [error, setError] = useState<unknown>();
-  const list = useList<Mail>(`${service.id}/mails${status ? `?status=${status}` : ''}`);
   const date = new Intl.DateTimeFormat(i18n.language, { dateStyle: 'short', timeStyle: 'medium' });
+  const resend = (mail: Resource<Mail>) => call('POST', `${mail.id}/resend`);
   return (
     <Page title={t('Outbox')}>
-      <SegmentedControl aria-label={t('State')} value={status} onChange={setStatus} data={[{ value: '', label: t('All') }, ...['queued', 'held', 'sent', 'failed'].map((v) => ({ value: v, label: t(v) }))]} />
+      <SegmentedControl aria-label={t('State')} value={search.state ?? ''} onChange={(state) => void navigate({ to: '.', search: { ...search, state: state || undefined, page: undefined } as never })} data={[{ value: '', label: t('All') }, ...['queued', 'held', 'sent', 'failed'].map((v) => ({ value: v, label: t(v) }))]} />
       {error !== undefined && <Problem error={error} />}
-      <Loaded query={list}>
-        {(all) => all.value.length === 0 ? <Text>{t('There is nothing here yet.')}</Text> : (
-          <Table aria-label={t('Outbox')}>
-            <Table.Thead><Table.Tr>{[t('Time'), t('To'), t('Subject'), t('State'), t('Actions')].map((h) => <Table.Th key={h}>{h}</Table.Th>)}</Table.Tr></Table.Thead>
-            <Table.Tbody>
-              {all.value.map((m) => (
-                <Table.Tr key={m.id}>
-                  <Table.Td>{date.format(new Date(m.properties.createdAt))}</Table.Td>
-                  <Table.Td>{m.properties.recipient}</Table.Td>
-                  <Table.Td>{m.properties.subject}</Table.Td>
-                  <Table.Td><State value={m.properties.status} />{m.properties.lastError && <Text size="xs">{m.properties.lastError}</Text>}</Table.Td>
-                  <Table.Td>
-                    <Group gap={4}>
-                      <Button size="compact-sm" variant="default" onClick={() => setOpen(m)}>{t('Read')}</Button>
-                      {m.properties.status !== 'queued' && <Button size="compact-sm" variant="default" onClick={() => { setError(undefined); call('POST', `${m.id}/resend`).then(refresh, setError); }}>{t('Send again')}</Button>}
-                    </Group>
-                  </Table.Td>
-                </Table.Tr>
-              ))}
-            </Table.Tbody>
-          </Table>
-        )}
-      </Loaded>
+      <ResourceTable<Mail>
+        key={search.state}
+        label={t('Outbox')}
+        path={`${service.id}/mails${search.state ? `?status=${search.state}` : ''}`}
+        searched={null}
+        parameter="recipient"
+        titleOf={(m) => `${m.properties.recipient}: ${m.properties.subject}`}
+        bulk={[{ label: t('Send again'), takes: (m) => m.properties.status !== 'queued', run: resend }]}
+        columns={[
+          { label: t('Time'), cell: (m) => date.format(new Date(m.properties.createdAt)) },
+          { label: t('To'), cell: (m) => m.properties.recipient },
+          { label: t('Subject'), cell: (m) => m.properties.subject },
+          { label: t('State'), cell: (m) => <><State value={m.properties.status} />{m.properties.attempts > 1 && <Text size="xs">{t('Attempts: {{number}}', { number: m.properties.attempts })}</Text>}{m.properties.lastError && <Text size="xs">{m.properties.lastError}</Text>}</> },
+          {
+            label: t('Actions'),
+            cell: (m) => (
+              <Group gap={4} wrap="nowrap">
+                <Button size="compact-sm" variant="default" onClick={() => setOpen(m)}>{t('Read')}</Button>
+                {m.properties.status !== 'queued' && <Button size="compact-sm" variant="default" onClick={() => { setError(undefined); resend(m).then(refresh, setError); }}>{t('Send again')}</Button>}
+              </Group>
+            ),
+          },
+        ]}
+      />
       <Modal opened={open !== undefined} onClose={() => setOpen(undefined)} title={open?.properties.subject} size="lg" closeButtonProps={{ 'aria-label': t('Close') }}>
         <pre className="reply" tabIndex={0}>{open?.properties.text}</pre>
       </Modal>

@@ -2,10 +2,10 @@ import { Autocomplete, Button, Code, Fieldset, Group, Select, Stack, Switch, Tab
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { lazy, Suspense, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
-import { Ask, Loaded, Loading, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Operation, type Parameter, type Representation, type Resource, type Schemas } from '../api';
-import { Consequences, useConflict } from '../form';
+import { Loaded, Loading, Page } from '../../shared/ui';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Operation, type Parameter, type Representation, type Resource, type Schemas } from '../api';
+import { MONO, Removal, useConflict, useSubmit } from '../form';
+import { TagsOf } from './tags';
 import { TestCall } from './test-call';
 
 const PolicyEditor = lazy(() => import('./policy').then((m) => ({ default: m.PolicyEditor })));
@@ -17,7 +17,6 @@ const VERBS = ['GET', 'POST', 'PUT', 'PATCH', 'DELETE', 'HEAD', 'OPTIONS'];
 const TYPES = ['string', 'integer', 'number', 'boolean', 'array', 'object'];
 const CONTENT_TYPES = ['application/json', 'application/xml', 'text/plain', 'text/html', 'application/x-www-form-urlencoded', 'multipart/form-data', 'application/octet-stream'];
 const STATUSES = ['200 OK', '201 Created', '202 Accepted', '204 No Content', '400 Bad Request', '401 Unauthorized', '403 Forbidden', '404 Not Found', '409 Conflict', '429 Too Many Requests', '500 Internal Server Error'];
-const MONO = { input: { fontFamily: 'var(--mantine-font-family-monospace)' } };
 
 /** Names in braces, in the order in which they stand. */
 export function templateNames(template: string): string[] {
@@ -53,14 +52,10 @@ function OperationForm({ stored, etag = null }: { stored?: Resource<Operation>; 
   const [bodies, setBodies] = useState<Representation[]>(() => stored?.properties.request?.representations?.length ? stored.properties.request.representations : [{ contentType: 'application/json' }]);
   const [responses, setResponses] = useState<Response[]>(stored?.properties.responses ?? []);
   const [adding, setAdding] = useState<string | null>(null);
-  const [error, setError] = useState<unknown>();
-  const [busy, setBusy] = useState(false);
-  const [asked, setAsked] = useState(false);
-  const failure = error instanceof Failure ? error : undefined;
   const names = templateNames(template);
   const back = () => navigate({ to: '/$service/apis/$api', params: { service: service.name, api } });
   const path = `${apiPath}/operations/${stored?.name ?? nameOf(displayName)}`;
-  const submit = async () => {
+  const { failure, busy, form, notices } = useSubmit([method, template, displayName, description, parameters, query, headers, bodies, responses], async () => {
     // A body that nobody described is none.
     const described = bodies.filter((b, i) => i > 0 || stored?.properties.request?.representations?.length || b.schemaId || exampleOf(b) || b.formParameters?.length);
     const properties = {
@@ -70,19 +65,18 @@ function OperationForm({ stored, etag = null }: { stored?: Resource<Operation>; 
       responses,
     };
     if (!stored) {
-      const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-      if (taken) throw new Error(t('There is an operation of that name.'));
+      if (await exists(path)) throw new Error(t('There is an operation of that name.'));
       await call('PUT', path, { properties });
       await refresh();
       await back();
-      return;
+      return true;
     }
-    await guard(path, properties, async (tag) => { await call('PUT', path, { properties: { ...stored.properties, ...properties } }, tag); await refresh(); }, etag, () => void refresh());
-  };
+    return guard(path, properties, async (tag) => { await call('PUT', path, { properties: { ...stored.properties, ...properties } }, tag); await refresh(); }, etag, () => void refresh());
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setBusy(true); setError(undefined); submit().catch(setError).finally(() => setBusy(false)); }}>
+    <form {...form}>
       <Stack>
-        {error !== undefined && <Problem error={error} />}
+        {notices}
         <Tabs defaultValue="signature" keepMounted={false}>
           <Tabs.List>
             <Tabs.Tab value="signature">{t('Signature')}</Tabs.Tab>
@@ -90,6 +84,7 @@ function OperationForm({ stored, etag = null }: { stored?: Resource<Operation>; 
             <Tabs.Tab value="request">{t('Request body')}</Tabs.Tab>
             <Tabs.Tab value="responses">{t('Responses')}</Tabs.Tab>
             {stored && <Tabs.Tab value="policy">{t('Policies')}</Tabs.Tab>}
+            {stored && <Tabs.Tab value="tags">{t('Tags')}</Tabs.Tab>}
             {stored && <Tabs.Tab value="test">{t('Test')}</Tabs.Tab>}
           </Tabs.List>
           <Tabs.Panel value="signature" pt="md">
@@ -155,19 +150,16 @@ function OperationForm({ stored, etag = null }: { stored?: Resource<Operation>; 
             </Stack>
           </Tabs.Panel>
           {stored && <Tabs.Panel value="policy" pt="md"><Suspense fallback={<Loading />}><PolicyEditor path={`${path}/policies/policy`} /></Suspense></Tabs.Panel>}
+          {stored && <Tabs.Panel value="tags" pt="md"><TagsOf path={path} /></Tabs.Panel>}
           {stored && <Tabs.Panel value="test" pt="md"><TestCall api={api} operation={stored} /></Tabs.Panel>}
         </Tabs>
         <Group>
           <Button type="submit" loading={busy}>{t('Save')}</Button>
           <Button variant="default" onClick={() => void back()}>{t('Back to the API')}</Button>
-          {stored && <Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>}
+          {stored && <Removal path={path} name={stored.name} etag={etag} text={t('Its callers get 404.')} calls={{ report: 'byOperation', field: 'operationId', value: `/apis/${api}/operations/${stored.name}` }} done={back} />}
         </Group>
       </Stack>
       {dialog}
-      <Ask opened={asked} title={t('Delete {{name}}?', { name: displayName })} text={t('Its callers get 404.')} action={t('Delete')} onClose={() => setAsked(false)}
-        onYes={async () => { await call('DELETE', path, undefined, etag ?? '*'); await back(); await refresh(); }}>
-        {asked && <Consequences items={[{ label: t('Policies'), path: `${path}/policies` }]} calls={{ report: 'byOperation', field: 'operationId', value: `/apis/${api}/operations/${stored?.name ?? ''}` }} />}
-      </Ask>
     </form>
   );
 }
@@ -342,39 +334,34 @@ function SchemaForm({ stored, etag }: { stored?: Resource<SchemaDocument>; etag:
   const [name, setName] = useState(stored?.name ?? '');
   const [contentType, setContentType] = useState(stored?.properties.contentType ?? OPENAPI);
   const [text, setText] = useState(document?.value ?? JSON.stringify(document?.components?.schemas ?? document?.definitions ?? { Row: { type: 'object', properties: { id: { type: 'string' } } } }, null, 2));
-  const [error, setError] = useState<unknown>();
-  const [asked, setAsked] = useState(false);
   const path = `${service.id}/apis/${api}/schemas/${encodeURIComponent(name)}`;
   const back = () => navigate({ to: '/$service/apis/$api', params: { service: service.name, api } });
-  const submit = async () => {
+  const { busy, form, notices } = useSubmit([name, contentType, text], async () => {
     const content = contentType === OPENAPI ? { components: { schemas: JSON.parse(text) as unknown } } : contentType === SWAGGER ? { definitions: JSON.parse(text) as unknown } : { value: text };
     const properties = { contentType, document: content };
     if (!stored) {
-      const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-      if (taken) throw new Error(t('There is a schema of that name.'));
+      if (await exists(path)) throw new Error(t('There is a schema of that name.'));
       await call('PUT', path, { properties });
       await refresh();
       await back();
-      return;
+      return true;
     }
-    await guard(path, properties, async (tag) => { await call('PUT', path, { properties }, tag); await refresh(); }, etag, () => void refresh());
-  };
+    return guard(path, properties, async (tag) => { await call('PUT', path, { properties }, tag); await refresh(); }, etag, () => void refresh());
+  });
   return (
-    <form onSubmit={(e) => { e.preventDefault(); setError(undefined); submit().catch(setError); }}>
+    <form {...form}>
       <Stack maw={800}>
-        {error !== undefined && <Problem error={error} />}
+        {notices}
         <TextInput label={t('Name')} required disabled={stored !== undefined} value={name} onChange={(e) => setName(e.currentTarget.value)} />
         <Autocomplete label={t('Content type')} required data={[OPENAPI, SWAGGER, 'application/xml']} value={contentType} onChange={setContentType} />
         <Textarea label={t('Types, as a JSON object by name')} autosize minRows={12} maxRows={30} required value={text} onChange={(e) => setText(e.currentTarget.value)} styles={MONO} />
         <Group>
-          <Button type="submit">{t('Save')}</Button>
+          <Button type="submit" loading={busy}>{t('Save')}</Button>
           <Button variant="default" onClick={() => void back()}>{t('Back to the API')}</Button>
-          {stored && <Button color="red" variant="outline" onClick={() => setAsked(true)}>{t('Delete')}</Button>}
+          {stored && <Removal path={path} name={name} etag={etag} text={t('Representations that name it keep the name and show no type any more.')} done={back} />}
         </Group>
       </Stack>
       {dialog}
-      <Ask opened={asked} title={t('Delete {{name}}?', { name })} text={t('Representations that name it keep the name and show no type any more.')} action={t('Delete')} onClose={() => setAsked(false)}
-        onYes={async () => { await call('DELETE', path, undefined, etag ?? '*'); await back(); await refresh(); }} />
     </form>
   );
 }

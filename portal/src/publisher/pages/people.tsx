@@ -2,11 +2,10 @@ import { Button, Group, Stack, Table, Text, TextInput } from '@mantine/core';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
 import { Loaded, Page, Problem, State } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
 import { Editor, Form } from '../form';
-import { ResourceTable } from '../table';
+import { deletion, ResourceTable } from '../table';
 
 type User = Schemas['UserContract'];
 type GroupOf = Schemas['GroupContract'];
@@ -20,6 +19,12 @@ export function Users() {
         label={t('Users')}
         path={`${service.id}/users`}
         searched="email"
+        titleOf={(u) => u.properties.email ?? u.name}
+        bulk={[
+          { label: t('Block'), text: t('They can no longer sign in, and their keys are refused.'), takes: (u) => u.properties.state === 'active', run: (u) => call('PATCH', u.id, { properties: { state: 'blocked' } }, '*') },
+          { label: t('Let in again'), takes: (u) => u.properties.state === 'blocked', run: (u) => call('PATCH', u.id, { properties: { state: 'active' } }, '*') },
+          deletion(t('Delete'), t('The account and its subscriptions go, and their keys stop working.'), '?deleteSubscriptions=true'),
+        ]}
         columns={[
           { label: t('Name'), sort: 'lastName', cell: (u) => <Link to="/$service/users/$user" params={{ service: service.name, user: u.name }}>{u.properties.firstName} {u.properties.lastName}</Link> },
           { label: t('E-mail address'), sort: 'email', cell: (u) => u.properties.email },
@@ -83,7 +88,7 @@ export function UserPage() {
               { name: 'state', label: t('State'), kind: 'select', options: ['active', 'blocked', 'pending'].map((v) => ({ value: v, label: t(v) })) },
               { name: 'note', label: t('Note'), kind: 'area' },
             ]}
-            remove={{ text: t('The account and its subscriptions go, and their keys stop working.'), query: '?deleteSubscriptions=true', items: [{ label: t('Subscriptions'), path: `${path}/subscriptions` }, { label: t('Groups'), path: `${path}/groups` }], calls: { report: 'byUser', field: 'userId', value: `/users/${user}` }, done: () => void navigate({ to: '/$service/users', params: { service: service.name } }) }}
+            remove={{ text: t('The account and its subscriptions go, and their keys stop working.'), query: '?deleteSubscriptions=true', calls: { report: 'byUser', field: 'userId', value: `/users/${user}` }, done: () => void navigate({ to: '/$service/users', params: { service: service.name } }) }}
           />
           <Group>
             <Button variant="default" onClick={() => { setError(undefined); call('POST', `${path}/confirmations/password/send`).then(() => setSent(true), setError); }}>{t('Mail a link for a new password')}</Button>
@@ -138,8 +143,7 @@ export function AddGroup() {
         submit={async (values) => {
           const name = nameOf(String(values.displayName ?? ''));
           const path = `${service.id}/groups/${name}`;
-          const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-          if (taken) throw new Error(t('There is a group of that name.'));
+          if (await exists(path)) throw new Error(t('There is a group of that name.'));
           await call('PUT', path, { properties: values });
           await refresh();
           await navigate({ to: '/$service/groups/$group', params: { service: service.name, group: name } });

@@ -10,17 +10,20 @@ import { tags } from '@lezer/highlight';
 import { useQuery } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
+import { Failure, positions } from '../../shared/failure';
 import { nonce } from '../../shared/mount';
 import { Loaded, Loading, Page, Problem } from '../../shared/ui';
 import { call, useList, useService, type Resource, type Schemas, type Service } from '../api';
-import { useConflict } from '../form';
+import { useConflict, useUnsaved } from '../form';
 import { completions, indented, sectionAt, type PolicyElement } from '../policy/completion';
 import { effective, type Scoped } from '../policy/effective';
 import { Workbench } from '../policy/workbench';
 
 /** How long nothing must have been typed before the server is asked what is wrong. */
 const PAUSE_MS = 700;
+
+/** What a new fragment begins with. */
+export const FRAGMENT = '<fragment>\n\t<!-- -->\n</fragment>';
 
 const EMPTY = `<policies>
 \t<inbound>
@@ -45,14 +48,6 @@ const colours = HighlightStyle.define([
   { tag: tags.comment, color: 'light-dark(#545b64, #b3b8bf)' },
 ]);
 
-/** Line and column as the server's messages name them. */
-function positions(error: Failure): { line: number; column: number; message: string }[] {
-  return [{ message: error.message }, ...error.details].flatMap(({ message }) => {
-    const at = /line (\d+)(?:, (?:column|position) (\d+))?/i.exec(message);
-    return at ? [{ line: Number(at[1]), column: Number(at[2] ?? 1), message }] : [];
-  });
-}
-
 /** `/`, `/products/{id}`, `/apis/{id}` or `/apis/{id}/operations/{id}`: whose document stands at a path. */
 function scopeOf(service: Service, path: string): string {
   return path.slice(service.id.length).replace(/\/policies\/policy$/, '') || '/';
@@ -75,9 +70,12 @@ export function PolicyEditor({ path }: { path: string }) {
   const { t } = useTranslation();
   const service = useService();
   const scope = scopeOf(service, path);
+  const inFragment = scope.startsWith('/policyFragments/');
   const host = useRef<HTMLDivElement>(null);
   const view = useRef<EditorView>(null);
-  const [stored, setStored] = useState<{ value: string; etag: string | null }>();
+  /** What is saved, as the editor has it: with its own ends of lines. */
+  const kept = useRef('');
+  const [stored, setStored] = useState<{ value: string; etag: string | null; description?: string | null }>();
   const [error, setError] = useState<unknown>();
   const [saved, setSaved] = useState(false);
   const [busy, setBusy] = useState(false);
@@ -92,14 +90,15 @@ export function PolicyEditor({ path }: { path: string }) {
     staleTime: Infinity,
   });
   const namedValues = useList<Schemas['NamedValueContract']>(`${service.id}/namedValues?$top=1000`);
-  const permitted = policies.data?.filter((p) => p.scopes.includes(kindOf(scope))) ?? [];
+  // Where a fragment is included decides what it may hold.
+  const permitted = policies.data?.filter((p) => inFragment || p.scopes.includes(kindOf(scope))) ?? [];
   const known = useRef({ policies: permitted, namedValues: [] as string[] });
   known.current = { policies: permitted, namedValues: namedValues.data?.value.map((v) => v.properties.displayName) ?? [] };
 
   useEffect(() => {
     let current = true;
-    call<Resource<{ value: string }>>('GET', `${path}?format=rawxml`)
-      .then(({ data, etag }) => ({ value: data.properties.value, etag }), (e: unknown) => {
+    call<Resource<{ value: string; description?: string | null }>>('GET', `${path}?format=rawxml`)
+      .then(({ data, etag }) => ({ value: data.properties.value, description: data.properties.description, etag }), (e: unknown) => {
         if (e instanceof Failure && e.status === 404) return { value: EMPTY, etag: null };
         throw e;
       })
@@ -137,7 +136,8 @@ export function PolicyEditor({ path }: { path: string }) {
             if (!update.docChanged) return;
             setSaved(false);
             clearTimeout(timer);
-            timer = setTimeout(() => void check(update.view), PAUSE_MS);
+            // The workbench knows no fragments; saving says what is wrong with one.
+            if (!inFragment) timer = setTimeout(() => void check(update.view), PAUSE_MS);
           }),
           EditorView.cspNonce.of(nonce),
           EditorView.contentAttributes.of({ 'aria-label': t('Policies') }),
@@ -154,8 +154,10 @@ export function PolicyEditor({ path }: { path: string }) {
       }),
     });
     view.current = editor;
-    return () => { clearTimeout(timer); editor.destroy(); };
-  }, [stored, t, check]);
+    kept.current = editor.state.doc.toString();
+    return () => { clearTimeout(timer); editor.destroy(); view.current = null; };
+  }, [stored, t, check, inFragment]);
+  const leaving = useUnsaved(() => view.current !== null && view.current.state.doc.toString() !== kept.current);
 
   const go = (to: Diagnostic) => {
     const editor = view.current;
@@ -179,9 +181,10 @@ export function PolicyEditor({ path }: { path: string }) {
     const value = editor.state.doc.toString();
     editor.dispatch(setDiagnostics(editor.state, []));
     await guard(path, { value }, async (tag) => {
-      const reply = await call('PUT', path, { properties: { format: 'rawxml', value } }, tag);
-      // Not through `stored`: the caret would jump.
+      const reply = await call('PUT', path, { properties: { format: 'rawxml', value, ...(inFragment ? { description: stored.description } : {}) } }, tag);
+      // Not through a new `stored`: the caret would jump.
       stored.etag = reply.etag;
+      kept.current = value;
       setSaved(true);
     }, stored.etag, () => setReload((n) => n + 1));
   };
@@ -203,7 +206,11 @@ export function PolicyEditor({ path }: { path: string }) {
     const text = editor.state.doc.toString();
     let at = editor.state.selection.main.head;
     const here = sectionAt(text.slice(0, at));
-    if (here === undefined || !policy.sections.includes(here)) {
+    if (inFragment) {
+      // Before the end, where the caret is outside.
+      const end = text.lastIndexOf('</fragment>');
+      if (end >= 0 && (at > end || at < text.indexOf('>') + 1)) at = end;
+    } else if (here === undefined || !policy.sections.includes(here)) {
       const end = policy.sections.map((s) => text.search(new RegExp(`[ \\t]*</${s}>`))).find((i) => i >= 0);
       if (end === undefined) return;
       at = end;
@@ -222,8 +229,8 @@ export function PolicyEditor({ path }: { path: string }) {
       <Tabs defaultValue="document">
         <Tabs.List>
           <Tabs.Tab value="document">{t('Document')}</Tabs.Tab>
-          <Tabs.Tab value="effective">{t('Effective policies')}</Tabs.Tab>
-          <Tabs.Tab value="workbench">{t('Workbench')}</Tabs.Tab>
+          {!inFragment && <Tabs.Tab value="effective">{t('Effective policies')}</Tabs.Tab>}
+          {!inFragment && <Tabs.Tab value="workbench">{t('Workbench')}</Tabs.Tab>}
         </Tabs.List>
         <Tabs.Panel value="document" pt="md">
           <Stack>
@@ -249,15 +256,16 @@ export function PolicyEditor({ path }: { path: string }) {
             </Stack>
             <Group>
               <Button type="button" loading={busy} disabled={!stored} onClick={() => run(save)}>{t('Save the policies')}</Button>
-              {stored?.etag && <Button type="button" variant="default" onClick={() => run(remove)}>{t('Remove the policies')}</Button>}
+              {stored?.etag && !inFragment && <Button type="button" variant="default" onClick={() => run(remove)}>{t('Remove the policies')}</Button>}
               {saved && <Text role="status">{t('Saved.')}</Text>}
             </Group>
           </Stack>
         </Tabs.Panel>
-        <Tabs.Panel value="effective" pt="md" keepMounted={false}><Effective key={String(saved)} scope={scope} /></Tabs.Panel>
-        <Tabs.Panel value="workbench" pt="md"><Workbench scope={scope} draft={() => view.current?.state.doc.toString() ?? stored?.value ?? ''} /></Tabs.Panel>
+        {!inFragment && <Tabs.Panel value="effective" pt="md" keepMounted={false}><Effective key={String(saved)} scope={scope} /></Tabs.Panel>}
+        {!inFragment && <Tabs.Panel value="workbench" pt="md"><Workbench scope={scope} draft={() => view.current?.state.doc.toString() ?? stored?.value ?? ''} /></Tabs.Panel>}
       </Tabs>
       {dialog}
+      {leaving}
     </Stack>
   );
 }

@@ -1,13 +1,13 @@
 import { Button, Checkbox, Stack, Tabs, Text, TextInput } from '@mantine/core';
-import { Link, useNavigate, useParams } from '@tanstack/react-router';
+import { Link, useNavigate, useParams, useSearch } from '@tanstack/react-router';
 import { lazy, Suspense, useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
 import { Loaded, Loading, Page, Problem, State } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
 import { Editor, Form, type Field } from '../form';
-import { ResourceTable } from '../table';
+import { deletion, ResourceTable } from '../table';
 import { Limits } from './limits';
+import { TagFilter, TagsOf } from './tags';
 
 const PolicyEditor = lazy(() => import('./policy').then((m) => ({ default: m.PolicyEditor })));
 
@@ -16,11 +16,21 @@ type Product = Schemas['ProductContract'];
 export function Products() {
   const { t } = useTranslation();
   const service = useService();
+  const navigate = useNavigate();
+  const search = useSearch({ strict: false }) as { tag?: string };
   return (
     <Page title={t('Products')} actions={<Button renderRoot={(p) => <Link to="/$service/products/new" params={{ service: service.name }} {...p} />}>{t('Add a product')}</Button>}>
+      <TagFilter change={(tag) => void navigate({ to: '.', search: { ...search, tag, page: undefined } as never })} />
       <ResourceTable<Product>
+        key={search.tag}
         label={t('Products')}
-        path={`${service.id}/products`}
+        path={`${service.id}/products${search.tag ? `?tag=${encodeURIComponent(search.tag)}` : ''}`}
+        titleOf={(p) => p.properties.displayName}
+        bulk={[
+          { label: t('Publish'), takes: (p) => p.properties.state !== 'published', run: (p) => call('PATCH', p.id, { properties: { state: 'published' } }, '*') },
+          { label: t('Withdraw'), text: t('Developers no longer see it; who is subscribed already goes on calling.'), takes: (p) => p.properties.state === 'published', run: (p) => call('PATCH', p.id, { properties: { state: 'notPublished' } }, '*') },
+          deletion(t('Delete'), t('Its subscriptions go too, and their keys stop working.'), '?deleteSubscriptions=true'),
+        ]}
         columns={[
           { label: t('Name'), sort: 'displayName', cell: (p) => <Link to="/$service/products/$product" params={{ service: service.name, product: p.name }}>{p.properties.displayName}</Link> },
           { label: t('State'), sort: 'state', cell: (p) => <State value={p.properties.state ?? 'notPublished'} /> },
@@ -61,8 +71,7 @@ export function AddProduct() {
         submit={async (values) => {
           const name = nameOf(String(values.displayName ?? ''));
           const path = `${service.id}/products/${name}`;
-          const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-          if (taken) throw new Error(t('There is a product of that name.'));
+          if (await exists(path)) throw new Error(t('There is a product of that name.'));
           await call('PUT', path, { properties: keep(values) });
           await call('PUT', `${path}/groups/developers`);
           await refresh();
@@ -81,24 +90,27 @@ export function ProductPage() {
   const path = `${service.id}/products/${product}`;
   const query = useGet<Resource<Product>>(path);
   const fields = useFields();
+  const { tab } = useSearch({ strict: false }) as { tab?: string };
   return (
     <Loaded query={query}>
       {({ data }) => (
         <Page title={data.properties.displayName}>
-          <Tabs defaultValue="settings" keepMounted={false}>
+          <Tabs value={tab ?? 'settings'} onChange={(next) => void navigate({ to: '.', search: { tab: next === 'settings' ? undefined : next } as never })} keepMounted={false}>
             <Tabs.List>
               <Tabs.Tab value="settings">{t('Settings')}</Tabs.Tab>
               <Tabs.Tab value="apis">{t('APIs')}</Tabs.Tab>
               <Tabs.Tab value="groups">{t('Visible to')}</Tabs.Tab>
               <Tabs.Tab value="limits">{t('Limits')}</Tabs.Tab>
+              <Tabs.Tab value="tags">{t('Tags')}</Tabs.Tab>
               <Tabs.Tab value="policy">{t('Policies')}</Tabs.Tab>
             </Tabs.List>
             <Tabs.Panel value="settings" pt="md">
-              <Editor path={path} fields={fields} keep={keep} remove={{ text: t('Its subscriptions go too, and their keys stop working.'), query: '?deleteSubscriptions=true', items: [{ label: t('Subscriptions'), path: `${path}/subscriptions` }, { label: t('APIs'), path: `${path}/apis` }], calls: { report: 'byProduct', field: 'productId', value: `/products/${product}` }, done: () => void navigate({ to: '/$service/products', params: { service: service.name } }) }} />
+              <Editor path={path} fields={fields} keep={keep} remove={{ text: t('Its subscriptions go too, and their keys stop working.'), query: '?deleteSubscriptions=true', calls: { report: 'byProduct', field: 'productId', value: `/products/${product}` }, done: () => void navigate({ to: '/$service/products', params: { service: service.name } }) }} />
             </Tabs.Panel>
             <Tabs.Panel value="apis" pt="md"><Links product={path} kind="apis" /></Tabs.Panel>
             <Tabs.Panel value="groups" pt="md"><Links product={path} kind="groups" /></Tabs.Panel>
             <Tabs.Panel value="limits" pt="md"><Limits product={path} /></Tabs.Panel>
+            <Tabs.Panel value="tags" pt="md"><TagsOf path={path} /></Tabs.Panel>
             <Tabs.Panel value="policy" pt="md"><Suspense fallback={<Loading />}><PolicyEditor path={`${path}/policies/policy`} /></Suspense></Tabs.Panel>
           </Tabs>
         </Page>

@@ -2,9 +2,8 @@ import { Badge, Button, Group, Modal, Select, Stack, Table, Text, Textarea, Text
 import { Link, useNavigate } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
 import { Ask, Loaded, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useList, useRefresh, useService, type Listed, type Resource } from '../api';
+import { call, exists, nameOf, useGet, useList, useRefresh, useService, type Listed, type Resource } from '../api';
 
 interface Revision {
   apiId: string;
@@ -186,8 +185,7 @@ export function Versions({ api }: { api: Resource<VersionedApi> }) {
       await call('PATCH', `${service.id}/apis/${plain}`, { properties: { apiVersionSetId: `/apiVersionSets/${id}` } }, '*');
     }
     const next = nameOf(`${plain}-${version}`);
-    const taken = await call('GET', `${service.id}/apis/${next}`).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-    if (taken) throw new Error(t('There is an API of that name.'));
+    if (await exists(`${service.id}/apis/${next}`)) throw new Error(t('There is an API of that name.'));
     await call('PUT', `${service.id}/apis/${next}`, { properties: { displayName: api.properties.displayName, path: api.properties.path, sourceApiId: `/apis/${plain}`, apiVersion: version, apiVersionSetId: `/apiVersionSets/${id}` } });
     const products = await call<Listed<unknown>>('GET', `${service.id}/apis/${plain}/products`);
     for (const product of products.data.value) await call('PUT', `${service.id}/products/${product.name}/apis/${next}`);

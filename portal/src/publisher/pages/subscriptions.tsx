@@ -4,8 +4,8 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Keys, Loaded, Page, Problem, State } from '../../shared/ui';
 import { call, useGet, useList, useRefresh, useService, type Resource, type Schemas } from '../api';
-import { Consequences, Editor, Form } from '../form';
-import { ResourceTable, type Search } from '../table';
+import { Editor, Form, RecentCalls } from '../form';
+import { deletion, ResourceTable, type Search } from '../table';
 
 type Subscription = Schemas['SubscriptionContract'];
 
@@ -30,6 +30,14 @@ export function Subscriptions() {
         key={search.state}
         label={t('Subscriptions')}
         path={`${service.id}/subscriptions`}
+        titleOf={(s) => s.properties.displayName ?? s.name}
+        bulk={[
+          { label: t('Approve'), takes: (s) => s.properties.state === 'submitted', run: (s) => call('PATCH', s.id, { properties: { state: 'active' } }, '*') },
+          { label: t('Decline'), takes: (s) => s.properties.state === 'submitted', run: (s) => call('PATCH', s.id, { properties: { state: 'rejected' } }, '*') },
+          { label: t('Suspend'), text: t('Calls with their keys are refused until they are active again.'), takes: (s) => s.properties.state === 'active', run: (s) => call('PATCH', s.id, { properties: { state: 'suspended' } }, '*') },
+          { label: t('Resume'), takes: (s) => s.properties.state === 'suspended', run: (s) => call('PATCH', s.id, { properties: { state: 'active' } }, '*') },
+          deletion(t('Delete'), t('Its keys stop working at once.')),
+        ]}
         filter={search.state ? `state eq '${search.state}'` : undefined}
         columns={[
           { label: t('Name'), sort: 'displayName', cell: (s) => <Link to="/$service/subscriptions/$subscription" params={{ service: service.name, subscription: s.name }}>{s.properties.displayName ?? s.name}</Link> },
@@ -116,7 +124,7 @@ export function SubscriptionPage() {
           <Keys
             fetchKeys={async () => (await call<{ primaryKey: string; secondaryKey: string }>('POST', `${path}/listSecrets`)).data}
             regenerate={async (which) => { await call('POST', `${path}/${which === 'primary' ? 'regeneratePrimaryKey' : 'regenerateSecondaryKey'}`); await refresh(); }}
-            breaks={<Consequences items={[]} calls={{ report: 'bySubscription', field: 'subscriptionId', value: `/subscriptions/${data.name}` }} />}
+            breaks={<RecentCalls calls={{ report: 'bySubscription', field: 'subscriptionId', value: `/subscriptions/${data.name}` }} />}
           />
           <Editor
             path={path}

@@ -6,6 +6,9 @@ import { call, useGet, useList, useService, type Operation, type Resource, type 
 import { headersOf } from '../policy/workbench';
 import { exampleOf } from './operation';
 
+/** How many bytes a text in base64 stands for. */
+const bytesOf = (base64: string | null) => ((base64?.length ?? 0) * 3) / 4 - (/=*$/.exec(base64 ?? '')?.[0].length ?? 0);
+
 interface Reply {
   url: string;
   method: string;
@@ -63,9 +66,9 @@ export function TestCall({ api, operation }: { api: string; operation: Resource<
       {reply && (
         <Stack component="section" aria-label={t('Response')} role="status">
           <Text fw={600} data-testid="test-status">{reply.status} {reply.reason}</Text>
-          <Text size="sm">{t('{{count}} ms', { count: reply.milliseconds })}</Text>
+          <Text size="sm">{t('{{time}} ms', { time: reply.milliseconds })}</Text>
           <Table aria-label={t('Response headers')}><Table.Tbody>{reply.headers.map(([name, value], i) => <Table.Tr key={i}><Table.Th className="mono">{name}</Table.Th><Table.Td className="mono">{value}</Table.Td></Table.Tr>)}</Table.Tbody></Table>
-          <pre className="reply" tabIndex={0} data-testid="test-content">{reply.text ?? t('{{count}} characters of base64', { count: reply.base64?.length ?? 0 })}</pre>
+          <pre className="reply" tabIndex={0} data-testid="test-content">{reply.text ?? t('{{count, number}} bytes that are no text', { count: bytesOf(reply.base64) })}</pre>
         </Stack>
       )}
     </Stack>

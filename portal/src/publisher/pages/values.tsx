@@ -2,11 +2,10 @@ import { Button, Code, Group } from '@mantine/core';
 import { Link, useNavigate, useParams } from '@tanstack/react-router';
 import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
-import { Failure } from '../../shared/failure';
 import { Loaded, Page, Problem } from '../../shared/ui';
-import { call, nameOf, useGet, useRefresh, useService, type Resource, type Schemas } from '../api';
+import { call, exists, nameOf, useGet, useRefresh, useService, type Resource, type Schemas } from '../api';
 import { Editor, Form } from '../form';
-import { ResourceTable } from '../table';
+import { deletion, ResourceTable } from '../table';
 
 type NamedValue = Schemas['NamedValueContract'];
 
@@ -18,6 +17,8 @@ export function NamedValues() {
       <ResourceTable<NamedValue>
         label={t('Named values')}
         path={`${service.id}/namedValues`}
+        titleOf={(v) => v.properties.displayName}
+        bulk={[deletion(t('Delete'), t('Policies that use it are refused when they are saved next.'))]}
         columns={[
           { label: t('Name'), sort: 'displayName', cell: (v) => <Link to="/$service/named-values/$value" params={{ service: service.name, value: v.name }}>{v.properties.displayName}</Link> },
           { label: t('Value'), cell: (v) => (v.properties.secret ? t('secret') : <span className="mono">{v.properties.value as string}</span>) },
@@ -46,8 +47,7 @@ export function AddNamedValue() {
         submit={async (values) => {
           const name = nameOf(String(values.displayName ?? ''));
           const path = `${service.id}/namedValues/${name}`;
-          const taken = await call('GET', path).then(() => true, (e: unknown) => { if (e instanceof Failure && e.status === 404) return false; throw e; });
-          if (taken) throw new Error(t('There is a named value of that name.'));
+          if (await exists(path)) throw new Error(t('There is a named value of that name.'));
           await call('PUT', path, { properties: values });
           await refresh();
           await navigate({ to: '/$service/named-values', params: { service: service.name } });
