@@ -38,6 +38,7 @@ pub mod policy_restriction;
 pub mod portal_config;
 pub mod portal_revision;
 pub mod portal_setting;
+pub mod private_endpoint_connection;
 pub mod product;
 pub mod quota_notice;
 pub mod recipient;
@@ -54,6 +55,7 @@ pub mod tenant_access;
 pub mod user;
 pub mod wiki;
 pub mod workspace;
+pub mod workspace_link;
 
 use engine::{Join, Link, Registry, kind, link};
 
@@ -66,6 +68,7 @@ pub fn registry() -> Registry {
     let registry = Registry::default()
         .with::<service::Service>()
         .with::<workspace::Workspace>()
+        .with::<workspace_link::WorkspaceLink>()
         .with::<api::Api>()
         .with::<operation::Operation>()
         .with::<release::Release>()
@@ -124,6 +127,7 @@ pub fn registry() -> Registry {
         .with::<authorization::AuthorizationProvider>()
         .with::<authorization::Authorization>()
         .with::<authorization::AuthorizationAccessPolicy>()
+        .with::<private_endpoint_connection::PrivateEndpointConnection>()
         .with::<gateway::Gateway>()
         .with::<gateway::GatewayHostnameConfiguration>()
         .with::<gateway::GatewayCertificateAuthority>()
