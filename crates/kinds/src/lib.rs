@@ -24,6 +24,7 @@ pub mod group;
 pub mod identity_provider;
 pub mod import;
 pub mod issue;
+pub mod key_vault;
 pub mod link_resource;
 pub mod logger;
 pub mod named_value;
