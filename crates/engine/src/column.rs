@@ -440,13 +440,31 @@ pub struct Place<'a> {
     pub service: &'a str,
 }
 
+/// Takes the members that are null out of objects: clients write what is unset that way (contract rules §2).
+fn without_nulls(value: &mut Value) {
+    match value {
+        Value::Object(members) => {
+            members.retain(|_, member| !member.is_null());
+            members.values_mut().for_each(without_nulls);
+        }
+        Value::Array(items) => items.iter_mut().for_each(without_nulls),
+        _ => {}
+    }
+}
+
 /// Decodes one field and records what is wrong with it under its wire name and the path inside it.
 pub fn decode_value<T: DeserializeOwned>(
     wire: &str,
     value: Value,
     violations: &mut Violations,
 ) -> Option<T> {
-    match serde_path_to_error::deserialize::<_, T>(&value) {
+    let decoded = serde_path_to_error::deserialize::<_, T>(&value).or_else(|_| {
+        // Only what is refused otherwise: nulls of free documents stay as they were given.
+        let mut value = value;
+        without_nulls(&mut value);
+        serde_path_to_error::deserialize::<_, T>(&value)
+    });
+    match decoded {
         Ok(value) => Some(value),
         Err(error) => {
             let path = error.path().to_string();

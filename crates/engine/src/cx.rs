@@ -237,10 +237,17 @@ fn tail_name(text: &str, segment: &str, service_path: &str) -> Option<String> {
 #[must_use]
 pub fn strip_service(text: &str, service_path: &str) -> Option<String> {
     let text = text.trim_end_matches('/');
-    let rest = match text.get(..service_path.len()) {
-        Some(head) if head.eq_ignore_ascii_case(service_path) => &text[service_path.len()..],
-        _ => text,
+    let below = |path: &str| {
+        let head = text.get(..path.len())?;
+        let rest = &text[path.len()..];
+        let is_below = rest.is_empty() || rest.starts_with('/') || path == service_path;
+        (head.eq_ignore_ascii_case(path) && is_below).then_some(rest)
     };
+    // In a workspace also below the service: `/workspaces/{name}/loggers/…`.
+    let short = service_path
+        .rfind("/workspaces/")
+        .and_then(|at| below(&service_path[at..]));
+    let rest = below(service_path).or(short).unwrap_or(text);
     if rest.to_ascii_lowercase().starts_with("/subscriptions/") && rest.matches('/').count() > 2 {
         return None;
     }
@@ -281,6 +288,33 @@ mod tests {
         ] {
             assert_eq!(tail_name(text, "users", SERVICE), None, "{text}");
         }
+    }
+
+    #[test]
+    fn what_is_in_a_workspace_is_named_below_the_service_too() {
+        let workspace = format!("{SERVICE}/workspaces/team");
+        for text in [
+            "/loggers/one",
+            "/workspaces/team/loggers/one",
+            "/Workspaces/Team/loggers/one",
+            &format!("{workspace}/loggers/one"),
+        ] {
+            assert_eq!(
+                tail_name(text, "loggers", &workspace).as_deref(),
+                Some("one"),
+                "{text}"
+            );
+        }
+        for text in [
+            "/workspaces/teams/loggers/one",
+            "/workspaces/other/loggers/one",
+        ] {
+            assert_eq!(tail_name(text, "loggers", &workspace), None, "{text}");
+        }
+        assert_eq!(
+            tail_name("/workspaces/team/loggers/one", "loggers", SERVICE),
+            None
+        );
     }
 
     #[test]

@@ -40,6 +40,8 @@ pub struct Facts {
     pub if_match: bool,
     /// Whether DELETE does without `If-Match`.
     pub delete_without_if_match: bool,
+    /// Status of a PUT that created.
+    pub created: u16,
     /// Status of a PUT that replaced.
     pub replaced: u16,
     /// Status of PATCH; 204 is without a body.
@@ -159,6 +161,7 @@ impl<R: Resource> Kind for Of<R> {
             verbs: R::VERBS,
             if_match: R::IF_MATCH,
             delete_without_if_match: R::DELETE_WITHOUT_IF_MATCH,
+            created: R::CREATED,
             replaced: R::REPLACED,
             patched: R::PATCHED,
             open: R::OPEN,

@@ -329,7 +329,7 @@ impl Document {
         if verbs.put {
             let mut responses = json!({facts.replaced.to_string(): described_with("The replaced entity.", item.clone(), example.clone())});
             if verbs.create {
-                responses["201"] =
+                responses[facts.created.to_string()] =
                     described_with("The created entity.", item.clone(), example.clone());
             }
             let mut operation = self.operation(
@@ -344,7 +344,7 @@ impl Document {
                 .facts()
                 .fields
                 .iter()
-                .any(|f| f.access == FieldAccess::ReadWrite)
+                .any(|f| !matches!(f.access, FieldAccess::ReadOnly | FieldAccess::Internal))
             {
                 operation["requestBody"] = body.clone();
             }

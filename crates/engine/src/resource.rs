@@ -209,6 +209,8 @@ pub trait Resource: Send + Sync + 'static {
     const IF_MATCH: bool = true;
     /// Whether DELETE does without `If-Match` although PATCH demands it (policy restrictions).
     const DELETE_WITHOUT_IF_MATCH: bool = false;
+    /// Status of a PUT that created: 200 where the contract's clients accept nothing else (private endpoint connections).
+    const CREATED: u16 = 201;
     /// Status of a PUT that replaced: 201 where the contract's clients accept nothing else (portal revisions).
     const REPLACED: u16 = 200;
     /// Status of PATCH: 204 without a body where the contract's clients accept nothing else (portal settings).

@@ -12,7 +12,13 @@ use arm_id::ResourcePath;
 pub const SEGMENT: &str = "workspaces";
 
 /// The kinds that content of a workspace refers to although they stand in the service alone.
-const SHARED: &[&str] = &["users"];
+const SHARED: &[&str] = &[
+    "users",
+    "authorizationServers",
+    "authorization_servers",
+    "openidConnectProviders",
+    "openid_connect_providers",
+];
 
 /// Whether rows of this kind, by its segment or table, are the service's also for its workspaces.
 pub(crate) fn is_shared(name: &str) -> bool {

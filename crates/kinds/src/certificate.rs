@@ -1,12 +1,12 @@
 //! Certificates: the gateway's client certificates towards backends, keys of tokens, and issuers of callers' certificates.
 
-use crate::{named_value, service::Service};
+use crate::{key_vault::VaultSecret, named_value, service::Service};
 use ::certificate::Bundle;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use chrono::{DateTime, Utc};
 use engine::{
-    Access, Action, Any, BoxFuture, Contract, Cx, Error, Filter, Json, ListParameter, NameRule,
+    Access, Action, BoxFuture, Contract, Cx, Error, Filter, Json, ListParameter, NameRule,
     Resource, Result, Secret, Value, Verbs, Violations, json, sqlx,
 };
 use utoipa::ToSchema;
@@ -21,9 +21,8 @@ pub struct CertificateContract {
     /// Password of the file.
     #[contract(write_only)]
     pub password: Option<Secret>,
-    /// A secret of a key vault.
-    #[contract(write_only)]
-    pub key_vault: Option<Json<Any>>,
+    /// The key vault that keeps the file.
+    pub key_vault: Option<Json<VaultSecret>>,
     /// Distinguished name of the subject.
     #[contract(read_only)]
     pub subject: String,
@@ -86,11 +85,8 @@ impl Resource for Certificate {
     }
 
     fn validate(certificate: &CertificateContract, violations: &mut Violations) {
-        if certificate.key_vault.is_some() {
-            violations.add(
-                "keyVault",
-                "is not supported by this version of Portico: give the certificate as data",
-            );
+        if let Some(Json(place)) = &certificate.key_vault {
+            place.check(violations);
         } else if certificate.data.is_none() {
             violations.add("data", "is required");
         }
@@ -98,10 +94,13 @@ impl Resource for Certificate {
 
     fn prepare<'a>(
         _: &'a mut Cx<'_>,
-        _: Option<&'a CertificateContract>,
+        old: Option<&'a CertificateContract>,
         new: &'a mut CertificateContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            if let (Some(Json(place)), None) = (&new.key_vault, &new.data) {
+                return unread(place, old);
+            }
             let data = new.data.take().unwrap_or_default();
             let password = new.password.take().unwrap_or_default();
             let refuse = |why: String| Error::invalid("data", why);
@@ -119,6 +118,25 @@ impl Resource for Certificate {
     fn deleting<'a>(cx: &'a mut Cx<'_>, old: &'a CertificateContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(unused(cx, &old.thumbprint))
     }
+}
+
+/// What the vault did not give: the certificate stays that it gave before, and a first one is refused.
+fn unread(place: &VaultSecret, old: Option<&CertificateContract>) -> Result<()> {
+    let known = old.filter(|old| {
+        let known = old.key_vault.as_ref();
+        known.is_some_and(|Json(known)| known.is_same(place))
+    });
+    if known.is_none() {
+        let why = place
+            .last_status
+            .as_ref()
+            .map(|status| status.message.as_str());
+        return Err(Error::invalid(
+            "keyVault",
+            format!("gives no certificate: {}", why.unwrap_or("it was not read")),
+        ));
+    }
+    Ok(())
 }
 
 /// A file in base64, as bodies have it.

@@ -24,6 +24,7 @@ pub mod group;
 pub mod identity_provider;
 pub mod import;
 pub mod issue;
+pub mod key_vault;
 pub mod link_resource;
 pub mod logger;
 pub mod named_value;
@@ -39,6 +40,7 @@ pub mod policy_test;
 pub mod portal_config;
 pub mod portal_revision;
 pub mod portal_setting;
+pub mod private_endpoint_connection;
 pub mod product;
 pub mod quota_notice;
 pub mod recipient;
@@ -55,6 +57,7 @@ pub mod tenant_access;
 pub mod user;
 pub mod wiki;
 pub mod workspace;
+pub mod workspace_link;
 
 use engine::{Join, Link, Registry, kind, link};
 
@@ -67,6 +70,7 @@ pub fn registry() -> Registry {
     let registry = Registry::default()
         .with::<service::Service>()
         .with::<workspace::Workspace>()
+        .with::<workspace_link::WorkspaceLink>()
         .with::<api::Api>()
         .with::<operation::Operation>()
         .with::<release::Release>()
@@ -126,6 +130,7 @@ pub fn registry() -> Registry {
         .with::<authorization::AuthorizationProvider>()
         .with::<authorization::Authorization>()
         .with::<authorization::AuthorizationAccessPolicy>()
+        .with::<private_endpoint_connection::PrivateEndpointConnection>()
         .with::<gateway::Gateway>()
         .with::<gateway::GatewayHostnameConfiguration>()
         .with::<gateway::GatewayCertificateAuthority>()

@@ -1,8 +1,8 @@
 //! Named values: texts and secrets that policies use as `{{name}}`.
 
-use crate::service::Service;
+use crate::{key_vault::VaultSecret, service::Service};
 use engine::{
-    Access, Action, Any, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, ListEffect,
+    Access, Action, BoxFuture, Contract, Cx, Entity, Error, Filter, Json, ListEffect,
     ListParameter, NameRule, Reply, Resource, Result, Secret, Value, Violations, json, sqlx, typed,
 };
 use utoipa::ToSchema;
@@ -28,9 +28,8 @@ pub struct NamedValueContract {
     /// `Succeeded`.
     #[contract(read_only)]
     pub provisioning_state: String,
-    /// A secret of a key vault.
-    #[contract(write_only)]
-    pub key_vault: Option<Json<Any>>,
+    /// The key vault that keeps the value.
+    pub key_vault: Option<Json<VaultSecret>>,
 }
 
 impl NamedValueContract {
@@ -45,14 +44,16 @@ impl NamedValueContract {
     }
 }
 
-/// `isKeyVaultRefreshFailed=true`: values out of key vaults are refused (see `validate`), so there is none that could not be
-/// refreshed.
+/// `isKeyVaultRefreshFailed=true`
 pub(crate) const REFRESH_FAILED: ListParameter = ListParameter {
     name: "isKeyVaultRefreshFailed",
     summary: "Only what could not be refreshed from its key vault.",
     effect: ListEffect::Restrict(|value| match value.to_ascii_lowercase().as_str() {
-        "true" => Ok(("false", None)),
-        "false" => Ok(("true", None)),
+        "true" => Ok(("t.key_vault->'lastStatus'->>'code' <> 'Success'", None)),
+        "false" => Ok((
+            "(t.key_vault->'lastStatus'->>'code') IS NOT DISTINCT FROM 'Success' OR t.key_vault IS NULL",
+            None,
+        )),
         _ => Err("must be true or false"),
     }),
 };
@@ -122,11 +123,8 @@ impl Resource for NamedValue {
         if value.tags.as_ref().is_some_and(|tags| tags.len() > 32) {
             violations.add("tags", "must be 32 at most");
         }
-        if value.key_vault.is_some() {
-            violations.add(
-                "keyVault",
-                "is not supported by this version of Portico: give the secret as value",
-            );
+        if let Some(Json(place)) = &value.key_vault {
+            place.check(violations);
         }
     }
 
@@ -137,18 +135,25 @@ impl Resource for NamedValue {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
             new.provisioning_state = "Succeeded".into();
+            let is_given = |name: &str| cx.given.iter().any(|given| given == name);
+            if is_given("value") && !is_given("keyVault") {
+                // A value of its own takes the place of the vault's.
+                new.key_vault = None;
+            }
+            let known = old.filter(|old| same_secret(old, new));
             // A body without a value keeps the stored one, whichever column holds it.
             let value = new.value.take().or_else(|| {
-                old.map(|old| old.plain().to_owned())
+                known
+                    .map(|old| old.plain().to_owned())
                     .filter(|v| !v.is_empty())
             });
-            let Some(value) = value else {
-                return Err(Error::invalid("value", "is required"));
-            };
-            if new.secret {
-                new.secret_value = Some(Secret::new(value));
-            } else {
-                (new.value, new.secret_value) = (Some(value), None);
+            // What a vault keeps is a secret, and unknown as long as the vault does not give it.
+            new.secret |= new.key_vault.is_some();
+            match value {
+                Some(value) if new.secret => new.secret_value = Some(Secret::new(value)),
+                Some(value) => (new.value, new.secret_value) = (Some(value), None),
+                None if new.key_vault.is_some() => new.secret_value = None,
+                None => return Err(Error::invalid("value", "is required")),
             }
             let taken: Option<String> = sqlx::query_scalar(
                 "SELECT name FROM named_values WHERE parent_id = $1 AND lower(display_name) = lower($2) AND id <> $3",
@@ -175,6 +180,15 @@ impl Resource for NamedValue {
 
     fn deleting<'a>(cx: &'a mut Cx<'_>, old: &'a NamedValueContract) -> BoxFuture<'a, Result<()>> {
         Box::pin(unused(cx, &old.display_name, "namedValueId"))
+    }
+}
+
+/// Whether both say the same of where the value is.
+fn same_secret(old: &NamedValueContract, new: &NamedValueContract) -> bool {
+    match (&old.key_vault, &new.key_vault) {
+        (Some(Json(old)), Some(Json(new))) => old.is_same(new),
+        (None, None) => true,
+        _ => false,
     }
 }
 

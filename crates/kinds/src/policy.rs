@@ -53,13 +53,64 @@ fn validate(contract: &PolicyContract, scope: Scope, violations: &mut Violations
     let Some(format) = contract.format.text() else {
         violations.add(
             "format",
-            "must be xml or rawxml: this version of Portico does not fetch policies from links",
+            "is that of a link, from which no document was fetched",
         );
         return;
     };
-    if let Err(problems) = policy::parse(&contract.value, format, scope) {
+    if let Err(problems) = policy::parse(&contract.value, format, scope)
+        && policy::named_values_in(&contract.value).is_empty()
+    {
         report(&problems, violations);
     }
+}
+
+/// What is wrong with a document that uses named values: where a number must stand, their values count.
+///
+/// # Errors
+/// Every problem. They name the values and do not show them: they may be secrets.
+pub(crate) async fn check(
+    cx: &mut Cx<'_>,
+    value: &str,
+    format: Option<TextFormat>,
+    scope: Scope,
+) -> Result<()> {
+    let Some(format) = format else { return Ok(()) };
+    let Err(problems) = policy::parse(value, format, scope) else {
+        return Ok(());
+    };
+    let (filled, format) = filled(cx, value, format).await?;
+    let mut violations = Violations::default();
+    if policy::parse(&filled, format, scope).is_err() {
+        report(&problems, &mut violations);
+    }
+    violations.into_result()
+}
+
+/// A document with the named values in the places of their names; as it is where one of them is not known.
+async fn filled(cx: &mut Cx<'_>, value: &str, format: TextFormat) -> Result<(String, TextFormat)> {
+    let names = policy::named_values_in(value);
+    let as_it_is = || (value.to_owned(), format);
+    if names.is_empty() {
+        return Ok(as_it_is());
+    }
+    let stored: Vec<(String, Option<String>, Option<Vec<u8>>)> = sqlx::query_as(
+        "SELECT lower(display_name), value, secret_value FROM named_values WHERE parent_id = $1 AND lower(display_name) = ANY($2)",
+    )
+    .bind(cx.service.id)
+    .bind(names.iter().map(|n| n.to_lowercase()).collect::<Vec<_>>())
+    .fetch_all(&mut *cx.conn)
+    .await?;
+    let mut values = std::collections::HashMap::new();
+    for (name, plain, sealed) in stored {
+        let opened = sealed.map(|sealed| cx.engine.codec.open(&sealed));
+        let opened = opened.transpose()?.map(|secret| secret.expose().to_owned());
+        values.extend(opened.or(plain).map(|value| (name, value)));
+    }
+    let xml = policy::reformat(value, format, TextFormat::Xml).ok();
+    let substituted = xml.and_then(|xml| {
+        policy::substitute_named_values(&xml, |name| values.get(&name.to_lowercase()).cloned()).ok()
+    });
+    Ok(substituted.map_or_else(as_it_is, |xml| (xml, TextFormat::Xml)))
 }
 
 /// The problems of a policy text as violations of its field.
@@ -93,6 +144,7 @@ async fn check_fragments(cx: &mut Cx<'_>, new: &PolicyContract, scope: Scope) ->
         } else {
             TextFormat::Xml
         };
+        let (value, format) = filled(cx, &value, format).await?;
         let fragment = policy::parse(&value, format, Scope::Fragment)
             .map_err(|_| Error::internal(format!("the stored fragment {name} cannot be read")))?;
         fragments.insert(name, fragment);
@@ -101,7 +153,8 @@ async fn check_fragments(cx: &mut Cx<'_>, new: &PolicyContract, scope: Scope) ->
         return Ok(());
     };
     let mut violations = Violations::default();
-    let resolved = policy::parse(&new.value, format, scope).and_then(|document| {
+    let (value, format) = filled(cx, &new.value, format).await?;
+    let resolved = policy::parse(&value, format, scope).and_then(|document| {
         document.resolve_fragments(&|name| fragments.get(&name.to_lowercase()).cloned())
     });
     if let Err(problems) = resolved {
@@ -205,6 +258,7 @@ macro_rules! policy_kind {
             ) -> BoxFuture<'a, Result<()>> {
                 Box::pin(async move {
                     check_named_values(cx, new).await?;
+                    check(cx, &new.value, new.format.text(), $scope).await?;
                     check_fragments(cx, new, $scope).await?;
                     normalise(new)
                 })

@@ -66,17 +66,20 @@ impl Resource for PolicyFragment {
             violations.add("format", "must be xml or rawxml");
             return;
         };
-        if let Err(problems) = policy::parse(&fragment.value, format, Scope::Fragment) {
+        if let Err(problems) = policy::parse(&fragment.value, format, Scope::Fragment)
+            && policy::named_values_in(&fragment.value).is_empty()
+        {
             crate::policy::report(&problems, violations);
         }
     }
 
     fn prepare<'a>(
-        _: &'a mut Cx<'_>,
+        cx: &'a mut Cx<'_>,
         _: Option<&'a PolicyFragmentContract>,
         new: &'a mut PolicyFragmentContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
+            crate::policy::check(cx, &new.value, new.format.text(), Scope::Fragment).await?;
             new.provisioning_state = "Succeeded".into();
             if let Some(format) = new.format.text() {
                 new.value = policy::reformat(&new.value, format, format).map_err(|p| {

@@ -100,7 +100,7 @@ impl Resource for ResolverPolicy {
         let Some(format) = contract.format.text() else {
             violations.add(
                 "format",
-                "must be xml or rawxml: this version of Portico does not fetch policies from links",
+                "is that of a link, from which no document was fetched",
             );
             return;
         };

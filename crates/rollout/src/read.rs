@@ -138,7 +138,8 @@ impl Reader {
                  JOIN api_operations o ON o.id = x.parent_id JOIN apis a ON a.id = o.parent_id WHERE true"
             }
             "named_values" => {
-                "SELECT x.id, x.parent_id, x.display_name, x.value, x.secret, x.secret_value FROM named_values x WHERE true"
+                "SELECT x.id, x.parent_id, x.display_name, x.value, x.secret, x.secret_value FROM named_values x \
+                 WHERE (x.value IS NOT NULL OR x.secret_value IS NOT NULL)"
             }
             "backends" => {
                 "SELECT x.id, x.parent_id, x.name, x.url, x.credentials, x.tls, x.circuit_breaker, x.pool, x.type FROM backends x WHERE true"

@@ -1,6 +1,7 @@
 //! `POST …/service/{name}/connectivityCheck`: whether this process, and so its gateway, can connect to a place.
 //!
-//! Three connections, one after the other, are made and closed; nothing is sent over them.
+//! Three connections, one after the other, are made and closed. Over each goes a request, where the check asks for HTTP or HTTPS
+//! and says which statuses are good ones; nothing else is sent.
 
 use crate::State;
 use engine::{Access, Error, Method, Reply, Request, Result, Violations, json};
@@ -10,6 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tokio::net::{TcpStream, lookup_host};
+use url::Url;
 
 const PROBES: u32 = 3;
 /// After so long a connection that was not made counts as failed.
@@ -18,6 +20,46 @@ const PATIENCE: Duration = Duration::from_secs(5);
 struct Destination {
     address: String,
     port: u16,
+    request: Option<HttpRequest>,
+}
+
+/// What is sent over a connection.
+struct HttpRequest {
+    url: Url,
+    method: hyper::Method,
+    headers: hyper::HeaderMap,
+    /// Statuses that are good ones; all are when there are none.
+    valid: Vec<u16>,
+}
+
+impl HttpRequest {
+    /// Sends it, and says what is wrong with the answer.
+    async fn send(&self, state: &State, stream: TcpStream) -> std::result::Result<(), String> {
+        let host = self.url.host_str().unwrap_or_default();
+        let host = match self.url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let mut request = hyper::Request::builder()
+            .method(&self.method)
+            .uri(self.url.path())
+            .header(hyper::header::HOST, host)
+            .body(http_body_util::Full::default())
+            .map_err(|error| error.to_string())?;
+        request.headers_mut().extend(self.headers.clone());
+        let status = state
+            .links
+            .status(stream, &self.url, request)
+            .await
+            .map_err(|error| format!("The destination {error}."))?;
+        if self.valid.is_empty() || self.valid.contains(&status) {
+            Ok(())
+        } else {
+            Err(format!(
+                "The destination answered with the status {status}."
+            ))
+        }
+    }
 }
 
 /// The reply to a check; `None` for other requests.
@@ -62,7 +104,20 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
         for _ in 0..PROBES {
             let began = Instant::now();
             match tokio::time::timeout(PATIENCE, TcpStream::connect(address)).await {
-                Ok(Ok(_)) => latencies.push(began.elapsed().as_millis()),
+                Ok(Ok(stream)) => {
+                    let latency = began.elapsed().as_millis();
+                    let answered = async {
+                        match &destination.request {
+                            None => Ok(()),
+                            Some(request) => request.send(state, stream).await,
+                        }
+                    };
+                    match tokio::time::timeout(PATIENCE, answered).await {
+                        Ok(Ok(())) => latencies.push(latency),
+                        Ok(Err(why)) => failure = Some(why),
+                        Err(_) => failure = Some("The answer did not come in time.".to_owned()),
+                    }
+                }
                 Ok(Err(error)) => failure = Some(error.to_string()),
                 Err(_) => failure = Some("The connection was not made in time.".to_owned()),
             }
@@ -98,27 +153,135 @@ fn read(body: &Value) -> Result<Destination> {
     if port.is_none() {
         violations.add("destination.port", "must be a number from 1 to 65535");
     }
-    match body["protocol"].as_str() {
-        None | Some("TCP" | "HTTP" | "HTTPS") => {}
-        Some(_) => violations.add("protocol", "must be TCP, HTTP or HTTPS"),
-    }
-    if !body["protocol"].is_null() && !body["protocol"].is_string() {
-        violations.add("protocol", "must be TCP, HTTP or HTTPS");
-    }
+    let scheme = match body["protocol"].as_str() {
+        None if body["protocol"].is_null() => None,
+        Some("TCP") => None,
+        Some("HTTP") => Some("http"),
+        Some("HTTPS") => Some("https"),
+        _ => {
+            violations.add("protocol", "must be TCP, HTTP or HTTPS");
+            None
+        }
+    };
     if !matches!(body["preferredIPVersion"].as_str(), None | Some("IPv4")) {
         violations.add("preferredIPVersion", "must be IPv4");
     }
-    if !body["protocolConfiguration"].is_null() {
-        violations.add(
-            "protocolConfiguration",
-            "is not supported: connections are made, and no request is sent over them",
-        );
-    }
+    let configuration = &body["protocolConfiguration"]["HTTPConfiguration"];
+    let request = match (scheme, &address, port) {
+        (Some(scheme), Some(address), Some(port)) => {
+            http_request(scheme, address, port, configuration, &mut violations)
+        }
+        (None, ..) if !configuration.is_null() => {
+            violations.add("protocolConfiguration", "is for HTTP and HTTPS only");
+            None
+        }
+        _ => None,
+    };
     violations.into_result()?;
     match (address, port) {
-        (Some(address), Some(port)) => Ok(Destination { address, port }),
+        (Some(address), Some(port)) => Ok(Destination {
+            address: match &request {
+                // Brackets are of URLs, and no part of the address.
+                Some(request) => request
+                    .url
+                    .host_str()
+                    .unwrap_or_default()
+                    .trim_matches(['[', ']'])
+                    .to_owned(),
+                None => address,
+            },
+            port,
+            request,
+        }),
         _ => Err(Error::internal("a body was refused without a violation")),
     }
+}
+
+/// The request of a check; its address is a URL or a host.
+fn http_request(
+    scheme: &str,
+    address: &str,
+    port: u16,
+    configuration: &Value,
+    violations: &mut Violations,
+) -> Option<HttpRequest> {
+    let whole = if address.contains("://") {
+        address.to_owned()
+    } else {
+        format!("{scheme}://{address}")
+    };
+    let url = whole
+        .parse::<Url>()
+        .ok()
+        .filter(|url| url.scheme() == scheme && url.has_host() && url.username().is_empty());
+    let Some(mut url) = url else {
+        violations.add(
+            "destination.address",
+            format!("must be a host, or a URL of {scheme}"),
+        );
+        return None;
+    };
+    // Cannot fail for a URL with a host.
+    if url.set_port(Some(port)).is_err() {
+        violations.add("destination.port", "does not go with the address");
+    }
+    let method = match configuration["method"].as_str() {
+        None | Some("GET") => hyper::Method::GET,
+        Some("POST") => hyper::Method::POST,
+        Some(_) => {
+            violations.add(
+                "protocolConfiguration.HTTPConfiguration.method",
+                "must be GET or POST",
+            );
+            return None;
+        }
+    };
+    let mut valid = Vec::new();
+    for (at, status) in configuration["validStatusCodes"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        match status
+            .as_u64()
+            .and_then(|status| u16::try_from(status).ok())
+        {
+            Some(status) if (100..1000).contains(&status) => valid.push(status),
+            _ => violations.add(
+                format!("protocolConfiguration.HTTPConfiguration.validStatusCodes[{at}]"),
+                "must be an HTTP status code",
+            ),
+        }
+    }
+    let mut headers = hyper::HeaderMap::new();
+    for (at, header) in configuration["headers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let name: Option<hyper::header::HeaderName> =
+            header["name"].as_str().and_then(|name| name.parse().ok());
+        let value: Option<hyper::header::HeaderValue> = header["value"]
+            .as_str()
+            .and_then(|value| value.parse().ok());
+        match (name, value) {
+            (Some(name), Some(value)) => {
+                headers.append(name, value);
+            }
+            _ => violations.add(
+                format!("protocolConfiguration.HTTPConfiguration.headers[{at}]"),
+                "must be a name and a value that HTTP allows",
+            ),
+        }
+    }
+    Some(HttpRequest {
+        url,
+        method,
+        headers,
+        valid,
+    })
 }
 
 /// What became of the probes.

@@ -51,12 +51,28 @@ fn is_api(request: &Request) -> bool {
     }
 }
 
+/// What a request with this format holds instead of a link, and what its caller must be allowed to write.
+fn linked(request: &Request, format: &str) -> Option<(&'static str, &'static str)> {
+    if is_api(request) {
+        return Some((kinds::import::followed(format)?, "apis/write"));
+    }
+    let (segment, _) = request.path.pairs.last()?;
+    if request.path.tail.is_some() || !segment.eq_ignore_ascii_case("policies") {
+        return None;
+    }
+    match format {
+        "xml-link" => Some(("xml", "policies/write")),
+        "rawxml-link" => Some(("rawxml", "policies/write")),
+        _ => None,
+    }
+}
+
 /// The request with the document in the place of a link to it; other requests as they are.
 ///
 /// # Errors
 /// Why the link leads to no document; not allowed to write, because a stranger must not make this process call others.
 pub async fn followed(state: &State, request: &Request) -> Result<Option<Request>> {
-    if !matches!(request.method, Method::Put | Method::Patch) || !is_api(request) {
+    if !matches!(request.method, Method::Put | Method::Patch) {
         return Ok(None);
     }
     // Most writes hold no document: they are not parsed twice.
@@ -72,10 +88,10 @@ pub async fn followed(state: &State, request: &Request) -> Result<Option<Request
         Some(Value::Object(properties)) => properties,
         _ => &mut body,
     };
-    let Some(format) = properties
+    let Some((format, action)) = properties
         .get("format")
         .and_then(Value::as_str)
-        .and_then(kinds::import::followed)
+        .and_then(|format| linked(request, format))
     else {
         return Ok(None);
     };
@@ -87,7 +103,7 @@ pub async fn followed(state: &State, request: &Request) -> Result<Option<Request
         let mut connection = state.engine.pool.acquire().await?;
         state
             .engine
-            .enter(&mut connection, request, Access::Write, "apis/write")
+            .enter(&mut connection, request, Access::Write, action)
             .await?;
     }
     let document = state

@@ -106,7 +106,25 @@ impl Links {
     pub async fn post(&self, link: &str, form: &Form<'_>) -> Result<String, FetchError> {
         let url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
         let work = async {
-            let response = self.ask(&url, Some(form)).await?;
+            let response = self.ask(&url, Some(form), None).await?;
+            if !response.status().is_success() {
+                return Err(FetchError::Status(response.status().as_u16()));
+            }
+            whole(response).await
+        };
+        tokio::time::timeout(TIME_LIMIT, work)
+            .await
+            .map_err(|_| FetchError::Slow)?
+    }
+
+    /// What a link gives to who shows a token. Redirects are not followed: they would carry it elsewhere.
+    ///
+    /// # Errors
+    /// As [`document`](Self::document).
+    pub async fn shown(&self, link: &str, token: &str) -> Result<String, FetchError> {
+        let url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
+        let work = async {
+            let response = self.ask(&url, None, Some(token)).await?;
             if !response.status().is_success() {
                 return Err(FetchError::Status(response.status().as_u16()));
             }
@@ -125,7 +143,7 @@ impl Links {
         let mut url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
         let work = async {
             for _ in 0..=MAX_REDIRECTS {
-                let response = self.ask(&url, None).await?;
+                let response = self.ask(&url, None, None).await?;
                 let status = response.status();
                 let next = response
                     .headers()
@@ -155,6 +173,7 @@ impl Links {
         &self,
         url: &Url,
         form: Option<&Form<'_>>,
+        token: Option<&str>,
     ) -> Result<Response<Incoming>, FetchError> {
         let secure = match url.scheme() {
             "https" => true,
@@ -189,6 +208,9 @@ impl Links {
             let value = format!("Basic {}", BASE64_STANDARD.encode(both));
             request = request.header(header::AUTHORIZATION, value);
         }
+        if let Some(token) = token {
+            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+        }
         let body = form.map(|form| form.body.clone()).unwrap_or_default();
         let request = request
             .header(header::HOST, authority)
@@ -199,18 +221,44 @@ impl Links {
             .header(header::ACCEPT, "*/*")
             .body(Full::new(bytes::Bytes::from(body)))
             .map_err(|_| FetchError::Url)?;
-        if secure {
-            let name = match host {
-                Host::Domain(name) => rustls_pki_types::ServerName::try_from(name.to_owned())
-                    .map_err(|_| FetchError::Url)?,
-                Host::Ipv4(address) => IpAddr::V4(address).into(),
-                Host::Ipv6(address) => IpAddr::V6(address).into(),
-            };
-            let stream = self.tls.connect(name, stream).await.map_err(unreachable)?;
-            send(stream, request).await
-        } else {
-            send(stream, request).await
+        self.over(stream, &host, secure, request).await
+    }
+
+    /// Sends a request over a connection to a host.
+    async fn over(
+        &self,
+        stream: TcpStream,
+        host: &Host<&str>,
+        secure: bool,
+        request: Request<Full<bytes::Bytes>>,
+    ) -> Result<Response<Incoming>, FetchError> {
+        if !secure {
+            return send(stream, request).await;
         }
+        let name = match host {
+            Host::Domain(name) => rustls_pki_types::ServerName::try_from((*name).to_owned())
+                .map_err(|_| FetchError::Url)?,
+            Host::Ipv4(address) => IpAddr::V4(*address).into(),
+            Host::Ipv6(address) => IpAddr::V6(*address).into(),
+        };
+        let stream = self.tls.connect(name, stream).await.map_err(unreachable)?;
+        send(stream, request).await
+    }
+
+    /// The status of the answer to a request over a connection that its caller made, to wherever that may be.
+    ///
+    /// # Errors
+    /// When the host speaks no HTTP, or no TLS that can be trusted.
+    pub async fn status(
+        &self,
+        stream: TcpStream,
+        url: &Url,
+        request: Request<Full<bytes::Bytes>>,
+    ) -> Result<u16, FetchError> {
+        let host = url.host().ok_or(FetchError::Url)?;
+        let secure = url.scheme() == "https";
+        let response = self.over(stream, &host, secure, request).await?;
+        Ok(response.status().as_u16())
     }
 
     /// Connects to one of the host's addresses, if all of them are allowed.

@@ -23,6 +23,7 @@ pub mod health;
 pub mod idempotency;
 pub mod independent;
 pub mod kept;
+pub mod key_vault;
 pub mod mails;
 pub mod management;
 pub mod nodes;
@@ -64,6 +65,8 @@ pub struct State {
     pub feed: Option<Arc<feed::Feed>>,
     /// Follows the links of imports.
     pub links: fetch::Links,
+    /// Reads secrets out of key vaults.
+    pub vaults: key_vault::Vaults,
     /// Whose word about a client's address counts.
     pub trusted_proxies: client_address::TrustedProxies,
     /// How often one address may ask the developer API.

@@ -137,6 +137,33 @@ pub struct ServeSettings {
     /// Follow links of imports to private, loopback and other addresses that are not public
     #[arg(long, env = "PORTICO_IMPORT_PRIVATE_LINKS")]
     pub import_private_links: bool,
+    /// Key vaults
+    #[command(flatten)]
+    pub key_vaults: KeyVaultSettings,
+}
+
+/// Key vaults that named values and certificates may be in.
+#[derive(Args, Clone, Debug, Default)]
+pub struct KeyVaultSettings {
+    /// Key vaults that this installation may read, as URLs joined by commas: `https://contoso.vault.azure.net`
+    #[arg(long, env = "PORTICO_KEY_VAULTS", value_delimiter = ',', requires_all = ["key_vault_token_url", "key_vault_client_id", "key_vault_client_secret"])]
+    pub key_vaults: Vec<String>,
+    /// Where this installation gets tokens for its key vaults (client credentials)
+    #[arg(long, env = "PORTICO_KEY_VAULT_TOKEN_URL")]
+    pub key_vault_token_url: Option<String>,
+    /// Its client id there
+    #[arg(long, env = "PORTICO_KEY_VAULT_CLIENT_ID")]
+    pub key_vault_client_id: Option<String>,
+    /// Its client secret there
+    #[arg(long, env = "PORTICO_KEY_VAULT_CLIENT_SECRET", hide_env_values = true)]
+    pub key_vault_client_secret: Option<String>,
+    /// The scope that it asks for
+    #[arg(
+        long,
+        env = "PORTICO_KEY_VAULT_SCOPE",
+        default_value = "https://vault.azure.net/.default"
+    )]
+    pub key_vault_scope: String,
 }
 
 /// `portico gateway`
@@ -195,9 +222,15 @@ impl ServeSettings {
             &mut self.address.gateway_seen_as,
             &mut self.address.management_url,
             &mut self.address.portal_url,
+            &mut self.key_vaults.key_vault_token_url,
+            &mut self.key_vaults.key_vault_client_id,
+            &mut self.key_vaults.key_vault_client_secret,
         ] {
             unset_if_empty(text);
         }
+        self.key_vaults
+            .key_vaults
+            .retain(|vault| !vault.trim().is_empty());
         self
     }
 }

@@ -124,7 +124,7 @@ async fn attempt(
         &at,
         &name,
         1,
-        201,
+        facts.created,
         new.as_ref(),
         done.accepted,
     );

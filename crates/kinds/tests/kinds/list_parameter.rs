@@ -165,8 +165,19 @@ async fn an_issue_shows_its_comments_and_attachments_to_who_asks() {
 }
 
 #[tokio::test]
-async fn nothing_waits_for_a_key_vault() {
+async fn what_a_key_vault_did_not_give_is_found() {
     let world = World::new().await;
+    let status =
+        json!({"code": "Failed", "message": "closed", "timeStampUtc": "2026-01-01T00:00:00Z"});
+    let vault =
+        json!({"secretIdentifier": "https://vault.example.org/secrets/s", "lastStatus": status});
+    world
+        .put(
+            "/namedValues/kept",
+            body(json!({"displayName": "kept", "keyVault": vault})),
+        )
+        .await
+        .expect(201);
     world
         .put(
             "/namedValues/v",
@@ -174,7 +185,7 @@ async fn nothing_waits_for_a_key_vault() {
         )
         .await
         .expect(201);
-    for (value, wanted) in [("true", vec![]), ("false", vec!["v"])] {
+    for (value, wanted) in [("true", vec!["kept"]), ("false", vec!["v"])] {
         let list = format!("/namedValues?isKeyVaultRefreshFailed={value}");
         assert_eq!(world.names(&list).await, wanted);
     }

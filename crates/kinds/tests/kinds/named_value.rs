@@ -57,7 +57,7 @@ async fn every_wrong_field_of_a_named_value_is_named() {
             .put("/namedValues/sample", body(wrong))
             .await
             .targets(),
-        ["displayName", "value", "tags", "keyVault"]
+        ["displayName", "value", "tags", "keyVault.secretIdentifier"]
     );
     assert_eq!(
         world
@@ -87,6 +87,45 @@ async fn every_wrong_field_of_a_named_value_is_named() {
             .targets(),
         ["namedValueId"]
     );
+}
+
+/// What `server` makes of a body with a `keyVault`.
+fn vault(identifier: &str, code: &str) -> Value {
+    json!({"secretIdentifier": identifier,
+        "lastStatus": {"code": code, "message": "", "timeStampUtc": "2026-01-01T00:00:00Z"}})
+}
+
+#[tokio::test]
+async fn a_key_vault_s_value_is_a_secret_that_stays_until_the_vault_gives_another() {
+    let world = World::new().await;
+    let (here, there) = (
+        "https://vault.example.org/secrets/a",
+        "https://vault.example.org/secrets/b",
+    );
+    let put = async |keeps: Value, value: Value| {
+        let properties = json!({"displayName": "kept", "keyVault": keeps, "value": value});
+        world.put("/namedValues/sample", body(properties)).await
+    };
+    let created = put(vault(here, "Success"), json!("one")).await.expect(201);
+    assert_eq!(
+        created["properties"],
+        json!({"displayName": "kept", "secret": true, "provisioningState": "Succeeded", "keyVault": vault(here, "Success")})
+    );
+    assert_eq!(value(&world).await, "one");
+    put(vault(here, "Failed"), Value::Null).await.expect(200);
+    assert_eq!(value(&world).await, "one");
+    put(vault(there, "Failed"), Value::Null).await.expect(200);
+    assert_eq!(
+        value(&world).await,
+        "",
+        "another secret's value is not this one's"
+    );
+    let own = world
+        .patch("/namedValues/sample", json!({"value": "own"}))
+        .await
+        .expect(200);
+    assert_eq!(own["properties"].get("keyVault"), None);
+    assert_eq!(value(&world).await, "own");
 }
 
 #[tokio::test]
@@ -133,6 +172,42 @@ async fn a_value_that_a_policy_uses_stays_under_its_name() {
         .await
         .expect(200);
     world.delete("/namedValues/sample").await.expect(200);
+}
+
+#[tokio::test]
+async fn a_named_value_stands_for_a_number_if_it_is_one() {
+    let world = World::new().await;
+    let text = "<policies><inbound><rate-limit calls=\"{{calls}}\" renewal-period=\"15\" /><base /></inbound><backend><base /></backend><outbound><base /></outbound></policies>";
+    let policy = async || {
+        world
+            .put(
+                "/apis/echo-api/policies/policy",
+                body(json!({"value": text})),
+            )
+            .await
+    };
+    let fragment = json!({"value": "<fragment><rate-limit calls=\"{{calls}}\" renewal-period=\"15\" /></fragment>"});
+    for (value, secret) in [("many", false), ("many", true), ("5", false), ("5", true)] {
+        let named = json!({"displayName": "calls", "value": value, "secret": secret});
+        world.put("/namedValues/calls", body(named)).await;
+        let put = policy().await;
+        let fragment = world
+            .put("/policyFragments/limited", body(fragment.clone()))
+            .await;
+        if value == "5" {
+            assert!(
+                put.status < 300 && fragment.status < 300,
+                "{put:?} {fragment:?}"
+            );
+            continue;
+        }
+        assert_eq!(fragment.targets(), ["value"]);
+        let refused = put.expect(400);
+        let message = refused["error"]["details"][0]["message"].as_str();
+        let message = message.expect("a message");
+        assert!(message.contains("'{{calls}}' is not valid"), "{message}");
+        assert!(!message.contains("many"), "{message}");
+    }
 }
 
 #[tokio::test]

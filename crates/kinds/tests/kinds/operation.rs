@@ -130,3 +130,35 @@ async fn a_deleted_operation_takes_its_policy_along() {
         ["api_operations", "operation_policies"]
     );
 }
+
+/// Clients send what they read, and unset members are read as null.
+#[tokio::test]
+async fn a_member_that_is_null_is_one_that_is_not_there() {
+    let world = World::new().await;
+    let properties = |none: Value| {
+        json!({"displayName": "Null", "method": "GET", "urlTemplate": "/null", "templateParameters": none,
+            "request": {"description": none, "queryParameters": none, "headers": none, "representations": none},
+            "responses": [{"statusCode": 200, "headers": none, "representations": none}]})
+    };
+    let with_nulls = world
+        .put(
+            "/apis/echo-api/operations/null",
+            body(properties(Value::Null)),
+        )
+        .await
+        .expect(201);
+    let mut without = properties(Value::Null);
+    without["request"] = json!({});
+    without["responses"] = json!([{"statusCode": 200}]);
+    let without = world
+        .put("/apis/echo-api/operations/null", body(without))
+        .await
+        .expect(200);
+    assert_eq!(with_nulls, without);
+    let mut wrong = properties(Value::Null);
+    wrong["responses"][0]["statusCode"] = Value::Null;
+    let refused = world
+        .put("/apis/echo-api/operations/null", body(wrong))
+        .await;
+    assert_eq!(refused.targets(), ["responses[0]"]);
+}

@@ -340,3 +340,63 @@ async fn workspaces_go_and_come_back_with_their_service() {
     assert!(matches!(put.status, 200 | 201), "{put:?}");
     assert_eq!(world.get(&api).await.expect(200), before);
 }
+
+#[tokio::test]
+async fn a_workspace_has_a_link_that_names_its_gateways() {
+    let world = World::new().await;
+    world
+        .put("/workspaces/team", body(json!({"displayName": "Team"})))
+        .await
+        .expect(201);
+    let link = json!({
+        "id": format!("{SERVICE}/workspaceLinks/team"),
+        "type": "Microsoft.ApiManagement/service/workspaceLinks",
+        "name": "team",
+        "properties": {"workspaceId": format!("{SERVICE}/workspaces/team"), "gateways": []},
+    });
+    assert_eq!(world.get("/workspaceLinks/team").await.expect(200), link);
+    let list = world.get("/workspaceLinks").await.expect(200);
+    assert_eq!(list["value"], json!([link]));
+    world.delete("/workspaces/team").await.expect(200);
+    world.get("/workspaceLinks/team").await.expect(404);
+}
+
+#[tokio::test]
+async fn what_a_workspace_refers_to_stands_in_it_or_is_the_service_s() {
+    let world = World::new().await;
+    world
+        .put("/workspaces/team", body(json!({"displayName": "Team"})))
+        .await
+        .expect(201);
+    let api = json!({"path": "shared", "authenticationSettings": {"oAuth2": {"authorizationServerId": "shared"}}});
+    let path = "/workspaces/team/apis/shared";
+    let refused = world.put(path, body(api.clone())).await;
+    assert_eq!(
+        refused.targets(),
+        ["authenticationSettings.oAuth2.authorizationServerId"]
+    );
+    let server = kinds::authorization_server::AuthorizationServer::example();
+    world
+        .put("/authorizationServers/shared", body(server))
+        .await
+        .expect(201);
+    world.put(path, body(api)).await.expect(201);
+
+    let logger = json!({"loggerType": "azureMonitor"});
+    world
+        .put("/workspaces/team/loggers/own", body(logger))
+        .await
+        .expect(201);
+    let diagnostic = json!({"loggerId": "/workspaces/team/loggers/own"});
+    let made = world
+        .put(
+            "/workspaces/team/diagnostics/azuremonitor",
+            body(diagnostic),
+        )
+        .await
+        .expect(201);
+    assert_eq!(
+        made["properties"]["loggerId"],
+        format!("{SERVICE}/workspaces/team/loggers/own")
+    );
+}

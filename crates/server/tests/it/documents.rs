@@ -157,6 +157,37 @@ async fn an_api_is_imported_by_link_and_exported() -> anyhow::Result<()> {
 }
 
 #[tokio::test]
+async fn a_policy_is_taken_from_a_link() -> anyhow::Result<()> {
+    const POLICY: &str = "<policies><inbound><base /><set-method>GET</set-method></inbound><backend><base /></backend><outbound><base /></outbound></policies>";
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(
+        BINARY,
+        &database,
+        &[("PORTICO_IMPORT_PRIVATE_LINKS", "true")],
+    )
+    .await?;
+    let token = portico.token().await?;
+    let service = portico.service(&token, "documents").await?;
+    let link = serving(POLICY).await?;
+    for format in ["xml-link", "rawxml-link"] {
+        let body = json!({"properties": {"format": format, "value": link}});
+        let path = "/apis/echo-api/policies/policy";
+        let made = portico
+            .ask(&token, &service, Method::PUT, path, Some(&body))
+            .await?;
+        let properties = &made.body["properties"];
+        assert_eq!(
+            properties["format"],
+            format.trim_end_matches("-link"),
+            "{made:?}"
+        );
+        let value = properties["value"].as_str().unwrap_or_default();
+        assert!(value.contains("<set-method>GET</set-method>"), "{value}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn links_to_this_machine_are_refused_and_strangers_make_no_calls() -> anyhow::Result<()> {
     let database = TestDatabase::create().await?;
     let portico = Portico::start(BINARY, &database, &[]).await?;

@@ -15,6 +15,7 @@ mod gateway_apart;
 mod gateway_process;
 mod idempotency;
 mod identity_provider;
+mod key_vault;
 mod mails;
 mod management;
 mod otlp;

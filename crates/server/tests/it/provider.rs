@@ -5,6 +5,7 @@ use reqwest::Method;
 use serde_json::json;
 use std::collections::BTreeSet;
 use testkit::Portico;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portico");
 const PROVIDER: &str =
@@ -94,6 +95,45 @@ async fn a_check_of_connectivity_connects() -> anyhow::Result<()> {
         (&json!("Connected"), &json!(3), &json!(0))
     );
     assert_eq!(open.body["hops"][1]["address"], "127.0.0.1");
+    // Over a connection for HTTP goes a request, and its answer counts.
+    let answering = tokio::spawn(async move {
+        let mut asked = Vec::new();
+        for status in [204, 204, 204, 403, 403, 403] {
+            let (mut stream, _) = listener.accept().await?;
+            let mut request = vec![0; 4096];
+            let read = stream.read(&mut request).await?;
+            request.truncate(read);
+            asked.push(String::from_utf8_lossy(&request).into_owned());
+            let answer = format!("HTTP/1.1 {status} x\r\ncontent-length: 0\r\n\r\n");
+            stream.write_all(answer.as_bytes()).await?;
+        }
+        anyhow::Ok((listener, asked))
+    });
+    let mut http = to(port);
+    http["destination"]["address"] = json!("http://127.0.0.1/health");
+    http["protocol"] = json!("HTTP");
+    http["protocolConfiguration"] = json!({"HTTPConfiguration": {"method": "POST", "validStatusCodes": [200, 204],
+        "headers": [{"name": "X-Probe", "value": "1"}]}});
+    let good = check(http.clone()).await?;
+    assert_eq!(good.body["connectionStatus"], "Connected", "{good:?}");
+    let bad = check(http.clone()).await?;
+    assert_eq!(bad.body["connectionStatus"], "Disconnected", "{bad:?}");
+    assert_eq!(
+        bad.body["hops"][0]["issues"][0]["context"],
+        json!([{"reason": "The destination answered with the status 403."}])
+    );
+    let (listener, asked) = answering.await??;
+    for request in asked {
+        assert!(
+            request.starts_with("POST /health HTTP/1.1\r\n"),
+            "{request}"
+        );
+        assert!(request.contains("x-probe: 1\r\n"), "{request}");
+    }
+    http["protocol"] = json!("TCP");
+    let wrong = check(http).await?;
+    let detail = &wrong.body["error"]["details"][0];
+    assert_eq!(detail["target"], "protocolConfiguration", "{wrong:?}");
     // Nobody else gets the port of a listener that is gone within this test's moment.
     drop(listener);
     let closed = check(to(port)).await?;
