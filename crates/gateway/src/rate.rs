@@ -31,9 +31,21 @@ struct Window {
     slice_ms: u32,
     /// When the last call was counted.
     last_ms: u64,
-    /// Beginning of a slice, its low 32 bits, and its calls. Ten thousand active keys have a third of a million of these.
-    slices: VecDeque<(u32, u32)>,
+    /// The slice that calls are counted in now; one without calls is none. Here, and the beginning of the oldest one too, so that
+    /// most calls find all they need in one place.
+    newest: Slice,
+    /// When the first of the older slices began.
+    oldest_ms: u32,
+    /// Ten thousand active keys have a third of a million of these.
+    older: VecDeque<Slice>,
     calls: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Slice {
+    /// The low 32 bits of its beginning.
+    began_ms: u32,
+    calls: u32,
 }
 
 /// What a limit says to a call.
@@ -111,15 +123,24 @@ impl Window {
     fn expire(&mut self, now_ms: u64) {
         // After this nothing is left whose age does not fit into 32 bits.
         if now_ms.saturating_sub(self.last_ms) >= u64::from(self.life_ms()) {
-            self.slices.clear();
+            self.older.clear();
+            self.newest.calls = 0;
             self.calls = 0;
             return;
         }
-        while let Some((began, calls)) = self.slices.front().copied()
-            && low(now_ms).wrapping_sub(began) >= self.life_ms()
-        {
-            self.calls -= u64::from(calls);
-            self.slices.pop_front();
+        let (now, life_ms) = (low(now_ms), self.life_ms());
+        let is_over = |began_ms: u32| now.wrapping_sub(began_ms) >= life_ms;
+        while !self.older.is_empty() && is_over(self.oldest_ms) {
+            if let Some(oldest) = self.older.pop_front() {
+                self.calls -= u64::from(oldest.calls);
+            }
+            if let Some(next) = self.older.front() {
+                self.oldest_ms = next.began_ms;
+            }
+        }
+        if self.newest.calls > 0 && is_over(self.newest.began_ms) {
+            self.calls -= u64::from(self.newest.calls);
+            self.newest.calls = 0;
         }
     }
 
@@ -128,16 +149,20 @@ impl Window {
         self.calls += count;
         self.last_ms = now_ms;
         let now = low(now_ms);
-        if let Some((began, calls)) = self.slices.back_mut()
-            && now.wrapping_sub(*began) < self.slice_ms.max(1)
-        {
-            let fits = left.min(u64::from(u32::MAX - *calls));
-            *calls += fits as u32;
-            left -= fits;
-        }
         while left > 0 {
-            let fits = left.min(u64::from(u32::MAX));
-            self.slices.push_back((now, fits as u32));
+            let is_same = now.wrapping_sub(self.newest.began_ms) < self.slice_ms.max(1);
+            if self.newest.calls > 0 && (!is_same || self.newest.calls == u32::MAX) {
+                if self.older.is_empty() {
+                    self.oldest_ms = self.newest.began_ms;
+                }
+                self.older.push_back(self.newest);
+                self.newest.calls = 0;
+            }
+            if self.newest.calls == 0 {
+                self.newest.began_ms = now;
+            }
+            let fits = left.min(u64::from(u32::MAX - self.newest.calls));
+            self.newest.calls += fits as u32;
             left -= fits;
         }
     }
@@ -145,10 +170,10 @@ impl Window {
     /// When enough calls leave for `count` to fit under `limit`.
     fn wait_ms(&self, now_ms: u64, limit: u64, count: u64) -> u64 {
         let mut calls = self.calls;
-        for (began, leaving) in &self.slices {
-            calls -= u64::from(*leaving);
+        for slice in self.older.iter().chain([&self.newest]) {
+            calls -= u64::from(slice.calls);
             if calls + count <= limit {
-                let age = low(now_ms).wrapping_sub(*began);
+                let age = low(now_ms).wrapping_sub(slice.began_ms);
                 return u64::from(self.life_ms().saturating_sub(age)).max(1);
             }
         }

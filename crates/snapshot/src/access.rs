@@ -65,7 +65,7 @@ impl ServiceState {
             }
             SubscriptionScope::Product(id) => {
                 let product = self.products.get(&id)?;
-                if !product.api_ids.contains(&api.root()) {
+                if product.api_ids.binary_search(&api.root()).is_err() {
                     return None;
                 }
                 Some(Arc::clone(product))

@@ -291,8 +291,10 @@ impl Snapshot {
                 Arc::make_mut(&mut api).put_operation(operation);
                 state.apis.insert(place.api, api);
             }
-            Entity::Product(product) => {
+            Entity::Product(mut product) => {
                 state.forget_product(id);
+                // Calls search it.
+                product.api_ids.sort_unstable();
                 if product.is_published && !product.subscription_required {
                     for api in &product.api_ids {
                         let mut ids = state.open_products.get(api).cloned().unwrap_or_default();

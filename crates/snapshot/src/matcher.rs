@@ -18,9 +18,10 @@ use std::cmp::Reverse;
 use std::ops::Range;
 use std::sync::Arc;
 
-use imbl::HashMap;
 use percent_encoding::percent_decode_str;
 use uuid::Uuid;
+
+use crate::map::{FlatMap, IdMap};
 
 /// Literals and parameters in turn: `a{x}b{y}` is `["a", "b", ""]`, lower case.
 type Mix = Box<[Box<str>]>;
@@ -247,19 +248,35 @@ struct Leaf<T> {
 /// What ends at one place of the trie with one method.
 #[derive(Clone, Debug)]
 struct Ends<T> {
-    method: Box<str>,
+    /// The same place in memory for all operations of a usual method: a search reads it once more for each.
+    method: Cow<'static, str>,
     plain: Vec<Leaf<T>>,
     /// Leaves with a literal query part, by the first of them: an imported SOAP service has hundreds, `?soapAction=...`.
     keyed: Option<Box<Keyed<T>>>,
 }
 
-type Keyed<T> = HashMap<Box<str>, Vec<Leaf<T>>>;
+type Keyed<T> = IdMap<Box<str>, Vec<Leaf<T>>>;
+
+/// A method in upper case.
+fn upper(method: &str) -> Cow<'static, str> {
+    const USUAL: [&str; 8] = [
+        "GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "*",
+    ];
+    match USUAL
+        .iter()
+        .find(|usual| usual.eq_ignore_ascii_case(method))
+    {
+        Some(usual) => Cow::Borrowed(usual),
+        None => Cow::Owned(method.to_ascii_uppercase()),
+    }
+}
 
 /// Children of a node by literal. A persistent map for two entries would take a kilobyte.
 #[derive(Clone, Debug)]
 enum Literals<T> {
     Few(Vec<(Box<str>, Arc<Node<T>>)>),
-    Many(HashMap<Box<str>, Arc<Node<T>>>),
+    /// In a box, because most nodes have few.
+    Many(Box<FlatMap<Box<str>, Arc<Node<T>>>>),
 }
 
 const FEW: usize = 16;
@@ -652,8 +669,10 @@ impl<T: Clone> Node<T> {
                 }
                 match &mut self.literals {
                     Literals::Few(few) if few.len() >= FEW => {
-                        let mut many: HashMap<_, _> = few.drain(..).collect();
-                        many.insert(literal.clone(), child);
+                        let mut many = Box::new(FlatMap::default());
+                        for (literal, child) in few.drain(..).chain([(literal.clone(), child)]) {
+                            many.insert(literal, child);
+                        }
                         self.literals = Literals::Many(many);
                     }
                     Literals::Few(few) => push(few, (literal.clone(), child)),
@@ -671,7 +690,7 @@ impl<T: Clone> Matcher<T> {
     pub fn insert(&mut self, method: &str, template: &str, id: Uuid, value: T) {
         let template = Template::new(template);
         let tail = Arc::new(template.tail.clone());
-        let method: Box<str> = method.to_ascii_uppercase().into();
+        let method = upper(method);
         let leaf = Leaf { id, tail, value };
         Arc::make_mut(&mut self.root).change(&template.segments, &mut |ends| {
             let place = ends.iter().position(|ends| ends.method == method);
@@ -697,9 +716,9 @@ impl<T: Clone> Matcher<T> {
     /// Removes the operation that was inserted with these.
     pub fn remove(&mut self, method: &str, template: &str, id: Uuid) {
         let template = Template::new(template);
-        let method = method.to_ascii_uppercase();
+        let method = upper(method);
         Arc::make_mut(&mut self.root).change(&template.segments, &mut |all| {
-            for ends in all.iter_mut().filter(|ends| *ends.method == *method) {
+            for ends in all.iter_mut().filter(|ends| ends.method == method) {
                 ends.plain.retain(|leaf| leaf.id != id);
                 if let Some(key) = template.key()
                     && let Some(keyed) = &mut ends.keyed

@@ -11,7 +11,7 @@ use crate::entity::{
     Api, Backend, Cache, Certificate, Diagnostic, Digest, Fragment, Gateway, Logger, NamedValue,
     Operation, PolicyScope, Product, Schema, Service, Subscription, User, VersionScheme,
 };
-use crate::map::IdMap;
+use crate::map::{FlatMap, IdMap};
 use crate::matcher::{Found, Matcher};
 
 /// Entities of one kind, by id and by a second, lower-case key.
@@ -130,7 +130,7 @@ pub struct ServiceState {
     /// Products without need of a subscription, by [`Api::root`].
     pub(crate) open_products: IdMap<Uuid, Vec<Uuid>>,
     pub(crate) subscriptions: IdMap<Uuid, Arc<Subscription>>,
-    pub(crate) keys: IdMap<Digest, Arc<Subscription>>,
+    pub(crate) keys: FlatMap<Digest, Arc<Subscription>>,
     pub(crate) users: IdMap<Uuid, Arc<User>>,
     pub(crate) policies: IdMap<PolicyScope, Arc<PolicyState>>,
     pub(crate) policy_scopes: IdMap<Uuid, PolicyScope>,
