@@ -592,7 +592,7 @@ fn counts(report: Report, row: &PgRow, interval: i64) -> Result<Value> {
         Report::Geo => {
             out.insert("country".into(), title("country")?);
             out.insert("region".into(), title("region")?);
-            // Not counted: see migration 0092.
+            // Not counted: see migration 0097.
             out.insert("zip".into(), "".into());
         }
         Report::Time => {
