@@ -204,6 +204,23 @@ struct Compiler<'a> {
     variable: Option<&'a str>,
 }
 
+/// The comparison that holds where this one does not.
+fn opposite(expr: &Expr) -> Option<Expr> {
+    let Expr::Compare { field, op, value } = expr else {
+        return None;
+    };
+    let op = match op {
+        Op::Eq => Op::Ne,
+        Op::Ne => Op::Eq,
+        Op::Gt | Op::Ge | Op::Lt | Op::Le => return None,
+    };
+    Some(Expr::Compare {
+        field: field.clone(),
+        op,
+        value: value.clone(),
+    })
+}
+
 /// The text as `LIKE` takes it literally.
 fn like_literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -261,7 +278,10 @@ impl Compiler<'_> {
         Ok(match expr {
             Expr::And(a, b) => format!("({} AND {})", self.expr(a, bound)?, self.expr(b, bound)?),
             Expr::Or(a, b) => format!("({} OR {})", self.expr(a, bound)?, self.expr(b, bound)?),
-            Expr::Not(a) => format!("(NOT coalesce({}, false))", self.expr(a, bound)?),
+            Expr::Not(a) => match opposite(a) {
+                Some(opposite) => self.expr(&opposite, bound)?,
+                None => format!("(NOT coalesce({}, false))", self.expr(a, bound)?),
+            },
             Expr::Compare { field, op, value } => self.compare(field, *op, value, bound)?,
             Expr::Call {
                 function,
@@ -442,8 +462,13 @@ impl Compiler<'_> {
             }
         };
         // An unset value differs from every value.
-        Ok(match op {
-            Op::Ne => format!("({left} IS DISTINCT FROM {right})"),
+        Ok(match (op, kind) {
+            // In parts that an index serves: usually all rows differ, but where few do they are not searched for among the others.
+            (
+                Op::Ne,
+                FilterKind::Text | FilterKind::Equal | FilterKind::Path | FilterKind::OrderedPath,
+            ) => format!("({left} < {right} OR {left} > {right} OR {left} IS NULL)"),
+            (Op::Ne, _) => format!("({left} IS DISTINCT FROM {right})"),
             _ => format!("{left} {sign} {right}"),
         })
     }
@@ -456,21 +481,17 @@ impl Compiler<'_> {
         bound: &mut Bound<'_>,
     ) -> Result<String> {
         let (column, kind) = self.field(field)?;
-        let (column, value) = match kind {
-            FilterKind::Text => (column, value.to_owned()),
-            FilterKind::Path | FilterKind::OrderedPath => (
-                column,
-                strip_service(value, bound.service_path).unwrap_or_else(|| value.to_owned()),
-            ),
-            FilterKind::Ref(table) => (
-                format!("(SELECT r.name FROM {table} r WHERE r.id = {column})"),
-                value
-                    .trim_end_matches('/')
-                    .rsplit('/')
-                    .next()
-                    .unwrap_or_default()
-                    .to_owned(),
-            ),
+        let value = match kind {
+            FilterKind::Text => value.to_owned(),
+            FilterKind::Path | FilterKind::OrderedPath => {
+                strip_service(value, bound.service_path).unwrap_or_else(|| value.to_owned())
+            }
+            FilterKind::Ref(_) => value
+                .trim_end_matches('/')
+                .rsplit('/')
+                .next()
+                .unwrap_or_default()
+                .to_owned(),
             _ => {
                 return Err(wrong(format!(
                     "calls a text function on '{}'",
@@ -485,6 +506,29 @@ impl Compiler<'_> {
             Function::EndsWith => format!("%{literal}"),
         })?;
         // LIKE is what an index on trigrams serves; it stands over this expression, so that nothing else uses it.
-        Ok(format!("(lower({column}) || '') LIKE lower({pattern})"))
+        let contained = |column: &str| format!("(lower({column}) || '') LIKE lower({pattern})");
+        match (kind, bound.service) {
+            (FilterKind::Ref(table), Some(service)) => {
+                // The rows that are referred to are found once.
+                let service = if workspace::is_shared(table) {
+                    service.root
+                } else {
+                    service.id
+                };
+                let (service, contained) = (bound.add(service)?, contained("r.name"));
+                Ok(format!(
+                    "{column} = ANY(ARRAY(SELECT r.id FROM {table} r WHERE r.parent_id = {service} AND {contained}))"
+                ))
+            }
+            (FilterKind::Ref(table), None) => Ok(contained(&format!(
+                "(SELECT r.name FROM {table} r WHERE r.id = {column})"
+            ))),
+            // The beginnings of long texts are found by an index in the order of their characters, where there is one.
+            _ if function == Function::StartsWith && self.variable.is_none() => Ok(format!(
+                "(lower({column}) LIKE lower({pattern}) AND {})",
+                contained(&column)
+            )),
+            _ => Ok(contained(&column)),
+        }
     }
 }

@@ -78,6 +78,8 @@ pub struct Facts {
     pub restorable: bool,
     /// What OpenAPI says of actions and views.
     pub action_details: &'static [ActionDetail],
+    /// Whether what GET shows depends on the query.
+    pub shown_by_query: bool,
 }
 
 /// Schema of a contract with everything it refers to.
@@ -136,7 +138,7 @@ pub trait Kind: Send + Sync {
     ) -> BoxFuture<'a, Result<()>>;
     /// See [`Resource::deleting`].
     fn deleting<'a>(&self, cx: &'a mut Cx<'_>, old: &'a dyn Entity) -> BoxFuture<'a, Result<()>>;
-    /// See [`Resource::shown`].
+    /// See [`Resource::SHOWN`]; `None` for the contract as it is stored.
     ///
     /// # Errors
     /// What the kind says about the query.
@@ -180,6 +182,7 @@ impl<R: Resource> Kind for Of<R> {
             in_workspaces: R::IN_WORKSPACES,
             restorable: R::RESTORABLE,
             action_details: R::ACTION_DETAILS,
+            shown_by_query: R::SHOWN.is_some(),
         }
     }
     fn parents(&self) -> Chain {
@@ -237,7 +240,10 @@ impl<R: Resource> Kind for Of<R> {
         }
     }
     fn shown(&self, entity: &dyn Entity, query: &crate::Query) -> Result<Option<Box<dyn Entity>>> {
-        Ok(R::shown(typed(entity)?, query)?.map(|c| Box::new(c) as Box<dyn Entity>))
+        let Some(shown) = R::SHOWN else {
+            return Ok(None);
+        };
+        Ok(Some(Box::new(shown(typed(entity)?, query)?)))
     }
     fn example(&self) -> Value {
         R::example()

@@ -49,8 +49,8 @@ pub use page::{Caller, Method, Origin, Query, REVISION_HEADER, Reply, Request, W
 pub use registry::{Place as RequestPlace, Registry};
 pub use resource::{
     Access, Action, ActionDetail, BoxFuture, ColumnType, Contract, Delete, Entity, Field,
-    FieldAccess, ListEffect, ListParameter, Parent, Resource, Restriction, Revisions, Root, Verbs,
-    kind, ok, typed,
+    FieldAccess, ListEffect, ListParameter, Parent, Resource, Restriction, Revisions, Root, Shown,
+    Verbs, kind, ok, typed,
 };
 pub use transaction::LazyTransaction;
 pub use validate::{Violation, Violations};
@@ -148,6 +148,7 @@ pub struct Engine {
     committed: Arc<dyn Committed>,
     connections: connections::Connections,
     counts: count::Counts,
+    places: verbs::Places,
 }
 
 impl std::fmt::Debug for Engine {
@@ -178,7 +179,23 @@ impl Engine {
             clock,
             committed,
             counts: count::Counts::default(),
+            places: verbs::Places::default(),
         }
+    }
+
+    /// With so many connections, besides those of the pool, for the runtimes of HTTP workers, and so many for each.
+    #[must_use]
+    pub fn with_own_connections(self, all: u32, each: u32) -> Self {
+        Self {
+            connections: self.connections.with_own(all, each),
+            ..self
+        }
+    }
+
+    /// Connections that runtimes have of their own, and how many of these are not in use.
+    #[must_use]
+    pub fn own_connections(&self) -> (u32, usize) {
+        self.connections.own()
     }
 
     /// The current time.
@@ -228,6 +245,20 @@ impl Engine {
     /// [`Reply::at_revision`].
     pub async fn after_commit(&self, changes: Vec<Change>) -> Option<u64> {
         self.counts.written();
+        self.tell(changes).await
+    }
+
+    /// As [`after_commit`](Self::after_commit), for a write that knows whether it wrote a single row.
+    pub(crate) async fn after_write(&self, done: &mut verbs::Done) -> Option<u64> {
+        let changes = std::mem::take(&mut done.changes);
+        if done.is_single {
+            self.tell(changes).await
+        } else {
+            self.after_commit(changes).await
+        }
+    }
+
+    async fn tell(&self, changes: Vec<Change>) -> Option<u64> {
         if changes.is_empty() {
             return None;
         }

@@ -160,6 +160,7 @@ pub async fn list(
         &joined,
         &belongs,
         owner,
+        None,
     )
     .await?;
     Ok(list::reply(request, &collection, &window, page))

@@ -1,4 +1,4 @@
-//! Items of lists, written as JSON straight from the columns.
+//! Items, alone or in lists, written as JSON straight from the columns.
 //!
 //! A page has a hundred items, and an entity and a tree of JSON for each cost several times what Postgres takes to find the rows. So
 //! a list's statement has just the columns that a list shows, secrets not among them, and each value goes from its column to the
@@ -18,44 +18,61 @@ use std::fmt::Write as _;
 /// How a column's value becomes JSON.
 pub type Print = fn(PgValueRef<'_>, &mut Vec<u8>) -> Result<()>;
 
-/// What a list of a kind shows: a statement up to its FROM, and the fields in the order of its columns after the name.
+/// What replies show of a kind's rows: columns of the row `t`, and the fields in their order after the name.
 #[derive(Clone, Debug)]
 pub(crate) struct Shown {
-    /// Columns and FROM; conditions, order and limit follow. The first column is the name.
+    /// Of a list: columns and FROM; conditions, order and limit follow. Of an item: the columns alone. The first one is the name.
     pub select: String,
     fields: Vec<Field>,
 }
 
 impl Shown {
-    /// With the fields that a list shows only to who asks, if `is_asked` says so.
-    pub fn of(kind: &dyn Kind, is_asked: impl Fn(&ListParameter) -> bool) -> Self {
-        let facts = kind.facts();
-        let mut select = "SELECT t.name".to_owned();
+    /// What a GET shows of the row `t`, whose name stands in the column `named`.
+    pub fn item(kind: &dyn Kind, named: &str) -> Self {
+        Self::columns(kind, named, |_| true)
+    }
+
+    /// The columns of what replies show of a row, and of those fields only that `is_wanted`.
+    fn columns(kind: &dyn Kind, named: &str, is_wanted: impl Fn(&Field) -> bool) -> Self {
+        let mut select = format!("SELECT t.{named}");
         let mut fields = Vec::new();
-        for field in facts.fields {
+        for field in kind.facts().fields {
             let Some(column) = field.column else { continue };
             let hidden = matches!(
                 field.access,
                 FieldAccess::Internal | FieldAccess::Secret | FieldAccess::WriteOnly
             );
-            let unasked = facts.list_parameters.iter().any(|parameter| {
-                matches!(parameter.effect, ListEffect::Show(wire) if wire == field.wire)
-                    && !is_asked(parameter)
-            });
-            if hidden || unasked || facts.omitted_in_list.contains(&field.wire) {
+            if hidden || !is_wanted(field) {
                 continue;
             }
             let _ = match field.reference {
+                // What refers to nothing is not looked for: that would cost a list a fourth of its statement.
                 Some(segment) if !segment.is_empty() => write!(
                     select,
-                    ", (SELECT r.name FROM {} r WHERE r.id = t.{})",
-                    snake_table(segment),
-                    column.name
+                    ", CASE WHEN t.{0} IS NOT NULL THEN (SELECT r.name FROM {1} r WHERE r.id = t.{0}) END",
+                    column.name,
+                    snake_table(segment)
                 ),
                 _ => write!(select, ", t.{}", column.name),
             };
             fields.push(*field);
         }
+        Self { select, fields }
+    }
+
+    /// A list, with the fields that it shows only to who asks, if `is_asked` says so.
+    pub fn of(kind: &dyn Kind, is_asked: impl Fn(&ListParameter) -> bool) -> Self {
+        let facts = kind.facts();
+        let Self {
+            mut select,
+            mut fields,
+        } = Self::columns(kind, "name", |field| {
+            let unasked = facts.list_parameters.iter().any(|parameter| {
+                matches!(parameter.effect, ListEffect::Show(wire) if wire == field.wire)
+                    && !is_asked(parameter)
+            });
+            !unasked && !facts.omitted_in_list.contains(&field.wire)
+        });
         for parameter in facts.list_parameters {
             let ListEffect::Add(wire, sql) = parameter.effect else {
                 continue;

@@ -201,6 +201,10 @@ impl Registry {
             add("page", format!("{shown} WHERE {belongs} {more} {PAGE}"));
             let count = format!("SELECT count(*) FROM {table} t WHERE {belongs}");
             add("count", count);
+            if !is_service {
+                let rows = format!("FROM {table} t WHERE {belongs}");
+                add("marks", crate::count::marks(&rows));
+            }
         }
         for link in &self.links {
             let (joined, belongs) = link.condition();

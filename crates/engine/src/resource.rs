@@ -246,6 +246,8 @@ pub trait Resource: Send + Sync + 'static {
     const RESTORABLE: bool = true;
     /// What OpenAPI says of actions and views beyond their summaries.
     const ACTION_DETAILS: &'static [ActionDetail] = &[];
+    /// Makes of a stored contract what GET shows, where that depends on the query (`?format=rawxml`).
+    const SHOWN: Option<Shown<Self::Contract>> = None;
 
     /// A realistic body of `properties`: OpenAPI example and seed of the conformance tests.
     fn example() -> Value;
@@ -271,11 +273,10 @@ pub trait Resource: Send + Sync + 'static {
     fn deleting<'a>(_: &'a mut Cx<'_>, _old: &'a Self::Contract) -> BoxFuture<'a, Result<()>> {
         ok()
     }
-    /// Another representation of GET (`?export=true`, `?format=rawxml`), or `None` for the ordinary one.
-    fn shown(_: &Self::Contract, _query: &crate::Query) -> Result<Option<Self::Contract>> {
-        Ok(None)
-    }
 }
+
+/// See [`Resource::SHOWN`].
+pub type Shown<C> = fn(&C, &crate::Query) -> Result<C>;
 
 /// A parent: a kind, or nothing.
 pub trait Parent: 'static {

@@ -12,6 +12,8 @@ use std::fmt::Write as _;
 pub struct Paths {
     /// One row by path.
     pub select: String,
+    /// The same with just what a GET shows, the fields of [`Statements::item`] first; empty where a GET needs more.
+    pub print: String,
     /// The same, locked for a write.
     pub select_locked: String,
     /// The parent by path: its id and the ids and names on the way.
@@ -33,6 +35,11 @@ pub struct Statements {
     pub list: String,
     /// The same with just what a list shows to who asks for nothing more.
     pub(crate) shown: Shown,
+    /// What a GET shows.
+    pub(crate) item: Shown,
+    /// The first page of a list, or with a name the page after it, below a parent that was found before: its first parameters are
+    /// those of the path. Its last column is the caller's rank, null unless the path still leads to that parent.
+    pub(crate) pages: Option<Pages>,
     /// A new row: `$1` id, `$2` parent (services: `$2` subscription, `$3` group), name, time, then the columns.
     pub insert: String,
     /// The same with an entry of the audit trail and a line in the outbox, whose values follow; gives the revision.
@@ -45,6 +52,13 @@ pub struct Statements {
     pub replace: String,
     /// Removes a row: `$1` id.
     pub delete: String,
+}
+
+/// See [`Statements::pages`]. The parameters after those of the path: parent, number of rows, number of rows to skip; name.
+#[derive(Clone, Debug)]
+pub(crate) struct Pages {
+    pub first: String,
+    pub after: String,
 }
 
 /// Highest role of the principal `$4` over the service `c0`: 4 owner, 3 contributor, 2 reader, 1 developer, null none.
@@ -98,8 +112,8 @@ pub(crate) fn snake_table(segment: &str) -> String {
     out
 }
 
-/// FROM and WHERE down to the last of `chain`, whose alias is `c{n}` and which is joined by `join`.
-fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str) -> String {
+/// FROM and WHERE down to the last of `chain`, which has the alias `last` and is joined by `join`; the others are `c{n}`.
+fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str, last: &str) -> String {
     let mut from = "FROM services c0".to_owned();
     for (at, kind) in chain.iter().enumerate().skip(1) {
         let (table, parameter, parent) = (kind.facts().table, at + 4, at - 1);
@@ -107,10 +121,14 @@ fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str) -> String {
             key_column(chain[parent], *kind),
             name_column(*kind, by_revision),
         );
-        let join = if at + 1 == chain.len() { join } else { "JOIN" };
+        let (join, alias) = if at + 1 == chain.len() {
+            (join, last.to_owned())
+        } else {
+            ("JOIN", format!("c{at}"))
+        };
         let _ = write!(
             from,
-            " {join} {table} c{at} ON c{at}.parent_id = c{parent}.{key} AND lower(c{at}.{named}) = lower(${parameter})"
+            " {join} {table} {alias} ON {alias}.parent_id = c{parent}.{key} AND lower({alias}.{named}) = lower(${parameter})"
         );
     }
     from + " WHERE lower(c0.name) = lower($3) AND lower(c0.subscription_id) = lower($1) \
@@ -144,33 +162,73 @@ impl Paths {
             format!(
                 "SELECT {} {}",
                 head(&chain, Some(kind), by_revision),
-                path(&chain, by_revision, "JOIN")
+                path(
+                    &chain,
+                    by_revision,
+                    "JOIN",
+                    &format!("c{}", chain.len() - 1)
+                )
             )
         };
         let above = (!chain.is_empty()).then(|| head(&chain, Some(kind), by_revision));
         chain.push(kind);
         let last = format!("c{}", chain.len() - 1);
-        let find = above.map_or_else(String::new, |above| {
+        let find = above.as_ref().map_or_else(String::new, |above| {
             format!(
                 "SELECT {above}, {} {}",
                 selected(kind, &last, by_revision),
-                path(&chain, by_revision, "LEFT JOIN")
+                path(&chain, by_revision, "LEFT JOIN", &last)
             )
         });
+        let print =
+            above
+                .filter(|_| !kind.facts().shown_by_query)
+                .map_or_else(String::new, |above| {
+                    format!(
+                        "{}, {above}, t.rev AS rev {}",
+                        Shown::item(kind, name_column(kind, by_revision)).select,
+                        path(&chain, by_revision, "JOIN", "t")
+                    )
+                });
         let select = format!(
             "SELECT {}, {} {}",
             head(&chain, None, by_revision),
             selected(kind, &last, by_revision),
-            path(&chain, by_revision, "JOIN")
+            path(&chain, by_revision, "JOIN", &last)
         );
         let select_locked = format!("{select} FOR NO KEY UPDATE OF {last}");
         Self {
             select,
+            print,
             select_locked,
             ancestors,
             find,
         }
     }
+}
+
+fn pages(kind: &'static dyn Kind) -> Option<Pages> {
+    let chain = kind.parents();
+    let last = chain.len().checked_sub(1)?;
+    let alias = format!("c{last}");
+    let parent = chain.len() + 4;
+    let select = Shown::of(kind, |_| false).select;
+    let from = format!(" FROM {} t", kind.facts().table);
+    let columns = select.strip_suffix(&from)?;
+    let page = |after: &str| {
+        format!(
+            "{columns}, (SELECT {RANK} {} AND {alias}.{} = ${parent}) AS rank{from} WHERE t.parent_id = ${parent}{after} \
+             ORDER BY lower(t.name) LIMIT ${} OFFSET ${}",
+            path(&chain, false, "JOIN", &alias),
+            key_column(chain[last], kind),
+            parent + 1,
+            parent + 2,
+        )
+    };
+    Some(Pages {
+        first: page(""),
+        after: page(&format!(" AND lower(t.name) > ${}", parent + 3)),
+    })
 }
 
 /// Locks the row that all revisions of one resource refer to.
@@ -260,6 +318,8 @@ impl Statements {
             lock_root: lock_root(kind),
             list,
             shown: Shown::of(kind, |_| false),
+            item: Shown::item(kind, "name"),
+            pages: pages(kind),
             insert,
             create,
             update,
@@ -276,6 +336,7 @@ impl Statements {
         let revised = self.revised.as_ref().map(|(_, _, paths)| paths);
         for paths in std::iter::once(&self.paths).chain(revised) {
             all.push(("read", paths.select.as_str()));
+            all.push(("print", &paths.print));
             all.push(("parent", &paths.ancestors));
             if writes || verbs.delete {
                 all.push(("read and lock", &paths.select_locked));
@@ -297,8 +358,18 @@ impl Statements {
         if verbs.delete {
             all.push(("delete", &self.delete));
         }
+        if let Some(pages) = &self.pages {
+            all.push(("first page with its path", &pages.first));
+            all.push(("page with its path", &pages.after));
+        }
         all.retain(|(_, sql)| !sql.is_empty());
         all
+    }
+
+    /// Whether a path of these names leads to a revision.
+    #[must_use]
+    pub fn is_revised(&self, names: &[String]) -> bool {
+        !std::ptr::eq(self.paths(names), &self.paths)
     }
 
     /// The statements that resolve a path of these names.

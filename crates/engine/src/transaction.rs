@@ -7,7 +7,7 @@
 //!
 //! When the row is another one meanwhile, nothing was changed and the write begins anew ([`is_lost`](LazyTransaction::is_lost)).
 
-use crate::connections::Lent;
+use crate::connections::{Lent, Turn};
 use futures_util::TryFutureExt as _;
 use sqlx::{
     AssertSqlSafe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr, Transaction,
@@ -28,7 +28,7 @@ pub struct LazyTransaction {
 
 enum State {
     Resting(Lent),
-    Open(Transaction<'static, Postgres>),
+    Open(Transaction<'static, Postgres>, Turn),
     Ended,
 }
 
@@ -52,7 +52,7 @@ impl std::fmt::Debug for LazyTransaction {
 impl From<Transaction<'static, Postgres>> for LazyTransaction {
     fn from(open: Transaction<'static, Postgres>) -> Self {
         Self {
-            state: State::Open(open),
+            state: State::Open(open, None),
             first: None,
             lost: false,
         }
@@ -76,7 +76,8 @@ impl LazyTransaction {
         if let State::Resting(_) = self.state
             && let State::Resting(connection) = std::mem::replace(&mut self.state, State::Ended)
         {
-            let mut open = Transaction::begin(connection.into_inner(), None).await?;
+            let (connection, turn) = connection.into_inner();
+            let mut open = Transaction::begin(connection, None).await?;
             let is_ours = match self.first.take() {
                 None => true,
                 Some(First::Lock { sql, id, rev }) => {
@@ -95,7 +96,7 @@ impl LazyTransaction {
                 self.lost = true;
                 return Err(Error::Protocol("the row was written meanwhile".into()));
             }
-            self.state = State::Open(open);
+            self.state = State::Open(open, turn);
         }
         self.reading()
     }
@@ -107,7 +108,7 @@ impl LazyTransaction {
     pub fn reading(&mut self) -> Result<&mut PgConnection, Error> {
         match &mut self.state {
             State::Resting(connection) => Ok(connection),
-            State::Open(open) => Ok(open),
+            State::Open(open, _) => Ok(open),
             State::Ended => Err(Error::Protocol("the transaction has ended".into())),
         }
     }
@@ -115,7 +116,7 @@ impl LazyTransaction {
     /// Whether it has begun.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Open(_))
+        matches!(self.state, State::Open(..))
     }
 
     /// Whether another request wrote the row in between: nothing of this one is done, and it may begin anew.
@@ -155,7 +156,11 @@ impl LazyTransaction {
     /// When the database fails.
     pub async fn commit(&mut self) -> Result<(), Error> {
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Open(open) => open.commit().await,
+            State::Open(open, turn) => {
+                let done = open.commit().await;
+                drop(turn);
+                done
+            }
             State::Resting(connection) => {
                 connection.rest();
                 Ok(())

@@ -224,6 +224,12 @@ pub(crate) fn reshown(value: &str, format: Format, query: &Query) -> Result<(Str
     Ok((value, wanted))
 }
 
+/// A document in the format that is asked for.
+pub(crate) fn shown(stored: &PolicyContract, query: &Query) -> Result<PolicyContract> {
+    let (value, format) = reshown(&stored.value, stored.format, query)?;
+    Ok(PolicyContract { value, format })
+}
+
 macro_rules! policy_kind {
     ($(#[$doc:meta])* $kind:ident, $parent:ty, $title:literal, $table:literal, $scope:expr) => {
         $(#[$doc])*
@@ -241,6 +247,7 @@ macro_rules! policy_kind {
             const NAME: NameRule = NameRule::Fixed(&["policy"]);
             const VERBS: engine::Verbs = engine::Verbs { patch: false, ..engine::Verbs::ALL };
             const SERVED: bool = true;
+            const SHOWN: Option<engine::Shown<PolicyContract>> = Some(shown);
 
             fn example() -> Value {
                 json!({
@@ -262,10 +269,6 @@ macro_rules! policy_kind {
                     check_fragments(cx, new, $scope).await?;
                     normalise(new)
                 })
-            }
-            fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
-                let (value, format) = reshown(&stored.value, stored.format, query)?;
-                Ok(Some(PolicyContract { value, format }))
             }
         }
     };

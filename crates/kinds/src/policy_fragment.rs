@@ -2,8 +2,8 @@
 
 use crate::{policy::Format, service::Service};
 use engine::{
-    Access, Action, BoxFuture, Contract, Cx, Error, Filter, NameRule, Query, Reply, Resource,
-    Result, Value, Violations, json, sqlx,
+    Access, Action, BoxFuture, Contract, Cx, Error, Filter, NameRule, Reply, Resource, Result,
+    Value, Violations, json, sqlx,
 };
 use policy::Scope;
 use utoipa::ToSchema;
@@ -55,6 +55,14 @@ impl Resource for PolicyFragment {
         status: 200,
         run: |cx, _| Box::pin(list_references(cx)),
     }];
+    const SHOWN: Option<engine::Shown<PolicyFragmentContract>> = Some(|stored, query| {
+        let (value, format) = crate::policy::reshown(&stored.value, stored.format, query)?;
+        Ok(PolicyFragmentContract {
+            value,
+            format,
+            ..stored.clone()
+        })
+    });
 
     fn example() -> Value {
         json!({"value": "<fragment><set-header name=\"X-Team\" exists-action=\"override\"><value>demo</value></set-header></fragment>",
@@ -111,18 +119,6 @@ impl Resource for PolicyFragment {
                 ))
             }
         })
-    }
-
-    fn shown(
-        stored: &PolicyFragmentContract,
-        query: &Query,
-    ) -> Result<Option<PolicyFragmentContract>> {
-        let (value, format) = crate::policy::reshown(&stored.value, stored.format, query)?;
-        Ok(Some(PolicyFragmentContract {
-            value,
-            format,
-            ..stored.clone()
-        }))
     }
 }
 

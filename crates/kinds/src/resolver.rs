@@ -2,11 +2,10 @@
 
 use crate::{
     api::Api,
-    policy::{PolicyContract, check_named_values, normalise, report, reshown},
+    policy::{PolicyContract, check_named_values, normalise, report, shown},
 };
 use engine::{
-    BoxFuture, Contract, Cx, Filter, NameRule, Query, Resource, Result, Value, Verbs, Violations,
-    json,
+    BoxFuture, Contract, Cx, Filter, NameRule, Resource, Result, Value, Verbs, Violations, json,
 };
 use utoipa::ToSchema;
 
@@ -88,6 +87,7 @@ impl Resource for ResolverPolicy {
         patch: false,
         ..Verbs::ALL
     };
+    const SHOWN: Option<engine::Shown<PolicyContract>> = Some(shown);
 
     fn example() -> Value {
         json!({
@@ -123,11 +123,6 @@ impl Resource for ResolverPolicy {
             check_named_values(cx, new).await?;
             normalise(new)
         })
-    }
-
-    fn shown(stored: &PolicyContract, query: &Query) -> Result<Option<PolicyContract>> {
-        let (value, format) = reshown(&stored.value, stored.format, query)?;
-        Ok(Some(PolicyContract { value, format }))
     }
 }
 

@@ -447,9 +447,9 @@ fn percentile(sorted: &[f64], p: f64) -> f64 {
 /// Latencies of lists of one connection with many rows.
 async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()> {
     let mut http = Http::connect(address, Arc::clone(token)).await?;
-    println!("\n| {rows} subscriptions: list | p50 ms | p99 ms |\n|---|---|---|");
+    println!("\n| {rows} subscriptions: list | p50 ms | p99 ms | longest ms |\n|---|---|---|---|");
     let numbers = |n: usize| (n * 7919 * 104_729) % rows + 1;
-    let deep = |n: usize| {
+    let deep = |n: usize| -> String {
         let token = base64::prelude::BASE64_URL_SAFE_NO_PAD.encode(format!("s-{:07}", numbers(n)));
         format!("&$top=100&$skiptoken={token}")
     };
@@ -464,6 +464,21 @@ async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()
         ("first page", Box::new(|_| "&$top=100".to_owned())),
         ("page at any depth, by nextLink", Box::new(deep)),
         (
+            "page at any depth, by $skip",
+            Box::new(|n| format!("&$top=100&$skip={}", numbers(n) - 1)),
+        ),
+        (
+            "page after page, by $skip",
+            Box::new(move |n| format!("&$top=100&$skip={}", rows / 2 + n * 100)),
+        ),
+        (
+            "name ne, at any depth",
+            Box::new(|n| {
+                let filter = filter(format!("name ne 's-{:07}'", numbers(n)));
+                format!("{filter}{}", deep(n).replace("&$top=100", ""))
+            }),
+        ),
+        (
             "name eq",
             Box::new(|n| filter(format!("name eq 's-{:07}'", numbers(n)))),
         ),
@@ -476,6 +491,15 @@ async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()
             Box::new(|n| {
                 filter(format!(
                     "properties/displayName eq 'Subscription {}'",
+                    numbers(n)
+                ))
+            }),
+        ),
+        (
+            "displayName ge",
+            Box::new(|n| {
+                filter(format!(
+                    "properties/displayName ge 'Subscription {}'",
                     numbers(n)
                 ))
             }),
@@ -506,12 +530,54 @@ async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()
             Box::new(|_| filter("properties/state eq 'rejected'".to_owned())),
         ),
         (
+            "state ne active",
+            Box::new(|_| filter("properties/state ne 'active'".to_owned())),
+        ),
+        (
+            "not (state eq active) and contains(displayName)",
+            Box::new(|n| {
+                filter(format!(
+                    "not (properties/state eq 'active') and contains(properties/displayName,'{}')",
+                    numbers(n) % 1000
+                ))
+            }),
+        ),
+        (
+            "scope ne (none)",
+            Box::new(|_| filter("properties/scope ne '/apis'".to_owned())),
+        ),
+        (
+            "startswith(scope) (none)",
+            Box::new(|_| filter("startswith(properties/scope,'/products/')".to_owned())),
+        ),
+        (
             "scope eq",
             Box::new(|_| filter("properties/scope eq '/apis'".to_owned())),
         ),
         (
             "stateComment eq (none)",
             Box::new(|n| filter(format!("properties/stateComment eq '{n}'"))),
+        ),
+        (
+            "contains(stateComment) (none)",
+            Box::new(|n| filter(format!("contains(properties/stateComment,'reason {n}')"))),
+        ),
+        (
+            "ownerId eq (none)",
+            Box::new(|n| filter(format!("properties/ownerId eq '/users/{n}'"))),
+        ),
+        (
+            "productId ne (all)",
+            Box::new(|_| filter("properties/productId ne '/products/starter'".to_owned())),
+        ),
+        (
+            "contains(displayName), two digits",
+            Box::new(|n| {
+                filter(format!(
+                    "contains(properties/displayName,'{}')",
+                    numbers(n) % 90 + 10
+                ))
+            }),
         ),
     ];
     for (name, query) in queries {
@@ -533,9 +599,10 @@ async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()
         }
         times.sort_by(f64::total_cmp);
         println!(
-            "| {name} | {:.1} | {:.1} |",
+            "| {name} | {:.1} | {:.1} | {:.1} |",
             percentile(&times, 0.5),
-            percentile(&times, 0.99)
+            percentile(&times, 0.99),
+            percentile(&times, 1.0)
         );
     }
     Ok(())

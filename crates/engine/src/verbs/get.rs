@@ -4,14 +4,24 @@ use super::{Target, authorise, decorate, envelope};
 use crate::{
     Engine, Result, etag,
     page::{Reply, Request},
+    print::Printer,
     resource::{Access, ListEffect},
 };
+use sqlx::Row as _;
+
+/// Room for an item in bytes; one that is longer makes the text grow.
+const ITEM_BYTES: usize = 1024;
 
 /// GET: 200 with the item and its ETag.
 ///
 /// # Errors
 /// Not found, or not allowed to read.
 pub async fn get(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
+    let statements = engine.registry.statements(target.kind);
+    let sql = &statements.paths(&target.names).print;
+    if !sql.is_empty() && !asks_for_more(request, target) {
+        return printed(engine, request, target, sql).await;
+    }
     let mut conn = engine.connections.acquire().await?;
     let Some(row) = engine
         .load(&mut conn, target, &request.caller, false)
@@ -29,6 +39,39 @@ pub async fn get(engine: &Engine, request: &Request, target: &Target) -> Result<
     add(&mut conn, request, target, row.id, &mut body).await?;
     conn.rest();
     Ok(Reply::ok(body).with("ETag", etag(row.rev)))
+}
+
+/// Whether a query parameter asks for what no column of the row holds, or cannot be understood.
+fn asks_for_more(request: &Request, target: &Target) -> bool {
+    target.kind.facts().list_parameters.iter().any(|parameter| {
+        matches!(parameter.effect, ListEffect::Add(..))
+            && parameter.is_on(&request.query).unwrap_or(true)
+    })
+}
+
+/// The item as text, straight from its columns.
+async fn printed(engine: &Engine, request: &Request, target: &Target, sql: &str) -> Result<Reply> {
+    let kind = target.kind;
+    let args = super::path_arguments(target, &request.caller, &target.names)?;
+    let mut conn = engine.connections.acquire().await?;
+    let row = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+        .fetch_optional(&mut *conn)
+        .await?;
+    let Some(row) = row else {
+        return Err(engine
+            .missing(&mut conn, target, &request.caller, Access::Read, "read")
+            .await);
+    };
+    conn.rest();
+    let at = super::read_at(&row, kind.parents().len() - 1, &request.caller)?;
+    authorise(&at, target, Access::Read, "read")?;
+    let own = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
+    let type_name = at.service.type_name(super::type_name(kind));
+    let shown = &engine.registry.statements(kind).item;
+    let mut text = Vec::with_capacity(ITEM_BYTES);
+    Printer::new(kind, shown, &at.service.path, &own, &type_name).item(&row, &mut text)?;
+    let rev = row.try_get("rev")?;
+    Ok(Reply::printed(text).with("ETag", etag(rev)))
 }
 
 /// Adds what a query parameter asks for and is no field of the contract.
@@ -64,7 +107,7 @@ async fn add(
 /// As [`get`].
 pub async fn head(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
     let mut reply = get(engine, request, target).await?;
-    reply.body = None;
+    (reply.body, reply.text) = (None, None);
     Ok(reply)
 }
 

@@ -1,10 +1,10 @@
 //! GET of a collection: pages by key, `$filter`, `count`, absolute `nextLink` (contract rules §2, §8).
 
-use super::{At, Target, authorise, item, type_name};
+use super::{At, Role, Target, authorise, item, type_name};
 use crate::{
     Engine, Error, Result,
     column::Codec,
-    count,
+    count::{self, DEEP, List},
     filter::{Bound, Filter, condition, order},
     kind::Kind,
     page::{Caller, Reply, Request, Window},
@@ -13,9 +13,14 @@ use crate::{
 };
 use arm_id::Root;
 use serde_json::{Map, Value};
-use sqlx::{PgConnection, Row as _, postgres::PgArguments};
+use sqlx::{
+    Arguments as _, PgConnection, Row as _,
+    postgres::{PgArguments, PgRow},
+};
 use uuid::Uuid;
 
+/// Which rows belong to an ordinary list.
+const OF_PARENT: &str = "t.parent_id = $1";
 /// Room for an item of a page in bytes; one that is longer makes the text grow.
 const ITEM_BYTES: usize = 640;
 
@@ -50,19 +55,19 @@ pub async fn list(
     let target = Target::new(kind, request, names)?;
     let window = Window::parse(&request.query)?;
     let mut conn = engine.connections.acquire().await?;
-    let at = engine.locate(&mut conn, &target, &request.caller).await?;
+    let known = known(engine, &mut conn, request, &target, &window).await?;
+    let (at, rows) = match known {
+        Some((at, rows)) => (at, Some(rows)),
+        None => {
+            let at = engine.locate(&mut conn, &target, &request.caller).await?;
+            engine.places.keep(&target, &at);
+            (at, None)
+        }
+    };
     authorise(&at, &target, Access::Read, "read")?;
-    let parent = at.parents.last().map_or(at.service.id, |(id, _)| *id);
+    let parent = parent(&at);
     let page = page(
-        engine,
-        &mut conn,
-        request,
-        kind,
-        &at,
-        &window,
-        "",
-        "t.parent_id = $1",
-        parent,
+        engine, &mut conn, request, kind, &at, &window, "", OF_PARENT, parent, rows,
     )
     .await?;
     conn.rest();
@@ -70,7 +75,64 @@ pub async fn list(
     Ok(reply(request, &collection, &window, page))
 }
 
+/// The row whose children a list holds.
+fn parent(at: &At) -> Uuid {
+    at.parents.last().map_or(at.service.id, |(id, _)| *id)
+}
+
+/// The rows of an ordinary page in one statement, which looks whether the parent is still the one that was found by the same path
+/// before. `None` where it is not, where that cannot be said, and for every other page.
+async fn known(
+    engine: &Engine,
+    conn: &mut PgConnection,
+    request: &Request,
+    target: &Target,
+    window: &Window,
+) -> Result<Option<(At, Vec<PgRow>)>> {
+    let kind = target.kind;
+    let statements = engine.registry.statements(kind);
+    let Some(pages) = &statements.pages else {
+        return Ok(None);
+    };
+    let is_ordinary = window.skip <= DEEP
+        && request.order_by().is_none()
+        && filter(request).is_none()
+        && kind
+            .facts()
+            .list_parameters
+            .iter()
+            .all(|parameter| request.query.value(parameter.name).is_none())
+        && matches!(request.caller, Caller::Principal { .. })
+        && !statements.is_revised(&target.names);
+    if !is_ordinary {
+        return Ok(None);
+    }
+    let Some(mut at) = engine.places.find(target) else {
+        return Ok(None);
+    };
+    let mut args = super::path_arguments(target, &request.caller, &target.names)?;
+    let sql = match &window.after {
+        None => &pages.first,
+        Some(_) => &pages.after,
+    };
+    args.add(parent(&at)).map_err(Error::Internal)?;
+    args.add(window.top + 1).map_err(Error::Internal)?;
+    args.add(window.skip).map_err(Error::Internal)?;
+    if let Some(after) = &window.after {
+        args.add(after.as_str()).map_err(Error::Internal)?;
+    }
+    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql.as_str()), args)
+        .fetch_all(conn)
+        .await?;
+    let Some(first) = rows.first() else {
+        return Ok(None);
+    };
+    at.role = Role::from_rank(first.try_get("rank")?);
+    Ok(at.role.is_some().then_some((at, rows)))
+}
+
 /// Reads one page of items that stand at `at`; `joined` and `belongs` say which rows belong to it, with `$1` bound to `owner`.
+/// The rows are given where they are known already.
 #[expect(
     clippy::too_many_arguments,
     reason = "one statement's parts, for kinds and links alike"
@@ -85,10 +147,12 @@ pub(crate) async fn page(
     joined: &str,
     belongs: &str,
     owner: Uuid,
+    rows: Option<Vec<PgRow>>,
 ) -> Result<Page> {
     let statements = engine.registry.statements(kind);
     let facts = kind.facts();
-    let parts = |select: &str, keyed: bool| -> Result<(String, PgArguments)> {
+    let mut begin = window.clone();
+    let parts = |select: &str, keyed: Option<&Window>| -> Result<(String, PgArguments)> {
         let mut args = PgArguments::default();
         let mut bound = Bound {
             args: &mut args,
@@ -100,7 +164,7 @@ pub(crate) async fn page(
         let mut sql = format!("{select}{joined} WHERE {belongs}");
         restrict(&mut sql, request, kind, &mut bound)?;
         add_filter(&mut sql, request, facts.filters, &mut bound)?;
-        if keyed {
+        if let Some(window) = keyed {
             let order = match request.order_by() {
                 Some(text) => order(text, facts.filters)?,
                 None => {
@@ -133,12 +197,37 @@ pub(crate) async fn page(
         asked = Shown::of(kind, |parameter| on.contains(&parameter.name));
         &asked
     };
-    let (sql, args) = parts(&shown.select, true)?;
-    let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
-        // Which index serves a filter depends on its values: planned for them each time.
-        .persistent(filter(request).is_none())
-        .fetch_all(&mut *conn)
-        .await?;
+    let list = List {
+        table: facts.table,
+        parent: owner,
+        restriction: restriction(request, kind, &[joined, belongs]),
+    };
+    let table = facts.table;
+    if window.skip > DEEP && window.after.is_none() && request.order_by().is_none() {
+        let (rows, _) = parts(&format!("FROM {table} t"), None)?;
+        let arguments = || Ok(parts("", None)?.1);
+        let mark = engine
+            .counts
+            .mark(conn, list.clone(), window.skip, &rows, arguments);
+        if let Some((name, rows)) = mark.await? {
+            begin = Window {
+                skip: window.skip - rows,
+                after: Some(name),
+                ..window.clone()
+            };
+        }
+    }
+    let rows = match rows {
+        Some(rows) => rows,
+        None => {
+            let (sql, args) = parts(&shown.select, Some(&begin))?;
+            sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
+                // Which index serves a filter depends on its values: planned for them each time.
+                .persistent(filter(request).is_none())
+                .fetch_all(&mut *conn)
+                .await?
+        }
+    };
     let top = usize::try_from(window.top).unwrap_or(usize::MAX);
     let more = rows.len() > top;
     let own = format!("{}/{}", super::parent_path(kind, at), facts.segment);
@@ -156,21 +245,20 @@ pub(crate) async fn page(
     text.push(b']');
     let last = last.filter(|_| more).map(str::to_owned);
     let whole = !more && window.after.is_none() && window.skip == 0;
-    let table = facts.table;
     let count = if whole {
         i64::try_from(rows.len()).unwrap_or(i64::MAX)
     } else if filter(request).is_none() && !is_restricted(request, kind) {
-        let (sql, _) = parts(&format!("SELECT count(*) FROM {table} t"), false)?;
-        engine.counts.exact(conn, sql, owner).await?
+        let (sql, _) = parts(&format!("SELECT count(*) FROM {table} t"), None)?;
+        engine.counts.exact(conn, sql, list).await?
     } else {
         let rows = format!("SELECT FROM {table} t");
-        let (sql, _) = parts(&rows, false)?;
-        count::bounded(conn, &sql, || Ok(parts(&rows, false)?.1)).await?
+        let (sql, _) = parts(&rows, None)?;
+        count::bounded(conn, &sql, || Ok(parts(&rows, None)?.1)).await?
     };
     Ok(Page { text, last, count })
 }
 
-fn read(kind: &'static dyn Kind, row: &sqlx::postgres::PgRow, codec: &Codec) -> Result<Listed> {
+fn read(kind: &'static dyn Kind, row: &PgRow, codec: &Codec) -> Result<Listed> {
     Ok(Listed {
         name: row.try_get("name")?,
         entity: kind.read(row, codec)?,
@@ -191,6 +279,21 @@ fn restrictions<'k>(
         .iter()
         .filter(|parameter| matches!(parameter.effect, ListEffect::Restrict(_)))
         .filter_map(|parameter| Some((parameter, request.query.value(parameter.name)?)))
+}
+
+/// What tells this list from the one of all rows of its parent.
+fn restriction(request: &Request, kind: &dyn Kind, rows: &[&str]) -> String {
+    let filter = filter(request).map(|text| ("$filter", text));
+    let given = restrictions(request, kind).map(|(parameter, value)| (parameter.name, value));
+    let mut out = if rows == ["", OF_PARENT] {
+        String::new()
+    } else {
+        rows.concat()
+    };
+    for (name, value) in filter.into_iter().chain(given) {
+        out.push_str(&format!("\n{name}={value}"));
+    }
+    out
 }
 
 fn is_restricted(request: &Request, kind: &dyn Kind) -> bool {

@@ -23,6 +23,7 @@ use sqlx::{
     Arguments as _, PgConnection, Row as _,
     postgres::{PgArguments, PgRow},
 };
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// A role of the caller over a service; the order is the order of power.
@@ -56,6 +57,44 @@ impl Role {
             Access::Write | Access::Secret => self >= Self::Contributor,
             Access::Own => self >= Self::Owner,
         }
+    }
+}
+
+/// Where paths led to a moment ago, without anybody's role: a guess that whoever makes it has to prove.
+pub(crate) struct Places(moka::sync::Cache<String, Arc<At>>);
+
+/// Places that are kept at one time.
+const PLACES: u64 = 1_000;
+
+impl Default for Places {
+    fn default() -> Self {
+        Self(moka::sync::Cache::new(PLACES))
+    }
+}
+
+impl Places {
+    fn key(target: &Target) -> String {
+        let (subscription, group) = &target.root;
+        let mut key = format!("{}\n{subscription}\n{group}", target.kind.facts().table);
+        for name in &target.names {
+            key.push('\n');
+            key.push_str(name);
+        }
+        key
+    }
+
+    /// Where the rows of a list stand.
+    pub fn find(&self, target: &Target) -> Option<At> {
+        self.0.get(&Self::key(target)).map(|at| At::clone(&at))
+    }
+
+    /// Notes where they stand.
+    pub fn keep(&self, target: &Target, at: &At) {
+        let at = At {
+            role: None,
+            ..at.clone()
+        };
+        self.0.insert(Self::key(target), Arc::new(at));
     }
 }
 
@@ -631,10 +670,10 @@ pub(crate) async fn replace(
     write.prepare(Some(old), new.as_mut()).await?;
     write.update(new.as_ref(), row.rev).await?;
     kind.written(&mut write.cx, Some(old), new.as_ref()).await?;
-    let done = write
+    let mut done = write
         .finish(request, &row.at, Some(old), new.as_ref())
         .await?;
-    let revision = engine.after_commit(done.changes).await;
+    let revision = engine.after_write(&mut done).await;
     let reply = written_reply(
         request,
         kind,
@@ -652,6 +691,8 @@ pub(crate) async fn replace(
 pub(crate) struct Done {
     pub changes: Vec<Change>,
     pub accepted: Option<Uuid>,
+    /// Whether one row was written and nothing besides, which is remembered already.
+    pub is_single: bool,
 }
 
 /// One write: the transaction's context for the hooks, and the statements around them.
@@ -788,6 +829,11 @@ impl<'a> Write<'a> {
             None => &statements.create,
             Some(_) => &statements.replace,
         };
+        let parent = self.cx.parents.last().copied();
+        let writing = self.engine.counts.writing(
+            self.kind.facts().table,
+            parent.unwrap_or(self.cx.service.id),
+        );
         let written = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args)
             .fetch_optional(self.cx.conn.reading()?)
             .await?;
@@ -797,7 +843,15 @@ impl<'a> Write<'a> {
                 "The resource was written meanwhile.".into(),
             ));
         }
-        Ended { cx: self.cx }.commit().await
+        match before {
+            None => writing.created(&self.cx.name),
+            Some(_) => writing.updated(),
+        }
+        let done = Ended { cx: self.cx }.commit().await?;
+        Ok(Done {
+            is_single: true,
+            ..done
+        })
     }
 
     /// Notes the row's own change, stores all changes in the outbox of the transaction, and records the write.
@@ -866,6 +920,7 @@ impl Ended<'_> {
         Ok(Done {
             changes: self.cx.changes,
             accepted: self.cx.accepted,
+            is_single: false,
         })
     }
 }

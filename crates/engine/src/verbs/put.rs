@@ -116,8 +116,8 @@ async fn attempt(
         };
     }
     kind.written(&mut write.cx, None, new.as_ref()).await?;
-    let done = write.finish(request, &at, None, new.as_ref()).await?;
-    let revision = engine.after_commit(done.changes).await;
+    let mut done = write.finish(request, &at, None, new.as_ref()).await?;
+    let revision = engine.after_write(&mut done).await;
     let reply = written_reply(
         request,
         kind,

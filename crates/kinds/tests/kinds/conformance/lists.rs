@@ -286,3 +286,89 @@ async fn no_table_of_many_rows_is_read_whole() {
         assert_eq!(after, before, "{table} was read whole");
     }
 }
+
+#[tokio::test]
+async fn a_page_behind_many_rows_is_where_counting_would_have_led() {
+    let world = World::new().await;
+    sqlx::query(
+        "INSERT INTO tags (id, parent_id, name, rev, created_at, updated_at, display_name) \
+         SELECT gen_random_uuid(), s.id, 'row-' || lpad((2 * n)::text, 5, '0'), 1, now(), now(), 'Row ' || n % 2 \
+         FROM services s, generate_series(1, 12000) n WHERE s.name = 'demo'",
+    )
+    .execute(&world.pool)
+    .await
+    .expect("rows");
+    let named = |numbers: &[usize]| -> Vec<String> {
+        numbers.iter().map(|n| format!("row-{n:05}")).collect()
+    };
+    let page = async |skip: usize, more: &str| {
+        let list = format!("/tags?$top=2&$skip={skip}{more}");
+        let page = world.get(&list).await.expect(200);
+        let items = page["value"].as_array().expect("items");
+        let names: Vec<String> = items
+            .iter()
+            .map(|item| item["name"].as_str().expect("a name").to_owned())
+            .collect();
+        (names, page["count"].as_i64().expect("a count"))
+    };
+    for skip in [0, 4_999, 5_000, 5_001, 7_000, 11_998] {
+        assert_eq!(
+            page(skip, "").await,
+            (named(&[2 * skip + 2, 2 * skip + 4]), 12_000),
+            "{skip}"
+        );
+    }
+    assert_eq!(
+        page(5_500, "&$filter=displayName eq 'Row 1'").await,
+        (named(&[22_002, 22_006]), 6_000)
+    );
+    // What this process writes counts at once, in front of the page and behind it.
+    let tag = |name: &str| format!("/tags/{name}");
+    let content = || body(json!({"displayName": "Row 1"}));
+    world.put(&tag("row-00001"), content()).await.expect(201);
+    world.put(&tag("row-23999"), content()).await.expect(201);
+    assert_eq!(page(7_000, "").await, (named(&[14_000, 14_002]), 12_002));
+    assert_eq!(
+        page(5_500, "&$filter=displayName eq 'Row 1'").await,
+        (named(&[21_998, 22_002]), 6_002)
+    );
+    world.delete(&tag("row-00002")).await.expect(200);
+    assert_eq!(page(7_000, "").await, (named(&[14_002, 14_004]), 12_001));
+    // The link of a page that was reached by number goes on by name.
+    let link = world.get("/tags?$top=2&$skip=7000").await.expect(200)["nextLink"].clone();
+    let link = link.as_str().expect("a link");
+    let (path, query) = link.split_once('?').expect("a query");
+    assert!(path.starts_with("http://127.0.0.1:8080/"), "{link}");
+    assert!(!query.contains("$skip="), "{link}");
+    assert_eq!(
+        world
+            .names(link.trim_start_matches("http://127.0.0.1:8080"))
+            .await,
+        named(&[14_006, 14_008])
+    );
+}
+
+#[tokio::test]
+async fn a_page_is_not_found_where_a_path_led_before() {
+    let world = World::new().await;
+    let list = "/apis/echo-api/operations?$top=1";
+    for _ in 0..2 {
+        assert_eq!(world.names(list).await, ["create-resource"]);
+    }
+    world
+        .delete("/apis/echo-api?deleteRevisions=true")
+        .await
+        .expect(204);
+    world.get(list).await.expect(404);
+    for _ in 0..2 {
+        assert_eq!(world.names("/tags?$top=1").await, Vec::<String>::new());
+    }
+    for _ in 0..2 {
+        assert_eq!(world.names("/products?$top=1").await, ["starter"]);
+    }
+    sqlx::query("UPDATE principals SET disabled_at = now()")
+        .execute(&world.pool)
+        .await
+        .expect("nobody");
+    world.get("/products?$top=1").await.expect(404);
+}
