@@ -38,7 +38,7 @@ replay: ## Replay the examples of the contract, where a folder of it is given (P
 schemathesis: ## Try every operation with generated requests against its OpenAPI document
 	@scripts/schemathesis.sh
 
-fuzz: ## Feed made-up input to what reads input, SECONDS for each of the four targets (default 60)
+fuzz: ## Feed made-up input to what reads input, SECONDS for each of the targets (default 60)
 	@cargo run --locked --quiet -p fuzz -- --seconds $(or $(SECONDS),60)
 
 soak: ## Load a real Portico while its configuration changes, MINUTES long (default 5)

@@ -8,8 +8,8 @@ use snapshot::entity::{Api, Entity, Operation, Protocol, Service};
 use snapshot::matcher::{Matcher, Template};
 use snapshot::{Change, Snapshot};
 use std::io::{Read as _, Write as _};
-use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::OnceLock;
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::{Condvar, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ pub struct Target {
 }
 
 /// Every target.
-pub const ALL: [Target; 4] = [
+pub const ALL: [Target; 5] = [
     Target {
         name: "url_template",
         dictionary: &[
@@ -169,6 +169,36 @@ pub const ALL: [Target; 4] = [
         ],
         run: http_head,
     },
+    Target {
+        name: "http_response",
+        dictionary: &[
+            "\r\n",
+            "\n",
+            "\r",
+            ":",
+            " ",
+            "\t",
+            "\0",
+            "HTTP/1.1 200 OK\r\n",
+            "HTTP/1.0 200 OK\r\n",
+            "HTTP/1.1 100 Continue\r\n\r\n",
+            "HTTP/1.1 101 Switching Protocols\r\n",
+            "HTTP/1.1 204 No Content\r\n",
+            "HTTP/1.1 304 Not Modified\r\n",
+            "Content-Length: 0\r\n",
+            "Content-Length: 5\r\n",
+            "Transfer-Encoding: chunked\r\n",
+            "Transfer-Encoding: identity\r\n",
+            "Connection: close\r\n",
+            "Connection: keep-alive\r\n",
+            "0\r\n\r\n",
+            "5\r\nhello\r\n",
+            "5;a=b\r\n",
+            "ffffffffffffffff\r\n",
+            "X-Trailer: a\r\n",
+        ],
+        run: http_response,
+    },
 ];
 
 fn text(bytes: &[u8]) -> std::borrow::Cow<'_, str> {
@@ -270,17 +300,98 @@ fn expression(bytes: &[u8]) {
     }
 }
 
+/// The backend of the API `answers`: says the same to every request and hangs up.
+struct Answering {
+    answer: Vec<u8>,
+    /// Connections that it has hung up.
+    ended: u64,
+}
+
+static ANSWERING: (Mutex<Answering>, Condvar) = (
+    Mutex::new(Answering {
+        answer: Vec::new(),
+        ended: 0,
+    }),
+    Condvar::new(),
+);
+
+fn answering() -> MutexGuard<'static, Answering> {
+    ANSWERING.0.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Starts that backend, for the rest of the process.
+fn backend() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("an address");
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut stream = stream.expect("a connection");
+            let mut head = Vec::new();
+            let mut byte = [0];
+            while !head.ends_with(b"\r\n\r\n") && stream.read(&mut byte).is_ok_and(|read| read == 1)
+            {
+                head.push(byte[0]);
+            }
+            let answer = answering().answer.clone();
+            // The gateway may hang up first when it has seen enough.
+            let _ = stream.write_all(&answer);
+            drop(stream);
+            answering().ended += 1;
+            ANSWERING.1.notify_all();
+        }
+    });
+    address
+}
+
+/// Calls the gateway while its backend answers so, and waits until the backend has hung up: a gateway cannot see what has not
+/// happened yet.
+fn ask_about(answer: &[u8]) -> Vec<u8> {
+    let ended = {
+        let mut answering = answering();
+        answer.clone_into(&mut answering.answer);
+        answering.ended
+    };
+    let question = b"GET /answers/ HTTP/1.1\r\nHost: fuzz.example\r\nConnection: close\r\n\r\n";
+    let passed_on = ask(question, false);
+    let (answering, waited) = ANSWERING
+        .1
+        .wait_timeout_while(answering(), PATIENCE, |answering| answering.ended == ended)
+        .unwrap_or_else(PoisonError::into_inner);
+    drop(answering);
+    assert!(!waited.timed_out(), "the gateway did not ask the backend");
+    passed_on
+}
+
+/// The gateway passes on what a backend answers, says that it failed or hangs up, never hands one caller what was left of another's answer,
+/// and lives on.
+fn http_response(bytes: &[u8]) {
+    let answer = ask_about(bytes);
+    // A body that is broken from its beginning is found out before the head has been sent.
+    assert!(
+        answer.is_empty() || answer.starts_with(b"HTTP/1.1 "),
+        "{}",
+        text(&answer)
+    );
+    let next = ask_about(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nclean");
+    assert!(
+        next.starts_with(b"HTTP/1.1 200 ") && next.ends_with(b"\r\n\r\nclean"),
+        "{}",
+        text(&next)
+    );
+}
+
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A gateway for the rest of the process, with one service whose API has no backend.
+/// A gateway for the rest of the process, with one service: its API `echo` has no backend, `answers` has one.
 fn gateway() -> SocketAddr {
     static GATEWAY: OnceLock<SocketAddr> = OnceLock::new();
     *GATEWAY.get_or_init(|| {
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let address = listener.local_addr().expect("an address");
         listener.set_nonblocking(true).expect("a listener");
         let (service_id, api_id) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        let entities: [Entity; 3] = [
+        let answers_id = Uuid::from_u128(4);
+        let entities: [Entity; 5] = [
             Service {
                 id: service_id,
                 name: "fuzz".to_owned(),
@@ -303,6 +414,28 @@ fn gateway() -> SocketAddr {
             Operation {
                 id: Uuid::from_u128(3),
                 api_id,
+                service_id,
+                name: "all".to_owned(),
+                method: "*".to_owned(),
+                url_template: "/*".to_owned(),
+                ..Operation::default()
+            }
+            .into(),
+            Api {
+                id: answers_id,
+                service_id,
+                name: "answers".to_owned(),
+                path: "answers".to_owned(),
+                service_url: Some(format!("http://{}", backend())),
+                protocols: vec![Protocol::Http],
+                revision: "1".to_owned(),
+                is_current: true,
+                ..Api::default()
+            }
+            .into(),
+            Operation {
+                id: Uuid::from_u128(5),
+                api_id: answers_id,
                 service_id,
                 name: "all".to_owned(),
                 method: "*".to_owned(),

@@ -41,3 +41,8 @@ fn expressions_compile_and_end_or_are_refused() {
 fn heads_are_answered_or_refused() {
     runs("http_head", 300);
 }
+
+#[test]
+fn responses_are_passed_on_or_refused() {
+    runs("http_response", 300);
+}

@@ -101,7 +101,7 @@ impl HttpBody for Body {
             Source::Full(bytes) => bytes.take().map(|bytes| Ok(Frame::data(bytes))),
             Source::Stream(stream) => match Pin::new(stream).poll_frame(cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(frame) => frame.map(|frame| frame.map_err(BoxError::from)),
+                Poll::Ready(frame) => frame,
             },
         };
         if let Some(Ok(frame)) = &frame

@@ -2,7 +2,8 @@
 //!
 //! The life of a request, in the order of the files: `listen` accepts connections and refuses malformed heads; `pipeline` finds
 //! the way through the snapshot and runs the sections inbound, backend, outbound and, after an error, on-error; each step is one
-//! file in `policies`; `upstream` holds the pooled connections to backends; `telemetry` takes the record of the call when its last
+//! file in `policies`; `upstream` finds a connection to the backend, which is kept in a `pool`, and over HTTP/1.1 is a `wire` that speaks
+//! `http1`; `telemetry` takes the record of the call when its last
 //! byte is gone. Everything of one call is in an `Exchange`, which expressions see through `context`.
 //!
 //! Configuration comes as a [`snapshot::Snapshot`], swapped whole by [`Gateway::publish`]: a call keeps the one it began with. The
@@ -24,6 +25,7 @@ mod counter;
 mod diagnosis;
 mod exchange;
 mod fault;
+mod http1;
 mod listen;
 mod options;
 mod pipeline;
@@ -39,6 +41,7 @@ mod telemetry;
 mod trace_context;
 mod upstream;
 mod uri;
+mod wire;
 
 pub use certificates::Tls;
 pub use clock::{Clock, Random, SystemClock, SystemRandom};

@@ -95,7 +95,7 @@ pub(crate) async fn handle(
     if request.uri().path() == STATUS_PATH {
         return http::Response::new(Body::full("Service Operational"));
     }
-    let snapshot = inner.snapshot.load_full();
+    let snapshot = inner.snapshot.load();
     let Some(service) = snapshot.service(host.to_str().unwrap_or_default()) else {
         return plain(StatusCode::NOT_FOUND, "Resource not found");
     };

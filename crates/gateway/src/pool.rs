@@ -1,9 +1,8 @@
 //! HTTP/1.1 connections to backends, each driven by the call that uses it.
 //!
-//! A connection of `hyper` is two halves: one takes requests, the other, a future, reads and writes. A client usually spawns the
-//! second as a task, and every call then wakes that task and is woken by it, several times. Here the call polls it: it is part of
-//! the call's own task until the last byte of the response, and lies still in the pool between calls. What that saves is in
-//! `docs/performance.md`.
+//! A connection is no task of its own, which every call would wake and be woken by, several times: the call polls it, from the first
+//! byte of its request until the last one of the response, and between calls it lies still in the pool. What is said on it is in
+//! [`wire`](crate::wire).
 //!
 //! Nothing watches an idle connection. Whether the backend has closed it shows when it is taken out again, by polling it once, and
 //! every few seconds when the pool is swept.
@@ -13,7 +12,7 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use ahash::RandomState;
@@ -21,26 +20,21 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, Uri, header};
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::body::Incoming;
-use hyper::client::conn::http1::{self, SendRequest};
-use hyper_rustls::{HttpsConnector, MaybeHttpsStream};
+use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::client::legacy::connect::proxy::Tunnel;
-use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use crate::body::{Body, BoxError};
 use crate::diagnosis::Capture;
 use crate::target::Target;
+use crate::wire::{Wire, WireError};
 
 /// Idle connections that are kept to one origin.
 pub(crate) const IDLE_PER_ORIGIN: usize = 256;
 /// How often connections are looked for that backends have closed.
 const SWEEP: Duration = Duration::from_secs(5);
-
-type Io = MaybeHttpsStream<TokioIo<TcpStream>>;
-type Driver = Pin<Box<http1::Connection<Io, Body>>>;
 
 /// How connections are made.
 #[derive(Clone)]
@@ -55,9 +49,9 @@ pub(crate) enum PoolError {
     /// No connection.
     #[error("no connection")]
     Connect(#[source] BoxError),
-    /// The connection failed before the head of the response.
-    #[error(transparent)]
-    Http(#[from] hyper::Error),
+    /// The call failed before the head of the response was there.
+    #[error("no response")]
+    Wire(#[from] WireError),
     /// The address names no host.
     #[error("'{0}' names no host")]
     NoHost(String),
@@ -93,9 +87,7 @@ struct Resting {
 }
 
 struct Connection {
-    sender: SendRequest<Body>,
-    /// `None` when the connection has ended.
-    driver: Option<Driver>,
+    wire: Wire,
     /// `Host` of its requests.
     host: HeaderValue,
     /// Ends the wait for a response. Each call moves it: that is an atomic write, where a timer of the call's own would be inserted
@@ -125,19 +117,6 @@ impl Drop for Open {
 }
 
 impl Connection {
-    /// Reads and writes what can be read and written now.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(driver) = &mut self.driver
-            && let Poll::Ready(ended) = driver.as_mut().poll(cx)
-        {
-            if let Err(error) = ended {
-                tracing::debug!(%error, "connection to a backend ended");
-            }
-            // What waits for an answer learns from the drop that none will come.
-            self.driver = None;
-        }
-    }
-
     /// Sets when the wait ends.
     fn wake_at(&mut self, at: Instant) {
         match &mut self.alarm {
@@ -151,13 +130,6 @@ impl Connection {
         self.alarm
             .as_mut()
             .is_some_and(|alarm| alarm.as_mut().poll(cx).is_ready())
-    }
-
-    /// Whether it can take another request, as far as one knows. Whoever takes it next polls it with a waker of its own, which shows
-    /// first whether the backend has closed it meanwhile: then the request comes back unsent.
-    fn is_free(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        self.driver.is_some() && self.sender.is_ready()
     }
 }
 
@@ -187,49 +159,38 @@ impl Pool {
             .unwrap_or_else(|| began + Duration::from_secs(86_400 * 365));
         let is_host_known = request.headers().contains_key(header::HOST);
         *request.uri_mut() = Uri::from(target.path.clone());
-        loop {
-            let reused = self.idle.take(target, began);
-            let is_fresh = reused.is_none();
-            let mut connection = match reused {
-                Some(connection) => connection,
+        let mut connection = loop {
+            match self.idle.take(target, began) {
+                Some(mut rested) => {
+                    // The request is not lost to a connection that the backend has closed meanwhile.
+                    if poll_fn(|cx| Poll::Ready(rested.wire.is_quiet(cx))).await {
+                        break rested;
+                    }
+                }
                 None => {
                     // In a box, because it is large and seldom needed.
                     let made = Box::pin(tokio::time::timeout_at(late_at, self.connect(target)));
-                    Box::new(made.await.map_err(|_| PoolError::Late)??)
+                    break Box::new(made.await.map_err(|_| PoolError::Late)??);
                 }
-            };
-            if !is_host_known {
-                request
-                    .headers_mut()
-                    .insert(header::HOST, connection.host.clone());
             }
-            connection.wake_at(late_at);
-            let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
-            let answered = poll_fn(|cx| {
-                connection.drive(cx);
-                match answer.as_mut().poll(cx) {
-                    Poll::Pending if connection.is_late(cx) => Poll::Ready(None),
-                    polled => polled.map(Some),
-                }
-            })
-            .await;
-            match answered {
-                None => return Err(PoolError::Late),
-                Some(Ok(response)) => {
-                    return Ok(response.map(|incoming| Stream {
-                        incoming,
-                        is_over: false,
-                        capture: None,
-                        lease: Some(connection),
-                    }));
-                }
-                // The backend closed it at the same moment. Nothing of the request was sent.
-                Some(Err(mut error)) => match error.take_message() {
-                    Some(unsent) if !is_fresh => request = unsent,
-                    _ => return Err(error.into_error().into()),
-                },
-            }
+        };
+        if !is_host_known {
+            request
+                .headers_mut()
+                .insert(header::HOST, connection.host.clone());
         }
+        connection.wake_at(late_at);
+        connection.wire.begin(request);
+        let answered = poll_fn(|cx| match connection.wire.poll_head(cx) {
+            Poll::Pending if connection.is_late(cx) => Poll::Ready(Err(PoolError::Late)),
+            polled => polled.map_err(PoolError::from),
+        });
+        let response = answered.await?;
+        Ok(response.map(|()| Stream {
+            source: Source::Leased(connection),
+            is_over: false,
+            capture: None,
+        }))
     }
 
     /// Connections that are open, and how many of them are idle.
@@ -266,14 +227,8 @@ impl Pool {
                 connector.call(uri).await
             }
         };
-        let (sender, driver) = http1::Builder::new()
-            // One copy of a short body costs less than a vectored write.
-            .writev(false)
-            .handshake(io.map_err(PoolError::Connect)?)
-            .await?;
         Ok(Connection {
-            sender,
-            driver: Some(Box::pin(driver)),
+            wire: Wire::new(io.map_err(PoolError::Connect)?),
             host,
             alarm: None,
             is_https: target.is_https,
@@ -330,7 +285,7 @@ impl Idle {
         for is_https in [false, true] {
             self.origins(is_https).retain(|_, resting| {
                 resting.retain_mut(|rested| {
-                    rested.since.elapsed() < self.limit && rested.connection.is_free()
+                    rested.since.elapsed() < self.limit && rested.connection.wire.is_quiet_now()
                 });
                 is_any_left |= !resting.is_empty();
                 !resting.is_empty()
@@ -355,10 +310,17 @@ async fn sweep(idle: Weak<Idle>) {
 /// A body that comes over a connection. Where the connection belongs to the call, polling the body drives it, and after the last
 /// byte it goes back to its pool.
 pub(crate) struct Stream {
-    incoming: Incoming,
+    source: Source,
     is_over: bool,
-    lease: Option<Box<Connection>>,
     capture: Option<Capture>,
+}
+
+enum Source {
+    /// Somebody else drives the connection.
+    Incoming(Incoming),
+    Leased(Box<Connection>),
+    /// The connection has gone back.
+    Returned,
 }
 
 impl Stream {
@@ -370,7 +332,7 @@ impl Stream {
 
 impl std::fmt::Debug for Stream {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        self.incoming.fmt(f)
+        f.debug_struct("Stream").finish_non_exhaustive()
     }
 }
 
@@ -378,9 +340,8 @@ impl From<Incoming> for Stream {
     /// A body of a connection that somebody else drives.
     fn from(incoming: Incoming) -> Self {
         Self {
-            incoming,
+            source: Source::Incoming(incoming),
             is_over: false,
-            lease: None,
             capture: None,
         }
     }
@@ -388,20 +349,23 @@ impl From<Incoming> for Stream {
 
 impl HttpBody for Stream {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = BoxError;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let mut polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        if polled.is_pending()
-            && let Some(lease) = &mut this.lease
-        {
-            lease.drive(cx);
-            polled = Pin::new(&mut this.incoming).poll_frame(cx);
-        }
+        let polled = match &mut this.source {
+            Source::Incoming(incoming) => Pin::new(incoming)
+                .poll_frame(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
+            Source::Leased(connection) => connection
+                .wire
+                .poll_body(cx)
+                .map(|frame| frame.map(|frame| frame.map_err(BoxError::from))),
+            Source::Returned => Poll::Ready(None),
+        };
         this.is_over |= matches!(polled, Poll::Ready(None));
         if let (Some(capture), Poll::Ready(Some(Ok(frame)))) = (&this.capture, &polled)
             && let Some(data) = frame.data_ref()
@@ -412,24 +376,36 @@ impl HttpBody for Stream {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.is_over || self.incoming.is_end_stream()
+        self.is_over
+            || match &self.source {
+                Source::Incoming(incoming) => incoming.is_end_stream(),
+                Source::Leased(connection) => connection.wire.is_over(),
+                Source::Returned => true,
+            }
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.incoming.size_hint()
+        match &self.source {
+            Source::Incoming(incoming) => incoming.size_hint(),
+            Source::Leased(connection) => connection
+                .wire
+                .left()
+                .map_or_else(SizeHint::default, SizeHint::with_exact),
+            Source::Returned => SizeHint::with_exact(0),
+        }
     }
 }
 
 impl Drop for Stream {
     fn drop(&mut self) {
-        if !self.is_end_stream() {
-            // The rest would have to be read before the connection is of use again: closing it is cheaper.
-            return;
-        }
-        if let Some(mut connection) = self.lease.take()
-            && connection.is_free()
+        // The rest of a response that was not read to its end would have to be read before the connection is of use again: closing
+        // it is cheaper.
+        if let Source::Leased(mut connection) =
+            std::mem::replace(&mut self.source, Source::Returned)
+            && connection.wire.is_reusable()
             && let Some(idle) = connection.idle.upgrade()
         {
+            connection.wire.rest();
             idle.put(connection);
         }
     }

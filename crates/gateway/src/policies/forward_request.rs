@@ -24,6 +24,7 @@ use crate::target::Target;
 use crate::trace_context::BackendSpan;
 use crate::upstream::{Http2, Route, SendError, identity};
 use crate::uri;
+use crate::wire::WireError;
 
 const SOURCE: &str = "forward-request";
 const REDIRECTS: usize = 10;
@@ -481,7 +482,10 @@ pub(super) fn send_fault(source: &'static str, error: &SendError) -> Fault {
         }
         by_client |= inner
             .downcast_ref::<hyper::Error>()
-            .is_some_and(hyper::Error::is_user);
+            .is_some_and(hyper::Error::is_user)
+            || inner
+                .downcast_ref::<WireError>()
+                .is_some_and(WireError::is_by_client);
         text = inner.to_string();
         cause = inner.source();
     }

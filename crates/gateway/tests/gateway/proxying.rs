@@ -289,6 +289,178 @@ async fn calls_share_a_connection_to_the_backend_however_its_responses_end() {
     backend.await.unwrap();
 }
 
+/// Answers one call after another, each on the connection that it comes on, and gives how many connections that took.
+async fn answer_each(listener: TcpListener, answers: &'static [&'static str]) -> usize {
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let mut connections = 1;
+    for answer in answers {
+        // The next call is on this connection, unless the gateway has closed it.
+        while stream.peek(&mut [0]).await.unwrap_or_default() == 0 {
+            stream = listener.accept().await.unwrap().0;
+            connections += 1;
+        }
+        read_head(&mut stream).await;
+        stream.write_all(answer.as_bytes()).await.unwrap();
+    }
+    connections
+}
+
+#[tokio::test]
+async fn a_response_that_others_may_frame_in_another_way_is_500_and_its_connection_is_closed() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let backend = tokio::spawn(answer_each(
+        listener,
+        &[
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc",
+            "HTTP/1.1 200 OK\r\nA: b\r\n Content-Length: 2\r\n\r\n",
+            "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+        ],
+    ));
+    let mut statuses = Vec::new();
+    for _ in 0..4 {
+        statuses.push(world.get("/echo").send().await.status);
+    }
+    assert_eq!(statuses, [500, 500, 500, 200]);
+    assert_eq!(backend.await.unwrap(), 4);
+    let errors: Vec<_> = world
+        .told
+        .records(4)
+        .await
+        .into_iter()
+        .map(|record| record.error.map(|error| error.1))
+        .collect();
+    let failure = || Some("BackendConnectionFailure".to_owned());
+    assert_eq!(errors, [failure(), failure(), failure(), None]);
+}
+
+#[tokio::test]
+async fn what_a_backend_sends_beyond_its_response_reaches_nobody() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let backend = tokio::spawn(answer_each(
+        listener,
+        &[
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\noneHTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil",
+            "HTTP/1.1 204 No Content\r\n\r\nevil",
+            "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\ntwo\r\n0\r\n\r\nevil",
+            "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nthree",
+        ],
+    ));
+    let mut bodies = Vec::new();
+    for _ in 0..4 {
+        bodies.push(world.get("/echo").send().await.body);
+    }
+    assert_eq!(bodies, ["one", "", "two", "three"]);
+    assert_eq!(backend.await.unwrap(), 4);
+}
+
+#[tokio::test]
+async fn interim_responses_are_skipped() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let backend = tokio::spawn(answer_each(
+        listener,
+        &[
+            "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\none",
+            "HTTP/1.1 200 OK\r\nContent-Length: 3\r\n\r\ntwo",
+        ],
+    ));
+    for body in ["one", "two"] {
+        let answer = world.get("/echo").send().await;
+        assert_eq!((answer.status, &*answer.body), (200, body));
+        assert_eq!(answer.header("link"), None);
+    }
+    assert_eq!(backend.await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_body_may_end_with_the_connection() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let backend = tokio::spawn(async move {
+        for answer in [
+            "HTTP/1.1 200 OK\r\n\r\none",
+            "HTTP/1.0 200 OK\r\n\r\ntwo",
+            "HTTP/1.0 200 OK\r\nContent-Length: 5\r\n\r\nthree",
+        ] {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_head(&mut stream).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        }
+    });
+    for body in ["one", "two", "three"] {
+        assert_eq!(world.get("/echo").send().await.body, body);
+    }
+    backend.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_body_that_ends_before_its_time_is_not_passed_off_as_whole() {
+    for answer in [
+        "HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\none",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n",
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\nx\r\n",
+    ] {
+        let (listener, url) = by_hand().await;
+        let world = in_front_of(&url).await;
+        let backend = tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            read_head(&mut stream).await;
+            stream.write_all(answer.as_bytes()).await.unwrap();
+        });
+        let request = get(&world, "/echo");
+        // The gateway may know before it has sent anything, and hangs up.
+        if let Ok(response) = plain_client().request(request).await {
+            assert!(response.into_body().collect().await.is_err(), "{answer}");
+        }
+        backend.await.unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_backend_may_answer_before_it_has_read_the_request() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    let head =
+        format!("POST /echo HTTP/1.1\r\nHost: {HOST}\r\nContent-Length: 1000000\r\n\r\nbeginning");
+    client.write_all(head.as_bytes()).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    read_head(&mut stream).await;
+    let answer = b"HTTP/1.1 403 Forbidden\r\nContent-Length: 2\r\n\r\nno";
+    stream.write_all(answer).await.unwrap();
+    let mut read = Vec::new();
+    while !read.ends_with(b"no") {
+        read.push(client.read_u8().await.unwrap());
+    }
+    assert!(read.starts_with(b"HTTP/1.1 403 Forbidden\r\n"));
+}
+
+#[tokio::test]
+async fn a_request_of_unknown_length_is_chunked_and_its_parts_arrive_as_they_come() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    let head = format!(
+        "POST /echo HTTP/1.1\r\nHost: {HOST}\r\nTransfer-Encoding: chunked\r\n\r\n3\r\none\r\n"
+    );
+    client.write_all(head.as_bytes()).await.unwrap();
+    let (mut stream, _) = listener.accept().await.unwrap();
+    let head = read_head(&mut stream).await.to_lowercase();
+    assert_eq!(head.matches("transfer-encoding: chunked\r\n").count(), 1);
+    assert!(!head.contains("content-length"));
+    let mut expect = async |text: &[u8]| {
+        let mut read = vec![0; text.len()];
+        stream.read_exact(&mut read).await.unwrap();
+        assert_eq!(read, text);
+    };
+    expect(b"3\r\none\r\n").await;
+    client.write_all(b"4\r\ntwo!\r\n0\r\n\r\n").await.unwrap();
+    expect(b"4\r\ntwo!\r\n0\r\n\r\n").await;
+}
+
 #[tokio::test]
 async fn a_connection_that_the_backend_has_closed_is_not_used_again() {
     let (listener, url) = by_hand().await;
