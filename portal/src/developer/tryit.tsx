@@ -30,7 +30,7 @@ export function ApiPage() {
         return (
           <Page title={a.displayName}>
             {a.descriptionHtml && <Html html={a.descriptionHtml} />}
-            <Text size="sm">{t('Base URL')}: <Code>{a.baseUrl}</Code></Text>
+            <Text size="sm">{t('Base URL')}: <Code>{a.type === 'websocket' ? a.baseUrl.replace(/^http/, 'ws') : a.baseUrl}</Code></Text>
             {a.products.length > 0 && <Text size="sm">{t('Products')}: {a.products.map((p, i) => <span key={p.name}>{i > 0 && ', '}<Link to="/products/$product" params={{ product: p.name }}>{p.displayName}</Link></span>)}</Text>}
             <Group gap="md">
               <Text size="sm">{t('OpenAPI document')}: <a href={BASE + address('/apis/{api}/openapi', { path: { api: a.name } })}>JSON</a>, <a href={BASE + address('/apis/{api}/openapi', { path: { api: a.name }, query: { format: 'openapi' } })}>YAML</a></Text>
