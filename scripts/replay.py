@@ -311,7 +311,7 @@ class Replay:
             for name in re.findall(r"\{\{([A-Za-z0-9._-]+)\}\}", value):
                 named = {"properties": {"displayName": name, "value": "1"}}
                 self.send("put", f"{service}/namedValues/{name}", version, named)
-            below = re.sub(r"^/?subscriptions/.*?/service/[^/]+(/workspaces/[^/]+)?/", "/", value)
+            below = re.sub(r"^(/?subscriptions/.*?/service/[^/]+)?(/workspaces/[^/]+)?/", "/", value)
             parts = below.strip("/").split("/")
             if len(parts) % 2 == 0 and len(parts) <= 4 and parts[0] in LEAST and "\n" not in value and "<" not in value:
                 self.create(service, list(zip(parts[::2], parts[1::2])), version)

@@ -102,7 +102,11 @@ async fn an_example_can_be_created_read_replaced_changed_and_deleted() {
             .send(Method::Put, &item, Some("*"), body(kind.example()))
             .await;
         let etag = put.header("ETag").expect("an ETag").to_owned();
-        let created = put.expect(if existed { facts.replaced } else { 201 });
+        let created = put.expect(if existed {
+            facts.replaced
+        } else {
+            facts.created
+        });
         if facts.verbs.get {
             let got = world.get(&item).await;
             assert_eq!(got.header("ETag"), Some(etag.as_str()), "{item}");
