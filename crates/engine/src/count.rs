@@ -11,8 +11,8 @@
 //! - A `$skip` above [`DEEP`] goes on from a mark: each [`STEP`]th row is found in one pass through the list, and how many rows stand up
 //!   to it is remembered for [`MARKED`] at most.
 //!
-//! What this process writes is never missed. A write that is known to have written one row only (see [`Writing`]) moves numbers and
-//! marks, every other one makes them forgotten. What other processes write may be missed for as long as a thing is remembered: then the
+//! What this process writes is never missed. A write that is known to have written one row only (see [`Writing`]) moves the numbers and,
+//! if the row is new, makes the marks of its list forgotten; every other one makes everything forgotten. What other processes write may be missed for as long as a thing is remembered: then the
 //! number, or the place where a deep page begins, is that of a moment ago.
 
 use crate::{Error, Result};
@@ -103,22 +103,17 @@ pub(crate) struct Writing<'a> {
 }
 
 impl Writing<'_> {
-    /// The row with this name is new.
-    pub fn created(mut self, name: &str) {
-        let name = name.to_lowercase();
+    /// The row is new. Where it stands among the marks only Postgres knows, by the collation of its names: they are forgotten.
+    pub fn created(mut self) {
         let (table, parent) = (self.table, self.parent);
         let mut known = self.counts.known();
         known.forget(|list| !list.restriction.is_empty());
+        known
+            .marks
+            .retain(|list, _| !list.holds_all_of(table, parent));
         for (list, (number, _)) in &mut known.numbers {
             if list.holds_all_of(table, parent) {
                 *number += 1;
-            }
-        }
-        for (list, (marks, _)) in &mut known.marks {
-            if list.holds_all_of(table, parent) {
-                for (_, rows) in marks.iter_mut().filter(|(mark, _)| *mark >= name) {
-                    *rows += 1;
-                }
             }
         }
         drop(known);
@@ -318,34 +313,37 @@ mod tests {
         counts
     }
 
-    fn known(counts: &Counts, restriction: &str) -> Option<(i64, Vec<i64>)> {
+    /// The number of rows, and up to which of them there are marks.
+    fn known(counts: &Counts, restriction: &str) -> (Option<i64>, Option<Vec<i64>>) {
         let known = counts.known();
-        let (number, _) = known.numbers.get(&list(restriction))?;
-        let (marks, _) = known.marks.get(&list(restriction))?;
-        Some((*number, marks.iter().map(|(_, rows)| *rows).collect()))
+        let number = known.numbers.get(&list(restriction));
+        let marks = known.marks.get(&list(restriction));
+        (
+            number.map(|(number, _)| *number),
+            marks.map(|(marks, _)| marks.iter().map(|(_, rows)| *rows).collect()),
+        )
     }
 
     #[test]
-    fn a_new_row_moves_the_marks_behind_it() {
+    fn a_new_row_is_counted_and_ends_the_marks_of_its_list() {
         let counts = remembering();
-        counts.writing("products", Uuid::nil()).created("C");
-        assert_eq!(known(&counts, ""), Some((2_501, vec![1_000, 2_001])));
-        assert_eq!(known(&counts, "state eq 'published'"), None);
-        counts.writing("products", Uuid::max()).created("a");
-        counts.writing("apis", Uuid::nil()).created("a");
-        assert_eq!(known(&counts, ""), Some((2_501, vec![1_000, 2_001])));
+        counts.writing("products", Uuid::max()).created();
+        counts.writing("apis", Uuid::nil()).created();
         counts.writing("products", Uuid::nil()).updated();
-        assert_eq!(known(&counts, ""), Some((2_501, vec![1_000, 2_001])));
+        assert_eq!(known(&counts, ""), (Some(2_500), Some(vec![1_000, 2_000])));
+        assert_eq!(known(&counts, "state eq 'published'"), (None, None));
+        counts.writing("products", Uuid::nil()).created();
+        assert_eq!(known(&counts, ""), (Some(2_501), None));
     }
 
     #[test]
     fn what_may_have_been_written_is_forgotten() {
         let counts = remembering();
         drop(counts.writing("products", Uuid::nil()));
-        assert_eq!(known(&counts, ""), None);
+        assert_eq!(known(&counts, ""), (None, None));
         let counts = remembering();
         counts.written();
-        assert_eq!(known(&counts, ""), None);
+        assert_eq!(known(&counts, ""), (None, None));
     }
 
     #[test]

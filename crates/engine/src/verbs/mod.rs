@@ -844,7 +844,7 @@ impl<'a> Write<'a> {
             ));
         }
         match before {
-            None => writing.created(&self.cx.name),
+            None => writing.created(),
             Some(_) => writing.updated(),
         }
         let done = Ended { cx: self.cx }.commit().await?;
