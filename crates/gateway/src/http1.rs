@@ -452,6 +452,7 @@ fn take_up_to(left: &mut u64, buffer: &mut BytesMut) -> Piece {
 }
 
 #[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a failed unwrap is a failed test")]
 mod tests {
     use bytes::{Bytes, BytesMut};
     use http::{HeaderMap, HeaderValue, Method, header};
