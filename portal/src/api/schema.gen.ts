@@ -536,6 +536,50 @@ export interface paths {
         patch: operations["Workspace_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaceLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API management workspace link, page by page.
+         * @description Lists each API management workspace link, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["ApiManagementWorkspaceLink_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaceLinks/{workspaceId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API management workspace link.
+         * @description Gets the API management workspace link. Needs the role reader.
+         */
+        get: operations["ApiManagementWorkspaceLink_Get"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /**
+         * Tells whether the API management workspace link exists, and its revision.
+         * @description Tells whether the API management workspace link exists, and its revision. Needs the role reader.
+         */
+        head: operations["ApiManagementWorkspaceLink_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaces/{workspaceId}/apis": {
         parameters: {
             query?: never;
@@ -5608,6 +5652,62 @@ export interface paths {
         patch: operations["PolicyRestriction_Update"];
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policyTests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each policy test, page by page.
+         * @description Lists each policy test, page by page. `$filter` may name name, displayName, description. Needs the role reader.
+         */
+        get: operations["PolicyTest_ListByApi"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policyTests/{policyTestId}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the policy test.
+         * @description Gets the policy test. Needs the role reader.
+         */
+        get: operations["PolicyTest_Get"];
+        /**
+         * Creates or replaces the policy test.
+         * @description Creates or replaces the policy test. Needs the role contributor.
+         */
+        put: operations["PolicyTest_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the policy test.
+         * @description Deletes the policy test. Needs the role contributor.
+         */
+        delete: operations["PolicyTest_Delete"];
+        options?: never;
+        /**
+         * Tells whether the policy test exists, and its revision.
+         * @description Tells whether the policy test exists, and its revision. Needs the role reader.
+         */
+        head: operations["PolicyTest_GetEntityTag"];
+        /**
+         * Changes the named properties of the policy test (JSON merge patch).
+         * @description Changes the named properties of the policy test (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["PolicyTest_Update"];
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/resolvers": {
         parameters: {
             query?: never;
@@ -5869,6 +5969,58 @@ export interface paths {
          * @description Tells whether the authorization access policy exists, and its revision. Needs the role reader.
          */
         head: operations["AuthorizationAccessPolicy_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/privateEndpointConnections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each private endpoint connection, page by page.
+         * @description Lists each private endpoint connection, page by page. Needs the role reader.
+         */
+        get: operations["PrivateEndpointConnection_ListByService"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/privateEndpointConnections/{privateEndpointConnectionName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the private endpoint connection.
+         * @description Gets the private endpoint connection. Needs the role reader.
+         */
+        get: operations["PrivateEndpointConnection_Get"];
+        /**
+         * Creates or replaces the private endpoint connection.
+         * @description Creates or replaces the private endpoint connection. Needs the role contributor.
+         */
+        put: operations["PrivateEndpointConnection_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the private endpoint connection.
+         * @description Deletes the private endpoint connection. Needs the role contributor.
+         */
+        delete: operations["PrivateEndpointConnection_Delete"];
+        options?: never;
+        /**
+         * Tells whether the private endpoint connection exists, and its revision.
+         * @description Tells whether the private endpoint connection exists, and its revision. Needs the role reader.
+         */
+        head: operations["PrivateEndpointConnection_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -6901,6 +7053,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/runPolicyTests": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Tries the calls of an API's policy tests, offline, against its policies or drafts of them, and compares. Needs the role contributor. */
+        post: operations["PolicyTest_Run"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/testCall": {
         parameters: {
             query?: never;
@@ -7572,6 +7741,40 @@ export interface components {
         /** @description A page of a list. */
         WorkspaceCollection: {
             value: components["schemas"]["WorkspaceContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        ApiManagementWorkspaceLinkRef: string;
+        ApiManagementWorkspaceLinkAnyList: Record<string, never>[];
+        /** @description A link. */
+        ApiManagementWorkspaceLinkContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/workspaceLinks
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description The workspace. */
+                readonly workspaceId?: components["schemas"]["ApiManagementWorkspaceLinkRef"];
+                /** @description Gateways of its own; without any, the service's gateway serves it like everything else. */
+                readonly gateways?: components["schemas"]["ApiManagementWorkspaceLinkAnyList"];
+            };
+        };
+        /** @description A page of a list. */
+        ApiManagementWorkspaceLinkCollection: {
+            value: components["schemas"]["ApiManagementWorkspaceLinkContract"][];
             /**
              * Format: int64
              * @description Items of all pages together.
@@ -8495,7 +8698,26 @@ export interface components {
         };
         /** Format: password */
         NamedValueSecret: string;
-        NamedValueAny: Record<string, never>;
+        /** @description A secret in a key vault. */
+        NamedValueVaultSecret: {
+            /** @description URL of the secret: `https://{vault}/secrets/{name}`, or one version of it. */
+            secretIdentifier?: string | null;
+            /** @description As given: this installation has one identity for its vaults. */
+            identityClientId?: string | null;
+            readonly lastStatus?: components["schemas"]["NamedValueLastStatus"] | null;
+        };
+        /** @description How a reading went. */
+        NamedValueLastStatus: {
+            /** @description `Success`, or `Failed`. */
+            code: string;
+            /** @description Why it failed. */
+            message?: string;
+            /**
+             * Format: date-time
+             * @description When it was.
+             */
+            timeStampUtc: string;
+        };
         /** @description A named value. */
         NamedValueContract: {
             /** @description Resource id. */
@@ -8518,7 +8740,7 @@ export interface components {
                 tags?: string[] | null;
                 /** @description `Succeeded`. */
                 readonly provisioningState?: string;
-                keyVault?: components["schemas"]["NamedValueAny"] | null;
+                keyVault?: components["schemas"]["NamedValueVaultSecret"] | null;
             };
         };
         /** @description A named value. */
@@ -8543,7 +8765,7 @@ export interface components {
                 tags?: string[] | null;
                 /** @description `Succeeded`. */
                 readonly provisioningState?: string;
-                keyVault?: components["schemas"]["NamedValueAny"] | null;
+                keyVault?: components["schemas"]["NamedValueVaultSecret"] | null;
             };
         };
         /** @description A page of a list. */
@@ -9502,7 +9724,26 @@ export interface components {
         };
         /** Format: password */
         CertificateSecret: string;
-        CertificateAny: Record<string, never>;
+        /** @description A secret in a key vault. */
+        CertificateVaultSecret: {
+            /** @description URL of the secret: `https://{vault}/secrets/{name}`, or one version of it. */
+            secretIdentifier?: string | null;
+            /** @description As given: this installation has one identity for its vaults. */
+            identityClientId?: string | null;
+            readonly lastStatus?: components["schemas"]["CertificateLastStatus"] | null;
+        };
+        /** @description How a reading went. */
+        CertificateLastStatus: {
+            /** @description `Success`, or `Failed`. */
+            code: string;
+            /** @description Why it failed. */
+            message?: string;
+            /**
+             * Format: date-time
+             * @description When it was.
+             */
+            timeStampUtc: string;
+        };
         /** @description A certificate. */
         CertificateContract: {
             /** @description Resource id. */
@@ -9517,7 +9758,7 @@ export interface components {
             properties?: {
                 data?: components["schemas"]["CertificateSecret"] | null;
                 password?: components["schemas"]["CertificateSecret"] | null;
-                keyVault?: components["schemas"]["CertificateAny"] | null;
+                keyVault?: components["schemas"]["CertificateVaultSecret"] | null;
                 /** @description Distinguished name of the subject. */
                 readonly subject?: string;
                 /** @description SHA-1 in upper-case hexadecimal. */
@@ -10976,6 +11217,128 @@ export interface components {
              */
             nextLink?: string;
         };
+        PolicyTestRef: string;
+        /** @description A call that is only tried. */
+        PolicyTestTriedRequest: {
+            /** @description Method; GET when absent. */
+            method?: string;
+            /** @description Path and query at the gateway, such as `/echo/resource?param1=x`. */
+            url: string;
+            /** @description Headers. */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description Body. */
+            body?: string;
+        };
+        /** @description What stands for the backend's answer. */
+        PolicyTestBackendResponse: {
+            /**
+             * Format: int32
+             * @description Status; 200 when absent.
+             */
+            status?: number;
+            /** @description Headers. */
+            headers?: {
+                [key: string]: string;
+            };
+            /** @description Body. */
+            body?: string;
+        };
+        /** @description What must come of a tried call; what is absent is not looked at. */
+        PolicyTestExpectation: {
+            /**
+             * Format: int32
+             * @description Status that the caller gets.
+             */
+            status?: number | null;
+            /** @description Headers that the caller gets; `null` for one that must be absent. */
+            headers?: {
+                [key: string]: string | null;
+            };
+            /** @description The whole body that the caller gets. */
+            body?: string | null;
+            /** @description A part of the body that the caller gets. */
+            bodyContains?: string | null;
+            /** @description Whether the call reaches the backend. */
+            isForwarded?: boolean | null;
+            forwarded?: components["schemas"]["PolicyTestExpectedForward"] | null;
+        };
+        /** @description What the backend must get; what is absent is not looked at. */
+        PolicyTestExpectedForward: {
+            /** @description Method. */
+            method?: string | null;
+            /** @description Whole URL. */
+            url?: string | null;
+            /** @description Headers; `null` for one that must be absent. */
+            headers?: {
+                [key: string]: string | null;
+            };
+            /** @description The whole body. */
+            body?: string | null;
+        };
+        /** @description A test of policies. */
+        PolicyTestContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/policyTests
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName: string;
+                /** @description Description. */
+                description?: string | null;
+                subscriptionId?: components["schemas"]["PolicyTestRef"] | null;
+                /** @description The call. */
+                request: components["schemas"]["PolicyTestTriedRequest"];
+                response?: components["schemas"]["PolicyTestBackendResponse"] | null;
+                /** @description What must come of it. */
+                expected: components["schemas"]["PolicyTestExpectation"];
+            };
+        };
+        /** @description A test of policies. */
+        PolicyTestUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/apis/policyTests
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description Name that people see. */
+                displayName?: string;
+                /** @description Description. */
+                description?: string | null;
+                subscriptionId?: components["schemas"]["PolicyTestRef"] | null;
+                /** @description The call. */
+                request?: components["schemas"]["PolicyTestTriedRequest"];
+                response?: components["schemas"]["PolicyTestBackendResponse"] | null;
+                /** @description What must come of it. */
+                expected?: components["schemas"]["PolicyTestExpectation"];
+            };
+        };
+        /** @description A page of a list. */
+        PolicyTestCollection: {
+            value: components["schemas"]["PolicyTestContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
         /** @description A resolver. */
         GraphQLApiResolverContract: {
             /** @description Resource id. */
@@ -11208,6 +11571,54 @@ export interface components {
              */
             nextLink?: string;
         };
+        PrivateEndpointConnectionAny: Record<string, never>;
+        /** @description What the owner of the service decided. */
+        PrivateEndpointConnectionConnectionState: {
+            /** @description Decision. */
+            status?: components["schemas"]["PrivateEndpointConnectionConnectionStatus"];
+            /** @description Why. */
+            description?: string | null;
+            /** @description What the other side has to do. */
+            actionsRequired?: string | null;
+        };
+        /**
+         * @description A decision.
+         * @enum {string}
+         */
+        PrivateEndpointConnectionConnectionStatus: "Pending" | "Approved" | "Rejected";
+        /** @description A connection. */
+        PrivateEndpointConnectionContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/service/privateEndpointConnections
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                privateEndpoint?: components["schemas"]["PrivateEndpointConnectionAny"] | null;
+                /** @description What the owner of the service decided. */
+                privateLinkServiceConnectionState?: components["schemas"]["PrivateEndpointConnectionConnectionState"];
+                /** @description `Succeeded`. */
+                readonly provisioningState?: string;
+            };
+        };
+        /** @description A page of a list. */
+        PrivateEndpointConnectionCollection: {
+            value: components["schemas"]["PrivateEndpointConnectionContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
         /** @description Where a gateway is. */
         GatewayResourceLocationData: {
             /** @description Name of the place. */
@@ -11368,7 +11779,7 @@ export interface components {
     parameters: {
         /** @description Name of the API management service. */
         serviceName: string;
-        /** @description Name of the workspace. */
+        /** @description Name of the API management workspace link. */
         workspaceId: string;
         /** @description Name of the API. */
         apiId: string;
@@ -11458,6 +11869,8 @@ export interface components {
         contentItemId: string;
         /** @description Name of the policy restriction. */
         policyRestrictionId: string;
+        /** @description Name of the policy test. */
+        policyTestId: string;
         /** @description Name of the graph q l api resolver. */
         resolverId: string;
         /** @description Name of the authorization provider. */
@@ -11466,6 +11879,8 @@ export interface components {
         authorizationId: string;
         /** @description Name of the authorization access policy. */
         authorizationAccessPolicyId: string;
+        /** @description Name of the private endpoint connection. */
+        privateEndpointConnectionName: string;
         /** @description Name of the gateway. */
         gatewayId: string;
         /** @description Name of the gateway hostname configuration. */
@@ -12515,7 +12930,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -12566,7 +12981,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -12655,7 +13070,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -12695,7 +13110,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -12733,7 +13148,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -12779,6 +13194,121 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    ApiManagementWorkspaceLink_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiManagementWorkspaceLinkCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementWorkspaceLink_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API management workspace link. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/workspaceLinks/{workspaceId}",
+                     *       "type": "Microsoft.ApiManagement/service/workspaceLinks",
+                     *       "name": "workspaceLink",
+                     *       "properties": {}
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiManagementWorkspaceLinkContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementWorkspaceLink_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API management workspace link. */
+                workspaceId: components["parameters"]["workspaceId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     WorkspaceApi_ListByService: {
         parameters: {
             query: {
@@ -12807,7 +13337,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -12885,7 +13415,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -12944,7 +13474,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13053,7 +13583,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13095,7 +13625,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13135,7 +13665,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13523,7 +14053,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13603,7 +14133,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13683,7 +14213,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13770,7 +14300,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -13959,7 +14489,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14003,7 +14533,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14045,7 +14575,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14661,7 +15191,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14737,7 +15267,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14792,7 +15322,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14885,7 +15415,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14929,7 +15459,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -14971,7 +15501,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -15337,7 +15867,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -15415,7 +15945,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -15473,7 +16003,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -15579,7 +16109,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -15621,7 +16151,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -15661,7 +16191,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -16049,7 +16579,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -16121,7 +16651,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -16175,7 +16705,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -16269,7 +16799,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -16311,7 +16841,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -16351,7 +16881,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -17215,7 +17745,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -17287,7 +17817,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -17342,7 +17872,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -17439,7 +17969,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -17481,7 +18011,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -17521,7 +18051,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -17877,7 +18407,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -17945,7 +18475,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -18009,7 +18539,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the subscription. */
                 sid: components["parameters"]["sid"];
@@ -18081,7 +18611,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -18153,7 +18683,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
@@ -18206,7 +18736,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
@@ -18297,7 +18827,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
@@ -18339,7 +18869,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the graph q l api resolver policy. */
                 policyId: components["parameters"]["policyId"];
@@ -18595,7 +19125,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -18671,7 +19201,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -18726,7 +19256,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -18819,7 +19349,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -18863,7 +19393,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -19129,7 +19659,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19205,7 +19735,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19260,7 +19790,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19353,7 +19883,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19397,7 +19927,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19663,7 +20193,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19743,7 +20273,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19800,7 +20330,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19895,7 +20425,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -19941,7 +20471,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -20219,7 +20749,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -20293,7 +20823,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -20350,7 +20880,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -20453,7 +20983,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -20495,7 +21025,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -20535,7 +21065,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -20907,7 +21437,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -20975,7 +21505,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the named value. */
                 namedValueId: components["parameters"]["namedValueId"];
@@ -21051,7 +21581,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -21123,7 +21653,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21173,7 +21703,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21220,7 +21750,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21389,7 +21919,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21470,7 +22000,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21545,7 +22075,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21589,7 +22119,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21785,7 +22315,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21866,7 +22396,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21941,7 +22471,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -21985,7 +22515,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the notification. */
                 notificationName: components["parameters"]["notificationName"];
@@ -23340,7 +23870,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -23414,7 +23944,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -23466,7 +23996,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -23554,7 +24084,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -23596,7 +24126,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -23636,7 +24166,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -23976,7 +24506,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24052,7 +24582,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24106,7 +24636,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24196,7 +24726,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24240,7 +24770,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24502,7 +25032,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24578,7 +25108,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24632,7 +25162,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24722,7 +25252,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -24766,7 +25296,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the product. */
                 productId: components["parameters"]["productId"];
@@ -25028,7 +25558,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25104,7 +25634,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25158,7 +25688,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25248,7 +25778,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25292,7 +25822,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25554,7 +26084,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25630,7 +26160,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25684,7 +26214,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25774,7 +26304,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -25818,7 +26348,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -26080,7 +26610,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -26156,7 +26686,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -26210,7 +26740,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -26300,7 +26830,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -26344,7 +26874,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the tag. */
                 tagId: components["parameters"]["tagId"];
@@ -26868,7 +27398,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -26940,7 +27470,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API version set. */
                 versionSetId: components["parameters"]["versionSetId"];
@@ -26994,7 +27524,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API version set. */
                 versionSetId: components["parameters"]["versionSetId"];
@@ -27088,7 +27618,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API version set. */
                 versionSetId: components["parameters"]["versionSetId"];
@@ -27130,7 +27660,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API version set. */
                 versionSetId: components["parameters"]["versionSetId"];
@@ -27170,7 +27700,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API version set. */
                 versionSetId: components["parameters"]["versionSetId"];
@@ -27526,7 +28056,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -27598,7 +28128,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the backend. */
                 backendId: components["parameters"]["backendId"];
@@ -27656,7 +28186,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the backend. */
                 backendId: components["parameters"]["backendId"];
@@ -27762,7 +28292,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the backend. */
                 backendId: components["parameters"]["backendId"];
@@ -27804,7 +28334,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the backend. */
                 backendId: components["parameters"]["backendId"];
@@ -27844,7 +28374,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the backend. */
                 backendId: components["parameters"]["backendId"];
@@ -28224,7 +28754,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the backend. */
                 backendId: components["parameters"]["backendId"];
@@ -28296,7 +28826,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -28368,7 +28898,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the policy fragment. */
                 id: components["parameters"]["id"];
@@ -28422,7 +28952,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the policy fragment. */
                 id: components["parameters"]["id"];
@@ -28516,7 +29046,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the policy fragment. */
                 id: components["parameters"]["id"];
@@ -28558,7 +29088,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the policy fragment. */
                 id: components["parameters"]["id"];
@@ -28810,7 +29340,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the policy fragment. */
                 id: components["parameters"]["id"];
@@ -28886,7 +29416,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -28958,7 +29488,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API schema. */
                 schemaId: components["parameters"]["schemaId"];
@@ -29014,7 +29544,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API schema. */
                 schemaId: components["parameters"]["schemaId"];
@@ -29114,7 +29644,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API schema. */
                 schemaId: components["parameters"]["schemaId"];
@@ -29156,7 +29686,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API schema. */
                 schemaId: components["parameters"]["schemaId"];
@@ -29424,7 +29954,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -29500,7 +30030,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -29563,7 +30093,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -29680,7 +30210,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -29724,7 +30254,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -30347,7 +30877,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -30421,7 +30951,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the gateway certificate authority. */
                 certificateId: components["parameters"]["certificateId"];
@@ -30473,7 +31003,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the gateway certificate authority. */
                 certificateId: components["parameters"]["certificateId"];
@@ -30561,7 +31091,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the gateway certificate authority. */
                 certificateId: components["parameters"]["certificateId"];
@@ -30603,7 +31133,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the gateway certificate authority. */
                 certificateId: components["parameters"]["certificateId"];
@@ -30847,7 +31377,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the gateway certificate authority. */
                 certificateId: components["parameters"]["certificateId"];
@@ -34408,7 +34938,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -34480,7 +35010,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the logger. */
                 loggerId: components["parameters"]["loggerId"];
@@ -34538,7 +35068,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the logger. */
                 loggerId: components["parameters"]["loggerId"];
@@ -34644,7 +35174,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the logger. */
                 loggerId: components["parameters"]["loggerId"];
@@ -34686,7 +35216,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the logger. */
                 loggerId: components["parameters"]["loggerId"];
@@ -34726,7 +35256,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the logger. */
                 loggerId: components["parameters"]["loggerId"];
@@ -35114,7 +35644,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
             };
             cookie?: never;
@@ -35186,7 +35716,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API diagnostic. */
                 diagnosticId: components["parameters"]["diagnosticId"];
@@ -35253,7 +35783,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API diagnostic. */
                 diagnosticId: components["parameters"]["diagnosticId"];
@@ -35386,7 +35916,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API diagnostic. */
                 diagnosticId: components["parameters"]["diagnosticId"];
@@ -35428,7 +35958,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API diagnostic. */
                 diagnosticId: components["parameters"]["diagnosticId"];
@@ -35468,7 +35998,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API diagnostic. */
                 diagnosticId: components["parameters"]["diagnosticId"];
@@ -35928,7 +36458,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -36004,7 +36534,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -36073,7 +36603,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -36208,7 +36738,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -36252,7 +36782,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -36294,7 +36824,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -38510,6 +39040,473 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    PolicyTest_ListByApi: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PolicyTestCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyTest_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the policy test. */
+                policyTestId: components["parameters"]["policyTestId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policyTests/{policyTestId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policyTests",
+                     *       "name": "policyTest",
+                     *       "properties": {
+                     *         "displayName": "Without a key nobody gets in",
+                     *         "description": "The backend must not see such calls.",
+                     *         "request": {
+                     *           "method": "GET",
+                     *           "url": "/echo/resource?param1=x",
+                     *           "headers": {
+                     *             "Accept": "text/plain"
+                     *           },
+                     *           "body": ""
+                     *         },
+                     *         "response": {
+                     *           "status": 200,
+                     *           "headers": {
+                     *             "Content-Type": "text/plain"
+                     *           },
+                     *           "body": "hello"
+                     *         },
+                     *         "expected": {
+                     *           "status": 401,
+                     *           "headers": {
+                     *             "Content-Type": "application/json"
+                     *           },
+                     *           "bodyContains": "missing subscription key",
+                     *           "isForwarded": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyTestContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyTest_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the policy test. */
+                policyTestId: components["parameters"]["policyTestId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Without a key nobody gets in",
+                 *         "description": "The backend must not see such calls.",
+                 *         "request": {
+                 *           "method": "GET",
+                 *           "url": "/echo/resource?param1=x",
+                 *           "headers": {
+                 *             "Accept": "text/plain"
+                 *           },
+                 *           "body": ""
+                 *         },
+                 *         "response": {
+                 *           "status": 200,
+                 *           "headers": {
+                 *             "Content-Type": "text/plain"
+                 *           },
+                 *           "body": "hello"
+                 *         },
+                 *         "expected": {
+                 *           "status": 401,
+                 *           "headers": {
+                 *             "Content-Type": "application/json"
+                 *           },
+                 *           "bodyContains": "missing subscription key",
+                 *           "isForwarded": false
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyTestContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policyTests/{policyTestId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policyTests",
+                     *       "name": "policyTest",
+                     *       "properties": {
+                     *         "displayName": "Without a key nobody gets in",
+                     *         "description": "The backend must not see such calls.",
+                     *         "request": {
+                     *           "method": "GET",
+                     *           "url": "/echo/resource?param1=x",
+                     *           "headers": {
+                     *             "Accept": "text/plain"
+                     *           },
+                     *           "body": ""
+                     *         },
+                     *         "response": {
+                     *           "status": 200,
+                     *           "headers": {
+                     *             "Content-Type": "text/plain"
+                     *           },
+                     *           "body": "hello"
+                     *         },
+                     *         "expected": {
+                     *           "status": 401,
+                     *           "headers": {
+                     *             "Content-Type": "application/json"
+                     *           },
+                     *           "bodyContains": "missing subscription key",
+                     *           "isForwarded": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyTestContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policyTests/{policyTestId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policyTests",
+                     *       "name": "policyTest",
+                     *       "properties": {
+                     *         "displayName": "Without a key nobody gets in",
+                     *         "description": "The backend must not see such calls.",
+                     *         "request": {
+                     *           "method": "GET",
+                     *           "url": "/echo/resource?param1=x",
+                     *           "headers": {
+                     *             "Accept": "text/plain"
+                     *           },
+                     *           "body": ""
+                     *         },
+                     *         "response": {
+                     *           "status": 200,
+                     *           "headers": {
+                     *             "Content-Type": "text/plain"
+                     *           },
+                     *           "body": "hello"
+                     *         },
+                     *         "expected": {
+                     *           "status": 401,
+                     *           "headers": {
+                     *             "Content-Type": "application/json"
+                     *           },
+                     *           "bodyContains": "missing subscription key",
+                     *           "isForwarded": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyTestContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyTest_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the policy test. */
+                policyTestId: components["parameters"]["policyTestId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyTest_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the policy test. */
+                policyTestId: components["parameters"]["policyTestId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyTest_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the API. */
+                apiId: components["parameters"]["apiId"];
+                /** @description Name of the policy test. */
+                policyTestId: components["parameters"]["policyTestId"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "displayName": "Without a key nobody gets in",
+                 *         "description": "The backend must not see such calls.",
+                 *         "request": {
+                 *           "method": "GET",
+                 *           "url": "/echo/resource?param1=x",
+                 *           "headers": {
+                 *             "Accept": "text/plain"
+                 *           },
+                 *           "body": ""
+                 *         },
+                 *         "response": {
+                 *           "status": 200,
+                 *           "headers": {
+                 *             "Content-Type": "text/plain"
+                 *           },
+                 *           "body": "hello"
+                 *         },
+                 *         "expected": {
+                 *           "status": 401,
+                 *           "headers": {
+                 *             "Content-Type": "application/json"
+                 *           },
+                 *           "bodyContains": "missing subscription key",
+                 *           "isForwarded": false
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PolicyTestUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/apis/{apiId}/policyTests/{policyTestId}",
+                     *       "type": "Microsoft.ApiManagement/service/apis/policyTests",
+                     *       "name": "policyTest",
+                     *       "properties": {
+                     *         "displayName": "Without a key nobody gets in",
+                     *         "description": "The backend must not see such calls.",
+                     *         "request": {
+                     *           "method": "GET",
+                     *           "url": "/echo/resource?param1=x",
+                     *           "headers": {
+                     *             "Accept": "text/plain"
+                     *           },
+                     *           "body": ""
+                     *         },
+                     *         "response": {
+                     *           "status": 200,
+                     *           "headers": {
+                     *             "Content-Type": "text/plain"
+                     *           },
+                     *           "body": "hello"
+                     *         },
+                     *         "expected": {
+                     *           "status": 401,
+                     *           "headers": {
+                     *             "Content-Type": "application/json"
+                     *           },
+                     *           "bodyContains": "missing subscription key",
+                     *           "isForwarded": false
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PolicyTestContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     GraphQLApiResolver_ListByApi: {
         parameters: {
             query: {
@@ -39934,6 +40931,240 @@ export interface operations {
                 authorizationId: components["parameters"]["authorizationId"];
                 /** @description Name of the authorization access policy. */
                 authorizationAccessPolicyId: components["parameters"]["authorizationAccessPolicyId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_ListByService: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PrivateEndpointConnectionCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the private endpoint connection. */
+                privateEndpointConnectionName: components["parameters"]["privateEndpointConnectionName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/privateEndpointConnections/{privateEndpointConnectionName}",
+                     *       "type": "Microsoft.ApiManagement/service/privateEndpointConnections",
+                     *       "name": "privateEndpointConnection",
+                     *       "properties": {
+                     *         "privateLinkServiceConnectionState": {
+                     *           "status": "Approved",
+                     *           "description": "The team of the shop."
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PrivateEndpointConnectionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the private endpoint connection. */
+                privateEndpointConnectionName: components["parameters"]["privateEndpointConnectionName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "privateLinkServiceConnectionState": {
+                 *           "status": "Approved",
+                 *           "description": "The team of the shop."
+                 *         }
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PrivateEndpointConnectionContract"];
+            };
+        };
+        responses: {
+            /** @description The created entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/privateEndpointConnections/{privateEndpointConnectionName}",
+                     *       "type": "Microsoft.ApiManagement/service/privateEndpointConnections",
+                     *       "name": "privateEndpointConnection",
+                     *       "properties": {
+                     *         "privateLinkServiceConnectionState": {
+                     *           "status": "Approved",
+                     *           "description": "The team of the shop."
+                     *         }
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["PrivateEndpointConnectionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the private endpoint connection. */
+                privateEndpointConnectionName: components["parameters"]["privateEndpointConnectionName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PrivateEndpointConnection_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the private endpoint connection. */
+                privateEndpointConnectionName: components["parameters"]["privateEndpointConnectionName"];
             };
             cookie?: never;
         };
@@ -42191,7 +43422,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -42269,7 +43500,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -42321,7 +43552,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -42365,7 +43596,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the group. */
                 groupId: components["parameters"]["groupId"];
@@ -42652,7 +43883,7 @@ export interface operations {
                 resourceGroupName: components["parameters"]["resourceGroupName"];
                 /** @description Name of the API management service. */
                 serviceName: components["parameters"]["serviceName"];
-                /** @description Name of the workspace. */
+                /** @description Name of the API management workspace link. */
                 workspaceId: components["parameters"]["workspaceId"];
                 /** @description Name of the API. */
                 apiId: components["parameters"]["apiId"];
@@ -43303,6 +44534,52 @@ export interface operations {
         };
         responses: {
             /** @description What the caller and the backend would get, and what each policy did. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": Record<string, never>;
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    PolicyTest_Run: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description The API. */
+                apiId: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /** @description Documents in the place of the stored ones. */
+                    drafts?: {
+                        /** @description /, /products/{id}, /apis/{id} or /apis/{id}/operations/{id} */
+                        scope: string;
+                        value: string;
+                        /** @enum {string} */
+                        format?: "xml" | "rawxml";
+                    }[];
+                };
+            };
+        };
+        responses: {
+            /** @description How each test went; of those that failed also the response and what each policy did. */
             200: {
                 headers: {
                     [name: string]: unknown;
