@@ -127,15 +127,7 @@ pub enum Part {
 /// When a part cannot start; parts that had started end with the process.
 pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Running> {
     let metrics = telemetry::install()?;
-    let own_connections = match part {
-        // Requests have theirs with the worker that they come to; the pool's are for everything else, which needs a few.
-        Part::All => match settings.state.database_connections {
-            all @ ..16 => all / 4,
-            all => all / 2,
-        },
-        Part::Gateway | Part::Worker => 0,
-    };
-    let state = OpenState::open(&settings.state, own_connections).await?;
+    let state = OpenState::open(&settings.state).await?;
     let clock = clock();
     let identity = Arc::new(Identity::new(
         state.pool.clone(),
@@ -247,16 +239,14 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         public.clone(),
         publish,
     ));
-    let engine = Engine::new(
+    let engine = Arc::new(Engine::new(
         state.pool.clone(),
         kinds::registry(),
         codec,
         public,
         clock.clone(),
         rollout.clone(),
-    );
-    let each = own_connections.div_ceil(u32::try_from(workers()).unwrap_or(u32::MAX));
-    let engine = Arc::new(engine.with_own_connections(own_connections, each));
+    ));
     if part == Part::All {
         let changed = kinds::service::refresh_addresses(&engine)
             .await
@@ -292,7 +282,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     let kept_up = telemetry::upkeep(
         metrics.clone(),
         gateway.as_ref().map(DataPlane::gateway),
-        Some(engine.clone()),
+        Some(state.pool.clone()),
     );
     tasks.spawn(async move {
         kept_up.await;

@@ -21,7 +21,7 @@ pub struct StateSettings {
     #[arg(long, env = "PORTICO_SECRET_KEY", hide_env_values = true)]
     pub secret_key: Option<String>,
     /// Connections to Postgres at most
-    #[arg(long, env = "PORTICO_DATABASE_CONNECTIONS", default_value_t = 32)]
+    #[arg(long, env = "PORTICO_DATABASE_CONNECTIONS", default_value_t = 20)]
     pub database_connections: u32,
 }
 

@@ -29,13 +29,12 @@ pub struct OpenState {
 impl OpenState {
     /// Starts or finds Postgres, migrates it, and checks that the secret key is the database's.
     ///
-    /// Replicas that start together migrate one after the other (sqlx and graphile_worker lock). `others` are the connections that
-    /// are opened beside the pool's.
+    /// Replicas that start together migrate one after the other (sqlx and graphile_worker lock).
     ///
     /// # Errors
     /// When Postgres cannot be reached or started, a migration fails, or the key is another.
-    pub async fn open(settings: &StateSettings, others: u32) -> anyhow::Result<Self> {
-        let this = Self::connect_beside(settings, others).await?;
+    pub async fn open(settings: &StateSettings) -> anyhow::Result<Self> {
+        let this = Self::connect(settings).await?;
         migrate(&this.pool).await?;
         secret_key::check(&this.pool, &this.secrets).await?;
         Ok(this)
@@ -46,17 +45,13 @@ impl OpenState {
     /// # Errors
     /// When Postgres cannot be reached or started.
     pub async fn connect(settings: &StateSettings) -> anyhow::Result<Self> {
-        Self::connect_beside(settings, 0).await
-    }
-
-    async fn connect_beside(settings: &StateSettings, others: u32) -> anyhow::Result<Self> {
         std::fs::create_dir_all(&settings.data_dir)
             .with_context(|| format!("creating {}", settings.data_dir.display()))?;
         let data_dir = std::path::absolute(&settings.data_dir)?;
         let embedded = settings.database_url.is_none();
         let secrets = secret_key::load(settings.secret_key.as_deref(), &data_dir, embedded)?;
         let pool_options = PgPoolOptions::new()
-            .max_connections(settings.database_connections.saturating_sub(others).max(1))
+            .max_connections(settings.database_connections)
             .acquire_timeout(Duration::from_secs(10))
             // Each return to the pool tests a connection already. Only one that has rested may have been cut off since.
             .test_before_acquire(false)
