@@ -183,21 +183,6 @@ impl Engine {
         }
     }
 
-    /// With so many connections, besides those of the pool, for the runtimes of HTTP workers, and so many for each.
-    #[must_use]
-    pub fn with_own_connections(self, all: u32, each: u32) -> Self {
-        Self {
-            connections: self.connections.with_own(all, each),
-            ..self
-        }
-    }
-
-    /// Connections that runtimes have of their own, and how many of these are not in use.
-    #[must_use]
-    pub fn own_connections(&self) -> (u32, usize) {
-        self.connections.own()
-    }
-
     /// The current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

@@ -7,7 +7,7 @@
 //!
 //! When the row is another one meanwhile, nothing was changed and the write begins anew ([`is_lost`](LazyTransaction::is_lost)).
 
-use crate::connections::{Lent, Turn};
+use crate::connections::Lent;
 use futures_util::TryFutureExt as _;
 use sqlx::{
     AssertSqlSafe, Either, Error, Execute, Executor, PgConnection, Postgres, SqlStr, Transaction,
@@ -28,7 +28,7 @@ pub struct LazyTransaction {
 
 enum State {
     Resting(Lent),
-    Open(Transaction<'static, Postgres>, Turn),
+    Open(Transaction<'static, Postgres>),
     Ended,
 }
 
@@ -52,7 +52,7 @@ impl std::fmt::Debug for LazyTransaction {
 impl From<Transaction<'static, Postgres>> for LazyTransaction {
     fn from(open: Transaction<'static, Postgres>) -> Self {
         Self {
-            state: State::Open(open, None),
+            state: State::Open(open),
             first: None,
             lost: false,
         }
@@ -76,8 +76,7 @@ impl LazyTransaction {
         if let State::Resting(_) = self.state
             && let State::Resting(connection) = std::mem::replace(&mut self.state, State::Ended)
         {
-            let (connection, turn) = connection.into_inner();
-            let mut open = Transaction::begin(connection, None).await?;
+            let mut open = Transaction::begin(connection.into_inner(), None).await?;
             let is_ours = match self.first.take() {
                 None => true,
                 Some(First::Lock { sql, id, rev }) => {
@@ -96,7 +95,7 @@ impl LazyTransaction {
                 self.lost = true;
                 return Err(Error::Protocol("the row was written meanwhile".into()));
             }
-            self.state = State::Open(open, turn);
+            self.state = State::Open(open);
         }
         self.reading()
     }
@@ -108,7 +107,7 @@ impl LazyTransaction {
     pub fn reading(&mut self) -> Result<&mut PgConnection, Error> {
         match &mut self.state {
             State::Resting(connection) => Ok(connection),
-            State::Open(open, _) => Ok(open),
+            State::Open(open) => Ok(open),
             State::Ended => Err(Error::Protocol("the transaction has ended".into())),
         }
     }
@@ -116,7 +115,7 @@ impl LazyTransaction {
     /// Whether it has begun.
     #[must_use]
     pub const fn is_open(&self) -> bool {
-        matches!(self.state, State::Open(..))
+        matches!(self.state, State::Open(_))
     }
 
     /// Whether another request wrote the row in between: nothing of this one is done, and it may begin anew.
@@ -156,11 +155,7 @@ impl LazyTransaction {
     /// When the database fails.
     pub async fn commit(&mut self) -> Result<(), Error> {
         match std::mem::replace(&mut self.state, State::Ended) {
-            State::Open(open, turn) => {
-                let done = open.commit().await;
-                drop(turn);
-                done
-            }
+            State::Open(open) => open.commit().await,
             State::Resting(connection) => {
                 connection.rest();
                 Ok(())

@@ -8,7 +8,6 @@ mod authorisation;
 mod authorization;
 mod certificate;
 mod conformance;
-mod connections;
 mod content;
 mod deleted_entity;
 mod diagnostic;

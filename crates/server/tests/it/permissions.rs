@@ -136,6 +136,7 @@ DeletedServices_GetByName 404 404 404 404 404
 DeletedServices_Purge 204 204 204 204 204
 PolicyWorkbench_ListPolicies 404 403 200 200 200
 PolicyWorkbench_Rehearse 404 403 403 400 400
+PolicyTest_Run 404 403 403 404 404
 TestCall_Send 404 403 403 400 400
 Call_Get 404 403 403 404 404
 GatewayNode_ListByGateway 404 403 404 404 404
