@@ -177,6 +177,11 @@ test('the workbench traces each step of a draft', async () => {
   await page.getByRole('button', { name: 'Run the draft' }).click();
   await expect(page.getByRole('region', { name: 'The caller gets' })).toContainText('418');
   await expect(page.getByRole('row', { name: /outbound api \d+ set-status/ })).toBeVisible();
+  await page.getByLabel('Name of the test').fill('Is a teapot');
+  await page.getByRole('button', { name: 'Keep the call as a test' }).click();
+  await expect(page.getByRole('row', { name: /Is a teapot/ })).toBeVisible();
+  await page.getByRole('button', { name: 'Run the tests' }).click();
+  await expect(page.getByRole('row', { name: /Is a teapot.*as expected/ })).toBeVisible();
   await check(page, 'publisher-workbench');
   await page.getByRole('button', { name: 'Details of step 1', exact: true }).click();
   await expect(page.getByRole('dialog')).toContainText('x-team');
@@ -248,14 +253,19 @@ test('a revision is made, becomes current, and stands in the change log; a versi
 });
 
 test('the palette goes anywhere by keyboard', async () => {
-  await page.keyboard.press('ControlOrMeta+k');
+  const palette = async () => {
+    await page.keyboard.press('ControlOrMeta+k');
+    // What is typed before goes nowhere.
+    await expect(page.getByRole('combobox', { name: 'Go to or do' })).toBeFocused();
+  };
+  await palette();
   await page.keyboard.type('orders');
   await expect(page.getByRole('option', { name: 'Orders Backend' })).toBeVisible();
   await check(page, 'publisher-palette');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('heading', { name: 'Orders' })).toBeVisible();
   await page.keyboard.press('Tab');
-  await page.keyboard.press('ControlOrMeta+k');
+  await palette();
   await page.keyboard.type('audit');
   await page.keyboard.press('Enter');
   await expect(page.getByRole('heading', { name: 'Audit log' })).toBeVisible();

@@ -3,6 +3,7 @@ import { useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Problem } from '../../shared/ui';
 import { call, useGet, useService, type Operation, type Resource } from '../api';
+import { PolicyTests, type Tried } from './tests';
 
 type Pair = [string, string];
 interface StepTrace {
@@ -33,6 +34,7 @@ interface Rehearsed {
   steps: StepTrace[];
 }
 
+const KEY = 'Ocp-Apim-Subscription-Key';
 const MONO = { input: { fontFamily: 'var(--mantine-font-family-monospace)' } };
 
 /** `Name: value`, one a line. */
@@ -49,10 +51,11 @@ export function Workbench({ scope, draft }: { scope: string; draft: () => string
   const apiQuery = useGet<Resource<{ path: string }>>(inApi ? `${service.id}/apis/${api}` : undefined);
   const operationQuery = useGet<Resource<Operation>>(inApi && operation ? `${service.id}${scope}` : undefined);
   const [typed, setTyped] = useState<{ method?: string; url?: string }>({});
-  const [headers, setHeaders] = useState('Ocp-Apim-Subscription-Key: ');
+  const [headers, setHeaders] = useState(`${KEY}: `);
   const [body, setBody] = useState('');
   const [answer, setAnswer] = useState({ status: 200, headers: 'Content-Type: application/json', body: '{}' });
   const [result, setResult] = useState<Rehearsed>();
+  const [tried, setTried] = useState<Tried>();
   const [open, setOpen] = useState<StepTrace>();
   const [error, setError] = useState<unknown>();
   const [busy, setBusy] = useState(false);
@@ -61,10 +64,14 @@ export function Workbench({ scope, draft }: { scope: string; draft: () => string
   const url = typed.url ?? (apiQuery.data ? `/${apiQuery.data.data.properties.path}${filled}` : '/');
   const method = typed.method ?? properties?.method ?? 'GET';
   const run = async () => {
-    const reply = await call<Rehearsed>('POST', `${service.id}/policyWorkbench`, {
-      drafts: [{ scope, value: draft(), format: 'rawxml' }],
-      request: { method, url, headers: headersOf(headers.split('\n').filter((l) => !/:\s*$/.test(l)).join('\n')), body },
-      response: { status: answer.status, headers: headersOf(answer.headers), body: answer.body },
+    const request = { method, url, headers: headersOf(headers.split('\n').filter((l) => !/:\s*$/.test(l)).join('\n')), body };
+    const response = { status: answer.status, headers: headersOf(answer.headers), body: answer.body };
+    const reply = await call<Rehearsed>('POST', `${service.id}/policyWorkbench`, { drafts: [{ scope, value: draft(), format: 'rawxml' }], request, response });
+    const keyless = Object.fromEntries(Object.entries(request.headers).filter(([name]) => name.toLowerCase() !== KEY.toLowerCase()));
+    setTried({
+      request: { ...request, headers: keyless },
+      response,
+      expected: { status: reply.data.response.status ?? 200, body: reply.data.response.body, isForwarded: reply.data.forwarded !== null },
     });
     setResult(reply.data);
   };
@@ -114,6 +121,7 @@ export function Workbench({ scope, draft }: { scope: string; draft: () => string
           )}
         </Stack>
       )}
+      {inApi && <PolicyTests api={`${service.id}/apis/${api}`} scope={scope} draft={draft} tried={result && tried} />}
       <Modal opened={open !== undefined} onClose={() => setOpen(undefined)} size="xl" title={open && t('After {{policy}}', { policy: open.policy })} closeButtonProps={{ 'aria-label': t('Close') }}>
         {open && (
           <Stack gap="xs">
