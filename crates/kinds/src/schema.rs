@@ -147,6 +147,14 @@ impl Resource for ApiSchema {
         {
             violations.add("document", "must hold value, definitions or components");
         }
+        for (name, types) in [
+            ("document.definitions", &document.definitions),
+            ("document.components", &document.components),
+        ] {
+            if types.as_ref().is_some_and(|types| !types.is_object()) {
+                violations.add(name, "must be an object");
+            }
+        }
     }
 
     fn prepare<'a>(

@@ -139,3 +139,28 @@ async fn a_deleted_api_takes_its_content_and_its_subscriptions_along() {
     world.delete("/apis/sample").await.expect(200);
     world.delete("/apis/sample").await.expect(204);
 }
+
+#[tokio::test]
+async fn the_types_of_a_schema_are_an_object() {
+    let world = World::new().await;
+    let schema = |document| {
+        body(
+            json!({"contentType": "application/vnd.oai.openapi.components+json", "document": document}),
+        )
+    };
+    for (document, field) in [
+        (json!({"components": [null]}), "document.components"),
+        (json!({"definitions": "Row"}), "document.definitions"),
+        (json!({}), "document"),
+    ] {
+        let refused = world
+            .put("/apis/echo-api/schemas/rows", schema(document))
+            .await;
+        assert_eq!(refused.targets(), [field]);
+    }
+    let types = schema(json!({"components": {"schemas": {}}}));
+    world
+        .put("/apis/echo-api/schemas/rows", types)
+        .await
+        .expect(201);
+}
