@@ -74,6 +74,8 @@ test('a fragment is written, refused with its line, and says who includes it', a
   await expect(page.getByText('Saved.')).toBeVisible();
   await check(page, 'publisher-policy-fragment');
   await section('Policies');
+  // Until that page is there, the editor is still the fragment's.
+  await heading('Policies');
   await write('<policies>\n\t<inbound>\n\t\t<include-fragment fragment-id="name-the-team" />\n\t</inbound>\n\t<backend>\n\t\t<forward-request />\n\t</backend>\n\t<outbound />\n\t<on-error />\n</policies>');
   await expect(page.getByText('Saved.')).toBeVisible();
   await section('Policy fragments');

@@ -7,7 +7,7 @@ import { setDiagnostics, type Diagnostic } from '@codemirror/lint';
 import { EditorState } from '@codemirror/state';
 import { EditorView, keymap, lineNumbers } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
-import { useQuery } from '@tanstack/react-query';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { useCallback, useEffect, useRef, useState } from 'react';
 import { useTranslation } from 'react-i18next';
 import { Failure, positions } from '../../shared/failure';
@@ -69,6 +69,7 @@ function diagnostics(editor: EditorView, failure: Failure): Diagnostic[] {
 export function PolicyEditor({ path }: { path: string }) {
   const { t } = useTranslation();
   const service = useService();
+  const client = useQueryClient();
   const scope = scopeOf(service, path);
   const inFragment = scope.startsWith('/policyFragments/');
   const host = useRef<HTMLDivElement>(null);
@@ -185,6 +186,8 @@ export function PolicyEditor({ path }: { path: string }) {
       // Not through a new `stored`: the caret would jump.
       stored.etag = reply.etag;
       kept.current = value;
+      // What is opened next is asked for anew: the ETag of the fragment, who includes it. What is open stays, for the caret's sake.
+      await client.invalidateQueries({ refetchType: 'none' });
       setSaved(true);
     }, stored.etag, () => setReload((n) => n + 1));
   };
