@@ -105,8 +105,8 @@ async fn answered(
     }
 }
 
-/// Services `s` over which the principal `$1` has a role.
-const SEEN: &str = "s.deleted_at IS NULL AND EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = $1 \
+/// Services `s` over which the principal `$1` has a role, deleted ones among them.
+const SEEN: &str = "EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = $1 \
      AND a.role <> 'developer' AND (a.scope_service_id IS NULL OR a.scope_service_id = s.id))";
 
 async fn tenants(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
@@ -124,6 +124,7 @@ fn described(id: &str) -> Value {
 
 async fn subscriptions(state: web::Data<State>, http: HttpRequest) -> HttpResponse {
     answered(&state, &http, async |principal| {
+        // Also where a service was deleted: whoever wants it back finds it there.
         let sql =
             format!("SELECT DISTINCT s.subscription_id FROM services s WHERE {SEEN} ORDER BY 1");
         let mut known: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
@@ -154,7 +155,7 @@ async fn locations(
     path: web::Path<String>,
 ) -> HttpResponse {
     answered(&state, &http, async |principal| {
-        let sql = format!("SELECT DISTINCT s.location FROM services s WHERE {SEEN} ORDER BY 1");
+        let sql = format!("SELECT DISTINCT s.location FROM services s WHERE s.deleted_at IS NULL AND {SEEN} ORDER BY 1");
         let known: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(principal)
             .fetch_all(&state.engine.pool)
@@ -184,7 +185,7 @@ async fn groups(
 ) -> HttpResponse {
     answered(&state, &http, async |principal| {
         let sql = format!(
-            "SELECT DISTINCT s.resource_group FROM services s WHERE {SEEN} AND lower(s.subscription_id) = lower($2) ORDER BY 1"
+            "SELECT DISTINCT s.resource_group FROM services s WHERE s.deleted_at IS NULL AND {SEEN} AND lower(s.subscription_id) = lower($2) ORDER BY 1"
         );
         let known: Vec<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql))
             .bind(principal)

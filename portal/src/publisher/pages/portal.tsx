@@ -38,21 +38,22 @@ export function DeveloperPortal() {
   });
   const signUp = useGet<Resource<SignUp>>(`${service.id}/portalsettings/signup`);
   const pages = useGet<Listed<Documentation>>(`${service.id}/documentations?$top=100`);
+  // Here, because the form begins anew with what was saved.
+  const [done, setDone] = useState(false);
   return (
     <Page title={t('Developer portal')} actions={service.properties.developerPortalUrl && <Button component="a" variant="default" href={service.properties.developerPortalUrl}>{t('Open the developer portal')}</Button>}>
-      <Loaded query={look}>{(stored) => <LookForm key={JSON.stringify(stored)} path={path} stored={stored} />}</Loaded>
+      <Loaded query={look}>{(stored) => <LookForm key={JSON.stringify(stored)} path={path} stored={stored} done={done} onDone={setDone} />}</Loaded>
       <Loaded query={signUp}>{({ data }) => <SignUpForm key={JSON.stringify(data.properties)} path={`${service.id}/portalsettings/signup`} stored={data.properties} />}</Loaded>
       <Loaded query={pages}>{({ data }) => <Pages pages={data.value} shown={look.data?.pages ?? []} />}</Loaded>
     </Page>
   );
 }
 
-function LookForm({ path, stored }: { path: string; stored: Look }) {
+function LookForm({ path, stored, done, onDone }: { path: string; stored: Look; done: boolean; onDone: (done: boolean) => void }) {
   const { t } = useTranslation();
   const refresh = useRefresh();
   const [logo, setLogo] = useState(stored.logo ?? null);
   const [error, setError] = useState<unknown>();
-  const [done, setDone] = useState(false);
   const read = (file: File | null) => {
     setError(undefined);
     if (!file) return setLogo(null);
@@ -82,9 +83,9 @@ function LookForm({ path, stored }: { path: string; stored: Look }) {
             { name: 'signInProviders', label: t('OpenID Connect providers with which developers may sign in'), help: t('Their names, joined by commas. Whom they vouch for gets an account.') },
           ]}
           submit={async (values) => {
-            setDone(false);
+            onDone(false);
             await call('PUT', path, { properties: { title: values.title || null, accentColor: values.accentColor || null, welcome: values.welcome || null, logo, pages: list(values.pages), signInProviders: list(values.signInProviders) } }, '*');
-            setDone(true);
+            onDone(true);
             await refresh();
           }}
         />
