@@ -10,7 +10,9 @@
 //! the one with more query parts wins, then the one with more literal query values. One slash at the end is ignored.
 //!
 //! The time of a search depends on the length of the path and on how many templates share its segments, not on how many there are;
-//! inserting and removing copies one path of the trie and shares the rest.
+//! inserting and removing copies one path of the trie and shares the rest. A branch that leads to one operation only is kept as that
+//! operation with what is left of its template ([`Only`]): most are, and a search then reads one place in memory instead of several for
+//! each segment.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -242,6 +244,8 @@ fn take_apart(mix: &[Box<str>], text: &str, ranges: &mut impl Extend<Range<usize
 struct Leaf<T> {
     id: Uuid,
     tail: Arc<Tail>,
+    /// Whether the tail wants something of the query: most do not, and then it need not be read.
+    has_query: bool,
     value: T,
 }
 
@@ -274,9 +278,66 @@ fn upper(method: &str) -> Cow<'static, str> {
 /// Children of a node by literal. A persistent map for two entries would take a kilobyte.
 #[derive(Clone, Debug)]
 enum Literals<T> {
-    Few(Vec<(Box<str>, Arc<Node<T>>)>),
+    Few(Vec<(Box<str>, Branch<T>)>),
     /// In a box, because most nodes have few.
-    Many(Box<FlatMap<Box<str>, Arc<Node<T>>>>),
+    Many(Box<FlatMap<Box<str>, Branch<T>>>),
+}
+
+/// What hangs below a place of the trie.
+#[derive(Clone, Debug)]
+enum Branch<T> {
+    Node(Arc<Node<T>>),
+    Only(Arc<Only<T>>),
+}
+
+/// A branch with one operation, whose template goes on with literals and parameters.
+#[derive(Clone, Debug)]
+struct Only<T> {
+    leaf: Leaf<T>,
+    /// As that of [`Ends`].
+    method: Cow<'static, str>,
+    rest: Rest,
+}
+
+/// Segments that are literals or parameters, one behind the other in one piece of memory: two bytes for the length of a literal, or
+/// [`Rest::PARAMETER`], then the literal.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+struct Rest(Box<[u8]>);
+
+impl Rest {
+    /// Stands for a parameter where the length of a literal would be.
+    const PARAMETER: u16 = u16::MAX;
+
+    /// The same with a segment in front, if it is one that can be kept so.
+    fn behind(&self, segment: &Segment) -> Option<Self> {
+        let (length, text) = match segment {
+            Segment::Literal(literal) => {
+                let length = u16::try_from(literal.len()).ok()?;
+                (length, literal.as_bytes())
+            }
+            Segment::Parameter => (Self::PARAMETER, &[][..]),
+            Segment::Mix(_) | Segment::Wildcard => return None,
+        };
+        // A literal of just that length would be taken for a parameter.
+        if length == Self::PARAMETER && *segment != Segment::Parameter {
+            return None;
+        }
+        Some(Self(
+            [&length.to_le_bytes()[..], text, &self.0].concat().into(),
+        ))
+    }
+
+    /// The first segment, a literal or `None` for a parameter, and what is behind it.
+    fn split(bytes: &[u8]) -> Option<(Option<&[u8]>, &[u8])> {
+        let (length, rest) = bytes.split_first_chunk()?;
+        match u16::from_le_bytes(*length) {
+            Self::PARAMETER => Some((None, rest)),
+            length => {
+                let (literal, rest) = rest.split_at_checked(usize::from(length))?;
+                Some((Some(literal), rest))
+            }
+        }
+    }
 }
 
 const FEW: usize = 16;
@@ -284,7 +345,7 @@ const FEW: usize = 16;
 #[derive(Clone, Debug)]
 struct Node<T> {
     literals: Literals<T>,
-    parameter: Option<Arc<Node<T>>>,
+    parameter: Option<Branch<T>>,
     ends: Vec<Ends<T>>,
     /// Apart, because few nodes have them and there are many nodes.
     rare: Option<Box<Rare<T>>>,
@@ -293,7 +354,7 @@ struct Node<T> {
 #[derive(Clone, Debug)]
 struct Rare<T> {
     /// More literal bytes first.
-    mixes: Vec<(Mix, Arc<Node<T>>)>,
+    mixes: Vec<(Mix, Branch<T>)>,
     wildcards: Vec<Ends<T>>,
 }
 
@@ -363,19 +424,25 @@ struct Capture {
 impl<'m, T> Found<'m, '_, T> {
     /// Names and decoded values of the template's parameters, path first.
     pub fn parameters(&self) -> impl Iterator<Item = (&'m str, &str)> {
-        let path = self.tail.names.iter().enumerate().map(|(index, name)| {
-            match self.captures.get(index) {
-                Some(capture) => (
-                    &**name,
-                    &self.path.segments[capture.segment].text[capture.range.clone()],
-                ),
-                None => (
-                    &**name,
-                    self.path
-                        .rest(self.tail.rest_at.map_or(usize::MAX, |at| at as usize)),
-                ),
-            }
-        });
+        let captured = self.tail.names.len() - usize::from(self.tail.rest_at.is_some());
+        let path = self
+            .tail
+            .names
+            .iter()
+            .enumerate()
+            .map(
+                move |(index, name)| match self.captures[..captured].get(index) {
+                    Some(capture) => (
+                        &**name,
+                        &self.path.segments[capture.segment].text[capture.range.clone()],
+                    ),
+                    None => (
+                        &**name,
+                        self.path
+                            .rest(self.tail.rest_at.map_or(usize::MAX, |at| at as usize)),
+                    ),
+                },
+            );
         let query = self
             .query
             .iter()
@@ -544,7 +611,7 @@ impl Search<'_, '_> {
         {
             return;
         }
-        if leaf.tail.query.is_empty() {
+        if !leaf.has_query {
             *best = Some((leaf, Vec::new()));
         } else if let Some(values) = fit(&leaf.tail, self.pairs()) {
             *best = Some((leaf, values));
@@ -567,7 +634,7 @@ impl Search<'_, '_> {
                 .map(|(_, child)| child),
             Literals::Many(many) => many.get(&*segment.lower),
         };
-        if let Some(hit) = literal.and_then(|child| self.descend(child, depth + 1, captures)) {
+        if let Some(hit) = literal.and_then(|child| self.follow(child, depth + 1, captures)) {
             return Some(hit);
         }
         let before = captures.len();
@@ -578,32 +645,132 @@ impl Search<'_, '_> {
                     segment: depth,
                     range,
                 }));
-                if let Some(hit) = self.descend(child, depth + 1, captures) {
+                if let Some(hit) = self.follow(child, depth + 1, captures) {
                     return Some(hit);
                 }
                 captures.truncate(before);
             }
         }
-        if let Some(child) = node
-            .parameter
-            .as_deref()
-            .filter(|_| !segment.text.is_empty())
-        {
+        if let Some(child) = node.parameter.as_ref().filter(|_| !segment.text.is_empty()) {
             captures.push(Capture {
                 segment: depth,
                 range: 0..segment.text.len(),
             });
-            if let Some(hit) = self.descend(child, depth + 1, captures) {
+            if let Some(hit) = self.follow(child, depth + 1, captures) {
                 return Some(hit);
             }
             captures.truncate(before);
         }
         self.end(node.wildcards())
     }
+
+    fn follow<'m, T: Clone>(
+        &self,
+        branch: &'m Branch<T>,
+        depth: usize,
+        captures: &mut Vec<Capture>,
+    ) -> Option<Hit<'m, T>> {
+        let only = match branch {
+            Branch::Node(node) => return self.descend(node, depth, captures),
+            Branch::Only(only) => only,
+        };
+        let before = captures.len();
+        let hit = self.reach(only, depth, captures);
+        if hit.is_none() {
+            captures.truncate(before);
+        }
+        hit
+    }
+
+    fn reach<'m, T>(
+        &self,
+        only: &'m Only<T>,
+        depth: usize,
+        captures: &mut Vec<Capture>,
+    ) -> Option<Hit<'m, T>> {
+        let mut rest = &*only.rest.0;
+        let mut at = depth;
+        for segment in self.path.segments.get(depth..)? {
+            let (literal, behind) = Rest::split(rest)?;
+            match literal {
+                Some(literal) if *literal != *segment.lower.as_bytes() => return None,
+                Some(_) => {}
+                None if segment.text.is_empty() => return None,
+                None => captures.push(Capture {
+                    segment: at,
+                    range: 0..segment.text.len(),
+                }),
+            }
+            rest = behind;
+            at += 1;
+        }
+        if !rest.is_empty() || *only.method != *self.method && only.method != "*" {
+            return None;
+        }
+        let mut best = None;
+        self.consider(&only.leaf, &mut best);
+        best
+    }
+}
+
+impl<T: Clone> Branch<T> {
+    /// The branch as a node of its own, to be changed.
+    fn open(self) -> Node<T> {
+        let only = match self {
+            Self::Node(node) => return Arc::unwrap_or_clone(node),
+            Self::Only(only) => Arc::unwrap_or_clone(only),
+        };
+        let mut node = Node::default();
+        let Some((first, behind)) = Rest::split(&only.rest.0) else {
+            push(
+                &mut node.ends,
+                Ends {
+                    method: only.method,
+                    plain: vec![only.leaf],
+                    keyed: None,
+                },
+            );
+            return node;
+        };
+        // What was text is text again.
+        let literal = first.map(|literal| Box::from(String::from_utf8_lossy(literal)));
+        let below = Self::Only(Arc::new(Only {
+            rest: Rest(behind.into()),
+            leaf: only.leaf,
+            method: only.method,
+        }));
+        match literal {
+            Some(literal) => node.literals = Literals::Few(vec![(literal, below)]),
+            None => node.parameter = Some(below),
+        }
+        node
+    }
+
+    /// A node in the form that is read soonest; `None` when it leads nowhere.
+    fn close(node: Node<T>) -> Option<Self> {
+        if node.is_empty() {
+            return None;
+        }
+        Some(match node.only() {
+            Some(only) => Self::Only(Arc::new(only)),
+            None => Self::Node(Arc::new(node)),
+        })
+    }
+
+    /// Applies a change below; `None` when nothing is left.
+    fn changed(
+        branch: Option<Self>,
+        segments: &[Segment],
+        edit: &mut dyn FnMut(&mut Vec<Ends<T>>),
+    ) -> Option<Self> {
+        let mut node = branch.map_or_else(Node::default, Self::open);
+        node.change(segments, edit);
+        Self::close(node)
+    }
 }
 
 impl<T> Node<T> {
-    fn mixes(&self) -> &[(Mix, Arc<Self>)] {
+    fn mixes(&self) -> &[(Mix, Branch<T>)] {
         self.rare.as_ref().map_or(&[], |rare| &rare.mixes)
     }
 
@@ -627,6 +794,32 @@ impl<T: Clone> Node<T> {
         no_literals && self.parameter.is_none() && self.ends.is_empty() && self.rare.is_none()
     }
 
+    /// The one operation that the node leads to, if that can be kept without it.
+    fn only(&self) -> Option<Only<T>> {
+        let literals = match &self.literals {
+            Literals::Few(few) => &few[..],
+            Literals::Many(_) => return None,
+        };
+        if self.rare.is_some() {
+            return None;
+        }
+        match (literals, &self.parameter, &self.ends[..]) {
+            ([], None, [ends]) if ends.keyed.is_none() => {
+                let [leaf] = &ends.plain[..] else { return None };
+                Some(Only {
+                    leaf: leaf.clone(),
+                    method: ends.method.clone(),
+                    rest: Rest::default(),
+                })
+            }
+            ([(literal, Branch::Only(only))], None, []) => {
+                only.behind(&Segment::Literal(literal.clone()))
+            }
+            ([], Some(Branch::Only(only)), []) => only.behind(&Segment::Parameter),
+            _ => None,
+        }
+    }
+
     /// Applies a change where the segments lead, copying the nodes on the way that other snapshots share.
     fn change(&mut self, segments: &[Segment], edit: &mut dyn FnMut(&mut Vec<Ends<T>>)) {
         let Some((first, rest)) = segments.split_first() else {
@@ -635,15 +828,12 @@ impl<T: Clone> Node<T> {
         match first {
             Segment::Wildcard => self.change_rare(|rare| edit(&mut rare.wildcards)),
             Segment::Parameter => {
-                let mut child = self.parameter.take().unwrap_or_default();
-                Arc::make_mut(&mut child).change(rest, edit);
-                self.parameter = (!child.is_empty()).then_some(child);
+                self.parameter = Branch::changed(self.parameter.take(), rest, edit);
             }
             Segment::Mix(mix) => self.change_rare(|rare| {
                 let place = rare.mixes.iter().position(|(known, _)| known == mix);
-                let mut child = place.map_or_else(Arc::default, |at| rare.mixes.remove(at).1);
-                Arc::make_mut(&mut child).change(rest, edit);
-                if !child.is_empty() {
+                let child = place.map(|at| rare.mixes.remove(at).1);
+                if let Some(child) = Branch::changed(child, rest, edit) {
                     let rank = |mix: &Mix| {
                         let literal: usize = mix.iter().map(|text| text.len()).sum();
                         (Reverse(literal), mix.clone())
@@ -655,18 +845,16 @@ impl<T: Clone> Node<T> {
                 }
             }),
             Segment::Literal(literal) => {
-                let mut child = match &mut self.literals {
+                let child = match &mut self.literals {
                     Literals::Few(few) => few
                         .iter()
                         .position(|(known, _)| known == literal)
                         .map(|at| few.swap_remove(at).1),
                     Literals::Many(many) => many.remove(literal),
-                }
-                .unwrap_or_default();
-                Arc::make_mut(&mut child).change(rest, edit);
-                if child.is_empty() {
+                };
+                let Some(child) = Branch::changed(child, rest, edit) else {
                     return;
-                }
+                };
                 match &mut self.literals {
                     Literals::Few(few) if few.len() >= FEW => {
                         let mut many = Box::new(FlatMap::default());
@@ -685,13 +873,28 @@ impl<T: Clone> Node<T> {
     }
 }
 
+impl<T: Clone> Only<T> {
+    /// The same with a segment in front of its rest.
+    fn behind(&self, segment: &Segment) -> Option<Self> {
+        Some(Self {
+            rest: self.rest.behind(segment)?,
+            ..self.clone()
+        })
+    }
+}
+
 impl<T: Clone> Matcher<T> {
     /// Adds an operation, or replaces the one with the same method, template and id. Methods are compared in upper case; `*` is any.
     pub fn insert(&mut self, method: &str, template: &str, id: Uuid, value: T) {
         let template = Template::new(template);
         let tail = Arc::new(template.tail.clone());
         let method = upper(method);
-        let leaf = Leaf { id, tail, value };
+        let leaf = Leaf {
+            id,
+            has_query: !tail.query.is_empty(),
+            tail,
+            value,
+        };
         Arc::make_mut(&mut self.root).change(&template.segments, &mut |ends| {
             let place = ends.iter().position(|ends| ends.method == method);
             let at = place.unwrap_or_else(|| {
@@ -748,8 +951,6 @@ impl<T: Clone> Matcher<T> {
             pairs: OnceCell::new(),
         };
         let (leaf, query) = search.descend(&self.root, 0, &mut captures)?;
-        let named = leaf.tail.names.len() - usize::from(leaf.tail.rest_at.is_some());
-        captures.truncate(named);
         Some(Found {
             value: &leaf.value,
             tail: &leaf.tail,
