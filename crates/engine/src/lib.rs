@@ -148,7 +148,7 @@ pub struct Engine {
     committed: Arc<dyn Committed>,
     connections: connections::Connections,
     counts: count::Counts,
-    places: verbs::Places,
+    known_parents: verbs::KnownParents,
 }
 
 impl std::fmt::Debug for Engine {
@@ -179,7 +179,7 @@ impl Engine {
             clock,
             committed,
             counts: count::Counts::default(),
-            places: verbs::Places::default(),
+            known_parents: verbs::KnownParents::default(),
         }
     }
 

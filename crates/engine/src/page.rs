@@ -141,6 +141,15 @@ impl Request {
         }
     }
 
+    /// The body as what an action takes.
+    ///
+    /// # Errors
+    /// `Malformed` when the body is not a JSON object, or not such a one.
+    pub fn read<T: serde::de::DeserializeOwned>(&self) -> Result<T> {
+        serde_json::from_value(Value::Object(self.json()?))
+            .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))
+    }
+
     /// `$orderby`: Portico's own addition to lists, which the contract orders by name.
     #[must_use]
     pub fn order_by(&self) -> Option<&str> {

@@ -104,17 +104,7 @@ impl Links {
     /// # Errors
     /// As [`document`](Self::document).
     pub async fn post(&self, link: &str, form: &Form<'_>) -> Result<String, FetchError> {
-        let url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
-        let work = async {
-            let response = self.ask(&url, Some(form), None).await?;
-            if !response.status().is_success() {
-                return Err(FetchError::Status(response.status().as_u16()));
-            }
-            whole(response).await
-        };
-        tokio::time::timeout(TIME_LIMIT, work)
-            .await
-            .map_err(|_| FetchError::Slow)?
+        self.answered(link, Some(form), None).await
     }
 
     /// What a link gives to who shows a token. Redirects are not followed: they would carry it elsewhere.
@@ -122,9 +112,19 @@ impl Links {
     /// # Errors
     /// As [`document`](Self::document).
     pub async fn shown(&self, link: &str, token: &str) -> Result<String, FetchError> {
+        self.answered(link, None, Some(token)).await
+    }
+
+    /// The answer at the link itself.
+    async fn answered(
+        &self,
+        link: &str,
+        form: Option<&Form<'_>>,
+        token: Option<&str>,
+    ) -> Result<String, FetchError> {
         let url: Url = link.trim().parse().map_err(|_| FetchError::Url)?;
         let work = async {
-            let response = self.ask(&url, None, Some(token)).await?;
+            let response = self.ask(&url, form, token).await?;
             if !response.status().is_success() {
                 return Err(FetchError::Status(response.status().as_u16()));
             }

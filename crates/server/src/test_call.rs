@@ -29,8 +29,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
             .fetch_one(&mut *connection)
             .await?
     };
-    let call: relay::Call = serde_json::from_value(Value::Object(request.json()?))
-        .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?;
+    let call: relay::Call = request.read()?;
     let client = request.origin.address.parse().map_err(Error::internal)?;
     let reply = relay::relayed(state, client, gateway.as_deref(), call).await?;
     let reply = serde_json::to_value(reply).map_err(Error::internal)?;

@@ -91,8 +91,7 @@ pub async fn answer(state: &State, request: &Request) -> Result<Option<Reply>> {
             "policyWorkbench/action",
         )
         .await?;
-    let rehearsal: Rehearsal = serde_json::from_value(Value::Object(request.json()?))
-        .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?;
+    let rehearsal: Rehearsal = request.read()?;
     let mut violations = Violations::default();
     let changes = read_drafts(&mut connection, &at, &rehearsal.drafts, &mut violations).await?;
     rehearsal.request.check("request", &mut violations);
@@ -341,8 +340,7 @@ async fn run_tests(state: &State, request: &Request, api: &str) -> Result<Reply>
         .await?;
     let run = match request.body.is_empty() {
         true => Run { drafts: Vec::new() },
-        false => serde_json::from_value(Value::Object(request.json()?))
-            .map_err(|e| Error::Malformed(format!("The request content was invalid: {e}")))?,
+        false => request.read()?,
     };
     let found: Option<(Uuid, Value)> = sqlx::query_as(
         "SELECT id, subscription_key_parameter_names FROM apis \

@@ -61,18 +61,18 @@ impl Role {
 }
 
 /// Where paths led to a moment ago, without anybody's role: a guess that whoever makes it has to prove.
-pub(crate) struct Places(moka::sync::Cache<String, Arc<At>>);
+pub(crate) struct KnownParents(moka::sync::Cache<String, Arc<At>>);
 
-/// Places that are kept at one time.
-const PLACES: u64 = 1_000;
+/// How many of them are kept at one time.
+const KNOWN_PARENTS: u64 = 1_000;
 
-impl Default for Places {
+impl Default for KnownParents {
     fn default() -> Self {
-        Self(moka::sync::Cache::new(PLACES))
+        Self(moka::sync::Cache::new(KNOWN_PARENTS))
     }
 }
 
-impl Places {
+impl KnownParents {
     fn key(target: &Target) -> String {
         let (subscription, group) = &target.root;
         let mut key = format!("{}\n{subscription}\n{group}", target.kind.facts().table);

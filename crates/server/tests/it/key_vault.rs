@@ -74,11 +74,23 @@ impl Vault {
     }
 }
 
-async fn started(database: &TestDatabase, vault: &Vault) -> anyhow::Result<Portico> {
+/// A Portico that may read one vault, with a service and its workspace.
+struct Vaulted {
+    /// Dropped with its databases at the end of the test.
+    _database: TestDatabase,
+    vault: Arc<Vault>,
+    portico: Portico,
+    token: String,
+    service: String,
+    team: String,
+}
+
+async fn vaulted() -> anyhow::Result<Vaulted> {
+    let (database, vault) = (TestDatabase::create().await?, Vault::start().await?);
     let token_url = format!("{}/token", vault.url);
-    Portico::start(
+    let portico = Portico::start(
         BINARY,
-        database,
+        &database,
         &[
             ("PORTICO_IMPORT_PRIVATE_LINKS", "true"),
             ("PORTICO_KEY_VAULTS", &vault.url),
@@ -87,7 +99,22 @@ async fn started(database: &TestDatabase, vault: &Vault) -> anyhow::Result<Porti
             ("PORTICO_KEY_VAULT_CLIENT_SECRET", "secret"),
         ],
     )
-    .await
+    .await?;
+    let token = portico.token().await?;
+    let service = portico.service(token, "vaulted").await?;
+    let team = format!("{service}/workspaces/team");
+    let named = json!({"properties": {"displayName": "Team"}});
+    portico
+        .ask(token, &team, Method::PUT, "", Some(&named))
+        .await?;
+    Ok(Vaulted {
+        _database: database,
+        vault,
+        portico,
+        token,
+        service,
+        team,
+    })
 }
 
 /// How the last reading went.
@@ -102,30 +129,24 @@ fn status(answer: &Answer) -> (&str, &str) {
 
 #[tokio::test]
 async fn a_named_value_is_read_from_its_vault_and_read_again_on_request() -> anyhow::Result<()> {
-    let (database, vault) = (TestDatabase::create().await?, Vault::start().await?);
-    let portico = started(&database, &vault).await?;
-    let token = portico.token().await?;
-    let service = portico.service(&token, "vaulted").await?;
-    let team = format!("{service}/workspaces/team");
-    let named = json!({"properties": {"displayName": "Team"}});
-    portico
-        .ask(&token, &team, Method::PUT, "", Some(&named))
-        .await?;
+    let vaulted = vaulted().await?;
+    let (vault, portico, token) = (&vaulted.vault, &vaulted.portico, &vaulted.token);
+    let (service, team) = (&vaulted.service, &vaulted.team);
     let identifier = format!("{}/secrets/text", vault.url);
     let keeps = json!({"secretIdentifier": identifier, "identityClientId": "ours",
         "lastStatus": {"code": "Success", "message": "as the caller says", "timeStampUtc": "2020-01-01T00:00:00Z"}});
-    for place in [&service, &team] {
+    for place in [service, team] {
         *vault.text.lock().unwrap() = Some("open-sesame");
         let post = async |action: &str| {
             let path = format!("/namedValues/backend/{action}");
-            portico.ask(&token, place, Method::POST, &path, None).await
+            portico.ask(token, place, Method::POST, &path, None).await
         };
         let value = async || anyhow::Ok(post("listValue").await?.body["value"].clone());
         let body =
             json!({"properties": {"displayName": "backend", "secret": true, "keyVault": keeps}});
         let made = portico
             .ask(
-                &token,
+                token,
                 place,
                 Method::PUT,
                 "/namedValues/backend",
@@ -153,33 +174,25 @@ async fn a_named_value_is_read_from_its_vault_and_read_again_on_request() -> any
         assert_eq!(status(&closed), ("Failed", why.as_str()));
         assert_eq!(value().await?, "open-barley");
         let failed = "/namedValues?isKeyVaultRefreshFailed=true";
-        let list = portico
-            .ask(&token, place, Method::GET, failed, None)
-            .await?;
+        let list = portico.ask(token, place, Method::GET, failed, None).await?;
         assert_eq!(list.body["count"], 1);
     }
-    portico.stop().await
+    vaulted.portico.stop().await
 }
 
 #[tokio::test]
 async fn a_certificate_is_read_from_its_vault_or_refused() -> anyhow::Result<()> {
-    let (database, vault) = (TestDatabase::create().await?, Vault::start().await?);
-    let portico = started(&database, &vault).await?;
-    let token = portico.token().await?;
-    let service = portico.service(&token, "vaulted").await?;
-    let team = format!("{service}/workspaces/team");
-    let named = json!({"properties": {"displayName": "Team"}});
-    portico
-        .ask(&token, &team, Method::PUT, "", Some(&named))
-        .await?;
-    for place in [&service, &team] {
+    let vaulted = vaulted().await?;
+    let (vault, portico, token) = (&vaulted.vault, &vaulted.portico, &vaulted.token);
+    let (service, team) = (&vaulted.service, &vaulted.team);
+    for place in [service, team] {
         *vault.text.lock().unwrap() = None;
         let path = format!("{place}/certificates/client");
         let keeps = json!({"secretIdentifier": format!("{}/secrets/file/1", vault.url)});
         let body = json!({"properties": {"keyVault": keeps}});
         let put = async |body: &Value| {
             portico
-                .send(&token, Method::PUT, &path, &[], Some(body))
+                .send(token, Method::PUT, &path, &[], Some(body))
                 .await
         };
         let refused = put(&body).await?;
@@ -199,28 +212,27 @@ async fn a_certificate_is_read_from_its_vault_or_refused() -> anyhow::Result<()>
         *vault.text.lock().unwrap() = None;
         let refresh = "/certificates/client/refreshSecret";
         let closed = portico
-            .ask(&token, place, Method::POST, refresh, None)
+            .ask(token, place, Method::POST, refresh, None)
             .await?;
         assert_eq!(status(&closed).0, "Failed");
         assert_eq!(closed.body["properties"]["thumbprint"], thumbprint);
     }
-    portico.stop().await
+    vaulted.portico.stop().await
 }
 
 #[tokio::test]
 async fn no_vault_that_is_not_named_is_shown_a_token() -> anyhow::Result<()> {
-    let (database, vault) = (TestDatabase::create().await?, Vault::start().await?);
-    let portico = started(&database, &vault).await?;
-    let token = portico.token().await?;
-    let service = portico.service(&token, "vaulted").await?;
+    let vaulted = vaulted().await?;
+    let (vault, portico, token) = (&vaulted.vault, &vaulted.portico, &vaulted.token);
+    let service = &vaulted.service;
     // As a text, the named vault begins like this one.
     let elsewhere = format!("{}0/secrets/text", vault.url);
     let keeps = json!({"secretIdentifier": elsewhere});
     let body = json!({"properties": {"displayName": "backend", "keyVault": keeps}});
     let made = portico
         .ask(
-            &token,
-            &service,
+            token,
+            service,
             Method::PUT,
             "/namedValues/backend",
             Some(&body),
@@ -234,18 +246,18 @@ async fn no_vault_that_is_not_named_is_shown_a_token() -> anyhow::Result<()> {
     let policy = json!({"properties": {"value": "<policies><inbound><base /><return-response><set-body>{{backend}}</set-body></return-response></inbound><backend><base /></backend><outbound><base /></outbound></policies>"}});
     portico
         .ask(
-            &token,
-            &service,
+            token,
+            service,
             Method::PUT,
             "/apis/echo-api/policies/policy",
             Some(&policy),
         )
         .await?;
-    let shown = portico.ask(&token, &service, Method::GET, "", None).await?;
+    let shown = portico.ask(token, service, Method::GET, "", None).await?;
     let gateway = shown.body["properties"]["gatewayUrl"].as_str().unwrap();
     let secrets = "/subscriptions/master/listSecrets";
     let secrets = portico
-        .ask(&token, &service, Method::POST, secrets, None)
+        .ask(token, service, Method::POST, secrets, None)
         .await?;
     let called = reqwest::Client::new()
         .get(format!("{gateway}/echo/resource?param1=sample"))
@@ -256,5 +268,5 @@ async fn no_vault_that_is_not_named_is_shown_a_token() -> anyhow::Result<()> {
         .send()
         .await?;
     assert_eq!(called.status(), StatusCode::INTERNAL_SERVER_ERROR);
-    portico.stop().await
+    vaulted.portico.stop().await
 }
