@@ -486,7 +486,16 @@ fn ask(bytes: &[u8], then_ends: bool) -> Vec<u8> {
     }
 }
 
-/// The gateway answers in HTTP or hangs up, never answers more requests than can have begun, and lives on.
+/// The statuses of all answers.
+fn statuses(answer: &[u8]) -> Vec<&[u8]> {
+    let lines = answer.split(|byte| *byte == b'\n');
+    lines
+        .filter_map(|line| line.strip_prefix(b"HTTP/1.1 ")?.get(..3))
+        .collect()
+}
+
+/// The gateway answers in HTTP or hangs up, never answers more requests than can have begun, and lives on. It understands usual requests
+/// by itself as hyper does: a blank line in front of the first one leaves all of them to hyper.
 fn http_head(bytes: &[u8]) {
     let answer = ask(bytes, true);
     let http2 = bytes.starts_with(b"PRI * HTTP/2.0");
@@ -499,6 +508,17 @@ fn http_head(bytes: &[u8]) {
         let heads = answer.windows(9).filter(|at| at == b"HTTP/1.1 ").count();
         let lines = bytes.iter().filter(|byte| **byte == b'\n').count();
         assert!(heads <= lines + 2, "{heads} answers: {}", text(&answer));
+        let by_hyper = ask(&[b"\r\n", bytes].concat(), true);
+        let (ours, hypers) = (statuses(&answer), statuses(&by_hyper));
+        // A client that leaves may be noticed earlier or later.
+        let common = ours.len().min(hypers.len());
+        assert_eq!(
+            ours[..common],
+            hypers[..common],
+            "{}\n{}",
+            text(&answer),
+            text(&by_hyper)
+        );
     }
     let question =
         b"GET /status-0123456789abcdef HTTP/1.1\r\nHost: fuzz.example\r\nConnection: close\r\n\r\n";

@@ -35,6 +35,7 @@ type Outcome<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 const SERVICE: Uuid = Uuid::from_u128(1);
 const PRODUCT: Uuid = Uuid::from_u128(2);
 const CONNECTIONS: usize = 64;
+const PROXIES: [&str; 3] = ["gateway", "haproxy", "nginx"];
 const LIMITED: &str = r#"<rate-limit calls="1000000000" renewal-period="60" />"#;
 const FULL: &str = r#"<rate-limit calls="1000000000" renewal-period="60" /><quota calls="1000000000000" renewal-period="604800" />
     <set-header name="X-One" exists-action="override"><value>1</value></set-header>
@@ -201,8 +202,12 @@ fn serve(case: usize, address: &str, backend: &str) -> Outcome<()> {
     gateway.publish(configuration(case, backend));
     runtime()?.block_on(async {
         let listener = tokio::net::TcpListener::bind(address).await?;
+        // A program that takes a profile of itself writes it when it ends of its own accord.
+        let mut told = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         gateway
-            .serve(listener, None, std::future::pending())
+            .serve(listener, None, async {
+                told.recv().await;
+            })
             .await?;
         Ok(())
     })
@@ -468,7 +473,7 @@ fn median(mut values: Vec<f64>) -> f64 {
     values.get(values.len() / 2).copied().unwrap_or_default()
 }
 
-fn compare(rounds: usize, seconds: u64) -> Outcome<()> {
+fn compare(rounds: usize, seconds: u64, proxies: &[&'static str]) -> Outcome<()> {
     let own = std::env::current_exe()?;
     let folder = std::env::temp_dir().join(format!("portico-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
@@ -486,7 +491,7 @@ fn compare(rounds: usize, seconds: u64) -> Outcome<()> {
     for (index, case) in CASES.iter().enumerate() {
         let mut results: BTreeMap<&str, Vec<[f64; 5]>> = BTreeMap::new();
         for _ in 0..rounds {
-            for proxy in ["gateway", "haproxy", "nginx"] {
+            for proxy in proxies.iter().copied() {
                 let address = free_address()?;
                 let (address_text, url) = (address.to_string(), format!("http://{backend}"));
                 let began = Instant::now();
@@ -560,8 +565,9 @@ fn main() -> Outcome<()> {
             println!("{} calls", load(CASES[case], address.parse()?, time)?);
             Ok(())
         }
-        [rounds, seconds] => compare(rounds.parse()?, seconds.parse()?),
-        [] => compare(5, 4),
-        _ => Err("usage: bench [rounds seconds | load case address seconds]".into()),
+        ["train"] => compare(1, 2, &PROXIES[..1]),
+        [rounds, seconds] => compare(rounds.parse()?, seconds.parse()?, &PROXIES),
+        [] => compare(5, 4, &PROXIES),
+        _ => Err("usage: bench [rounds seconds | train | load case address seconds]".into()),
     }
 }

@@ -122,7 +122,7 @@ pub(crate) fn write_size(size: usize, to: &mut BytesMut) {
 }
 
 /// A number as `Content-Length` has it: digits and nothing else.
-fn number(text: &[u8]) -> Option<u64> {
+pub(crate) fn number(text: &[u8]) -> Option<u64> {
     if text.is_empty() {
         return None;
     }

@@ -1,6 +1,7 @@
 //! The data plane: takes calls, finds their service, API and operation, checks who calls, applies policies, and passes them on.
 //!
-//! The life of a request, in the order of the files: `listen` accepts connections and refuses malformed heads; `pipeline` finds
+//! The life of a request, in the order of the files: `listen` accepts connections; `client_wire` reads usual requests, whose text is in
+//! `head`, and leaves all others to hyper; `pipeline` refuses heads that could be read in several ways, finds
 //! the way through the snapshot and runs the sections inbound, backend, outbound and, after an error, on-error; each step is one
 //! file in `policies`; `upstream` finds a connection to the backend, which is kept in a `pool`, and over HTTP/1.1 is a `wire` that speaks
 //! `http1`; `telemetry` takes the record of the call when its last
@@ -19,12 +20,14 @@ mod cache;
 mod caller;
 mod certificates;
 mod circuit;
+mod client_wire;
 mod clock;
 mod context;
 mod counter;
 mod diagnosis;
 mod exchange;
 mod fault;
+mod head;
 mod http1;
 mod listen;
 mod options;

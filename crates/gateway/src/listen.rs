@@ -19,12 +19,15 @@ use snapshot::Snapshot;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::sync::watch;
 use tokio_rustls::LazyConfigAcceptor;
 
+use crate::body::Payload;
 use crate::cache::Cache;
 use crate::caller::Caller;
 use crate::certificates::{self, Tls};
 use crate::circuit::Circuits;
+use crate::client_wire::{self, Interrupts};
 use crate::options::Options;
 use crate::pipeline;
 use crate::policies::limit_concurrency::Concurrency;
@@ -172,10 +175,15 @@ impl Gateway {
     where
         I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        // Lives as long as the connection: dropped, it would end it.
+        // Live as long as the connection: dropped, they would end it.
         let graceful = GracefulShutdown::new();
+        let (_end, ending) = watch::channel(());
         let client = Client::new(peer, tls, None);
-        connection(Arc::clone(&self.inner), stream, client, graceful.watcher()).await;
+        let ends = Ends {
+            ending,
+            watcher: graceful.watcher(),
+        };
+        connection(Arc::clone(&self.inner), stream, client, ends).await;
     }
 
     /// TLS for [`Gateway::serve`] with the certificates of the services' hosts, chosen by the name that the client asks for (SNI), also
@@ -200,6 +208,7 @@ impl Gateway {
     ) -> Result<(), ServeError> {
         listener.local_addr()?;
         let graceful = GracefulShutdown::new();
+        let (end, ending) = watch::channel(());
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             let accepted = tokio::select! {
@@ -219,31 +228,22 @@ impl Gateway {
                 tracing::debug!(%error, "TCP_NODELAY not set");
             }
             let inner = Arc::clone(&self.inner);
-            let watcher = graceful.watcher();
+            let ends = Ends {
+                ending: ending.clone(),
+                watcher: graceful.watcher(),
+            };
             match tls.clone() {
                 None => {
                     let client = Client::new(peer, false, None);
-                    tokio::spawn(connection(inner, stream, client, watcher));
+                    accept(inner, stream, client, ends);
                 }
                 Some(tls) => {
-                    tokio::spawn(async move {
-                        let limit = inner.options.timeouts.head;
-                        match tokio::time::timeout(limit, handshake(&tls, stream)).await {
-                            Ok(Ok(stream)) => {
-                                let caller = Caller::new(stream.get_ref().1.peer_certificates());
-                                let client = Client::new(peer, true, caller);
-                                connection(inner, stream, client, watcher).await;
-                            }
-                            Ok(Err(error)) => {
-                                tracing::debug!(%error, %peer, "TLS handshake failed")
-                            }
-                            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
-                        }
-                    });
+                    accept_tls(inner, stream, tls, peer, ends);
                 }
             }
         }
         drop(listener);
+        end.send_replace(());
         let limit = self.inner.options.timeouts.shutdown;
         if tokio::time::timeout(limit, graceful.shutdown())
             .await
@@ -253,6 +253,28 @@ impl Gateway {
         }
         Ok(())
     }
+}
+
+/// Serves a connection in a task of its own. Not generic, as [`Gateway::serve`] is: so the code of connections is compiled in this crate
+/// and is one for all programs, and what a profile of one program says holds for the others.
+fn accept(inner: Arc<Inner>, stream: TcpStream, client: Client, ends: Ends) {
+    tokio::spawn(connection(inner, stream, client, ends));
+}
+
+/// The same over TLS.
+fn accept_tls(inner: Arc<Inner>, stream: TcpStream, tls: Tls, peer: SocketAddr, ends: Ends) {
+    tokio::spawn(async move {
+        let limit = inner.options.timeouts.head;
+        match tokio::time::timeout(limit, handshake(&tls, stream)).await {
+            Ok(Ok(stream)) => {
+                let caller = Caller::new(stream.get_ref().1.peer_certificates());
+                let client = Client::new(peer, true, caller);
+                connection(inner, stream, client, ends).await;
+            }
+            Ok(Err(error)) => tracing::debug!(%error, %peer, "TLS handshake failed"),
+            Err(_) => tracing::debug!(%peer, "TLS handshake timed out"),
+        }
+    });
 }
 
 async fn handshake(
@@ -333,8 +355,44 @@ async fn silence(served: Arc<Served>, limit: Duration) {
     }
 }
 
-async fn connection<I>(inner: Arc<Inner>, stream: I, client: Client, watcher: Watcher)
+/// How a connection learns that the gateway stops. The gateway waits until it is dropped.
+struct Ends {
+    ending: watch::Receiver<()>,
+    watcher: Watcher,
+}
+
+async fn connection<I>(inner: Arc<Inner>, stream: I, client: Client, ends: Ends)
 where
+    I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let peer = client.peer;
+    let served = Arc::new(Served::default());
+    let limit = inner.options.timeouts.head;
+    let interrupts = Interrupts::new();
+    interrupts.push(Box::pin(silence(Arc::clone(&served), limit)));
+    let mut ending = ends.ending.clone();
+    interrupts.push(Box::pin(async move {
+        // Somebody who says that it ends, or who is gone.
+        let _ = ending.changed().await;
+    }));
+    match client_wire::serve(&inner, stream, &client, &served, interrupts, &ends.ending).await {
+        Ok(None) => {}
+        // In a box, because it is large, and most connections do without.
+        Ok(Some(unusual)) => {
+            Box::pin(by_hyper(inner, unusual, client, served, ends.watcher)).await;
+        }
+        Err(error) => tracing::debug!(%error, %peer, "connection ended"),
+    }
+}
+
+/// Lets hyper answer the requests of a connection.
+async fn by_hyper<I>(
+    inner: Arc<Inner>,
+    stream: I,
+    client: Client,
+    served: Arc<Served>,
+    watcher: Watcher,
+) where
     I: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = inner.options.limits;
@@ -357,12 +415,21 @@ where
     if limits.headers > HYPER_HEADERS {
         builder.http1().max_headers(limits.headers);
     }
-    let served = Arc::new(Served::default());
     let silence = silence(Arc::clone(&served), inner.options.timeouts.head);
     let peer = client.peer;
     let service = service_fn(move |request: http::Request<Incoming>| {
         let (inner, client, served) = (Arc::clone(&inner), client.clone(), Arc::clone(&served));
-        async move { Ok::<_, Infallible>(pipeline::handle(inner, request, client, served).await) }
+        let (parts, incoming) = request.into_parts();
+        let request = http::Request::from_parts(parts, ());
+        let body = if http_body::Body::is_end_stream(&incoming) {
+            Payload::Empty
+        } else {
+            Payload::Stream(incoming.into())
+        };
+        async move {
+            let response = pipeline::handle(inner, request, body, client, served).await;
+            Ok::<_, Infallible>(response)
+        }
     });
     let connection = builder
         .serve_connection_with_upgrades(TokioIo::new(stream), service)

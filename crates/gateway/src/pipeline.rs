@@ -9,7 +9,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
-use hyper::body::Incoming;
 use policy::Section;
 use snapshot::entity::{Api, ApiType, Protocol, VersionScheme};
 use snapshot::{Access, ApiState, Denied, OperationState};
@@ -68,7 +67,8 @@ fn plain(status: StatusCode, message: &str) -> http::Response<Body> {
 /// Answers one request.
 pub(crate) async fn handle(
     inner: Arc<Inner>,
-    request: http::Request<Incoming>,
+    request: http::Request<()>,
+    body: Payload,
     client: Client,
     connection: Arc<Served>,
 ) -> http::Response<Body> {
@@ -106,14 +106,10 @@ pub(crate) async fn handle(
     let mut request = request;
     let upgrade = (present.has(Present::UPGRADE) && is_websocket(request.headers()))
         .then(|| hyper::upgrade::on(&mut request));
-    let (parts, incoming) = request.into_parts();
+    let (parts, ()) = request.into_parts();
     let arrival = Arrival {
         parts,
-        body: if http_body::Body::is_end_stream(&incoming) {
-            Payload::Empty
-        } else {
-            Payload::Stream(incoming.into())
-        },
+        body,
         upgrade,
         client,
         host,
@@ -139,7 +135,7 @@ pub(crate) async fn live(x: &mut Exchange) {
 /// Refuses heads that other servers may read in another way, or that are too large.
 fn check_head(
     inner: &Inner,
-    request: &http::Request<Incoming>,
+    request: &http::Request<()>,
     present: Present,
 ) -> Result<(), Box<http::Response<Body>>> {
     let refuse = |status, message| Err(Box::new(plain(status, message)));
@@ -205,7 +201,7 @@ fn check_head(
 }
 
 /// Host and port that the request is for. An absolute URI counts before the header, as RFC 9112 section 3.2.2 says.
-fn host(request: &http::Request<Incoming>) -> Option<HeaderValue> {
+fn host(request: &http::Request<()>) -> Option<HeaderValue> {
     let mut hosts = request.headers().get_all(header::HOST).iter();
     let host = hosts.next();
     if hosts.next().is_some() {
@@ -293,6 +289,11 @@ pub(crate) fn exchange(
     let request_id = uuid::Builder::from_random_bytes(random.to_be_bytes()).into_uuid();
     let path = uri::without_dot_segments(parts.uri.path()).into_owned();
     let query = parts.uri.query().unwrap_or_default().to_owned();
+    let request_bytes = match &body {
+        Payload::Bytes(bytes) => bytes.len() as u64,
+        // Counted as it passes.
+        Payload::Empty | Payload::Stream(_) => 0,
+    };
     let trace_context = options
         .spans
         .as_deref()
@@ -341,7 +342,7 @@ pub(crate) fn exchange(
         backend_ms: 0,
         client_ip,
         peer_ip_text: peer_text,
-        request_bytes: Arc::new(AtomicU64::new(0)),
+        request_bytes: Arc::new(AtomicU64::new(request_bytes)),
         response_bytes: Arc::new(AtomicU64::new(0)),
         told_status: None,
         call: None,

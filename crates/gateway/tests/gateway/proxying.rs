@@ -265,6 +265,148 @@ async fn a_request_is_passed_on_piece_by_piece() {
     assert_eq!(&piece, b"two");
 }
 
+/// Reads one response with a declared length: its body.
+async fn read_response(stream: &mut TcpStream) -> String {
+    let head = read_head(stream).await.to_lowercase();
+    assert_eq!(status_line(&head), "http/1.1 200 ok");
+    let length = head
+        .lines()
+        .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+    let mut body = vec![0; length.unwrap_or_else(|| panic!("{head}"))];
+    stream.read_exact(&mut body).await.unwrap();
+    String::from_utf8(body).unwrap()
+}
+
+#[tokio::test]
+async fn requests_that_come_together_are_answered_in_order_also_where_one_of_them_is_unusual() {
+    let backend =
+        Backend::answering(|seen| Response::new(format!("{} {}", seen.uri, seen.body).into()))
+            .await;
+    let world = in_front_of(&backend.url()).await;
+    let host = format!("Host: {HOST}\r\n");
+    let all = [
+        format!("GET /echo/1 HTTP/1.1\r\n{host}\r\n"),
+        format!("POST /echo/2 HTTP/1.1\r\n{host}Content-Length: 3\r\n\r\ntwo"),
+        format!("GET /echo/3 HTTP/1.1\r\n{host}Content-Length: 0\r\n\r\n"),
+        format!(
+            "POST /echo/4 HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n4\r\nfour\r\n0\r\n\r\n"
+        ),
+        format!("GET /echo/5 HTTP/1.1\r\n{host}\r\n"),
+    ];
+    let expected = ["/1 ", "/2 two", "/3 ", "/4 four", "/5 "];
+    let whole = all.concat();
+    // All at once, and in pieces that end anywhere.
+    for size in [whole.len(), 61, 7] {
+        let mut stream = TcpStream::connect(world.address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        let (mut reading, mut writing) = stream.split();
+        let text = whole.clone();
+        let write = async {
+            for piece in text.as_bytes().chunks(size) {
+                writing.write_all(piece).await.unwrap();
+                tokio::task::yield_now().await;
+            }
+        };
+        let read = async {
+            let mut answers = Vec::new();
+            let mut bytes = Vec::new();
+            while answers.len() < expected.len() {
+                assert!(reading.read_buf(&mut bytes).await.unwrap() > 0);
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                answers = expected
+                    .iter()
+                    .filter_map(|answer| text.find(&format!("\r\n\r\n{answer}")))
+                    .collect();
+            }
+            answers
+        };
+        let ((), answers) = tokio::join!(write, read);
+        assert!(answers.is_sorted(), "{answers:?}");
+    }
+    let seen: Vec<String> = backend.seen().into_iter().map(|seen| seen.body).collect();
+    assert_eq!(seen[..5], ["", "two", "", "four", ""]);
+}
+
+#[tokio::test]
+async fn a_long_body_is_the_same_whatever_it_is_sent_in() {
+    let (listener, url) = by_hand().await;
+    let world = in_front_of(&url).await;
+    let text: String = (0..40_000).map(|at| format!("{at},")).collect();
+    let mut client = TcpStream::connect(world.address).await.unwrap();
+    for is_chunked in [false, true] {
+        let head = format!("GET /echo HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+        client.write_all(head.as_bytes()).await.unwrap();
+        let (mut stream, _) = listener.accept().await.unwrap();
+        let answer = async {
+            read_head(&mut stream).await;
+            let framing = if is_chunked {
+                "Transfer-Encoding: chunked".to_owned()
+            } else {
+                format!("Content-Length: {}", text.len())
+            };
+            // The next call is to come over another connection.
+            let head = format!("HTTP/1.1 200 OK\r\n{framing}\r\nConnection: close\r\n\r\n");
+            stream.write_all(head.as_bytes()).await.unwrap();
+            for piece in text.as_bytes().chunks(30_000) {
+                if is_chunked {
+                    let size = format!("{:x}\r\n", piece.len());
+                    stream.write_all(size.as_bytes()).await.unwrap();
+                }
+                stream.write_all(piece).await.unwrap();
+                if is_chunked {
+                    stream.write_all(b"\r\n").await.unwrap();
+                }
+            }
+            if is_chunked {
+                stream.write_all(b"0\r\n\r\n").await.unwrap();
+            }
+        };
+        let read = async {
+            if !is_chunked {
+                return read_response(&mut client).await;
+            }
+            let head = read_head(&mut client).await.to_lowercase();
+            assert!(head.contains("transfer-encoding: chunked"), "{head}");
+            let mut body = Vec::new();
+            loop {
+                let mut size = Vec::new();
+                while !size.ends_with(b"\r\n") {
+                    size.push(client.read_u8().await.unwrap());
+                }
+                let size = std::str::from_utf8(&size).unwrap().trim_end();
+                let size = usize::from_str_radix(size, 16).unwrap();
+                let mut piece = vec![0; size + 2];
+                client.read_exact(&mut piece).await.unwrap();
+                assert_eq!(&piece[size..], b"\r\n");
+                if size == 0 {
+                    return String::from_utf8(body).unwrap();
+                }
+                body.extend_from_slice(&piece[..size]);
+            }
+        };
+        let ((), read) = tokio::join!(answer, read);
+        assert!(read == text, "{} bytes of {}", read.len(), text.len());
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_waits_is_closed_when_the_gateway_stops() {
+    let backend = Backend::answering(|_| Response::new("ok".into())).await;
+    let mut world = in_front_of(&backend.url()).await;
+    let mut stream = TcpStream::connect(world.address).await.unwrap();
+    let head = format!("GET /echo HTTP/1.1\r\nHost: {HOST}\r\n\r\n");
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_response(&mut stream).await, "ok");
+    let mut never_used = TcpStream::connect(world.address).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    assert_eq!(read_response(&mut stream).await, "ok");
+    let served = world.stop();
+    for stream in [&mut stream, &mut never_used] {
+        assert_eq!(stream.read(&mut [0; 1]).await.unwrap(), 0);
+    }
+    served.await.unwrap();
+}
+
 #[tokio::test]
 async fn calls_share_a_connection_to_the_backend_however_its_responses_end() {
     let (listener, url) = by_hand().await;
