@@ -183,6 +183,20 @@ impl Engine {
         }
     }
 
+    /// With so many connections, besides those of the pool, for the threads that serve HTTP, and so many of them for each
+    /// ([`Connections::with_own`](connections::Connections::with_own)).
+    #[must_use]
+    pub fn with_own_connections(mut self, all: u32, each: u32) -> Self {
+        self.connections = self.connections.with_own(all, each);
+        self
+    }
+
+    /// Connections besides those of the pool, and how many of these are not in use.
+    #[must_use]
+    pub fn own_connections(&self) -> (u32, usize) {
+        self.connections.own()
+    }
+
     /// The current time.
     #[must_use]
     pub fn now(&self) -> DateTime<Utc> {

@@ -76,7 +76,7 @@ impl LazyTransaction {
         if let State::Resting(_) = self.state
             && let State::Resting(connection) = std::mem::replace(&mut self.state, State::Ended)
         {
-            let mut open = Transaction::begin(connection.into_inner(), None).await?;
+            let mut open = Transaction::begin(connection.into_pooled().await?, None).await?;
             let is_ours = match self.first.take() {
                 None => true,
                 Some(First::Lock { sql, id, rev }) => {

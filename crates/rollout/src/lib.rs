@@ -24,7 +24,10 @@ use engine::{
     BoxFuture, Change, Codec, Committed, PgConnection, PgPool, Settings, connections::Connections,
 };
 use snapshot::Snapshot;
-use sqlx::postgres::PgListener;
+use sqlx::{
+    Connection as _,
+    postgres::{PgConnectOptions, PgListener},
+};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{Arc, Mutex, PoisonError},
@@ -47,7 +50,7 @@ const MISSING: Duration = Duration::from_millis(20);
 /// Rows in one statement.
 const BATCH: usize = 5_000;
 /// While several write at once, changes are gathered for this long before they are read: each reading costs two statements.
-const GATHERING: Duration = Duration::from_millis(1);
+const GATHERING: Duration = Duration::from_millis(4);
 /// Between two notifications of other replicas.
 const BETWEEN_NOTIFICATIONS: Duration = Duration::from_millis(10);
 /// Updates that are kept for gateways that were away for a moment.
@@ -164,7 +167,7 @@ impl Rollout {
         let (revision_now, revision) = watch::channel(0);
         let follower = Follower {
             reader: read::Reader { codec, settings },
-            connections: Connections::new(pool.clone()),
+            connection: None,
             pool,
             publish,
             notify,
@@ -291,7 +294,8 @@ async fn tell(connections: Connections, mut notified: mpsc::Receiver<()>, own: S
 
 struct Follower {
     reader: read::Reader,
-    connections: Connections,
+    /// Of its own, because its two statements are sent after each write.
+    connection: Option<PgConnection>,
     pool: PgPool,
     publish: Publish,
     notify: mpsc::Sender<()>,
@@ -468,12 +472,24 @@ impl Follower {
         Ok(deltas)
     }
 
+    /// Postgres takes the number of changed rows for large until it has the values, and would plan each reading anew for that, which
+    /// takes longer than the reading. All of these statements go by an index whatever the values are.
+    async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
+        let options = self.pool.connect_options();
+        let options = PgConnectOptions::clone(&options)
+            .options([("plan_cache_mode", "force_generic_plan")]);
+        PgConnection::connect_with(&options).await
+    }
+
     /// Reads what was written, here and elsewhere.
     async fn catch_up(&mut self) -> Result<(), Error> {
         if self.read_at.elapsed() > LONGEST_ABSENCE {
             return self.load().await;
         }
-        let mut connection = self.connections.acquire().await?;
+        let mut connection = match self.connection.take() {
+            Some(connection) => connection,
+            None => self.connect().await?,
+        };
         // One statement, hence one snapshot of the database for the lines and the transactions.
         let lines: Vec<Line> = sqlx::query_as(
             "SELECT pg_snapshot_xmin(s.now)::text::int8 AS xmin, pg_snapshot_xmax(s.now)::text::int8 AS xmax, \
@@ -501,7 +517,8 @@ impl Follower {
             }
         }
         let deltas = self.read_rows(&mut connection, by_table).await?;
-        connection.rest();
+        // After an error the next reading makes a new one.
+        self.connection = Some(connection);
         let appeared: Vec<Uuid> = deltas
             .iter()
             .filter_map(|delta| match delta {

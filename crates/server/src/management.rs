@@ -26,6 +26,19 @@ pub const MAX_BODY_BYTES: usize = 16 * 1024 * 1024;
 /// Longest that one management request may take.
 const TIME_LIMIT: Duration = Duration::from_secs(60);
 
+/// Whether a path leads into a service: most requests do, and no other route has such a path, so that they need not be compared with
+/// all of these.
+#[must_use]
+pub fn is_in_service(path: &str) -> bool {
+    let names = ["subscriptions", "resourceGroups", "providers", "service"];
+    let mut segments = path.split('/').skip(1).step_by(2);
+    names.iter().all(|name| {
+        segments
+            .next()
+            .is_some_and(|segment| segment.eq_ignore_ascii_case(name))
+    })
+}
+
 /// Answers a management request.
 pub async fn answer(
     state: web::Data<State>,

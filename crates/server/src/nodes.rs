@@ -166,6 +166,9 @@ impl LocalNode {
     }
 }
 
+/// While one change follows another, not each is told of.
+const BETWEEN: Duration = Duration::from_millis(20);
+
 async fn tell(pool: PgPool, node: Node, mut revision: watch::Receiver<u64>) {
     loop {
         let serves = *revision.borrow_and_update();
@@ -173,6 +176,7 @@ async fn tell(pool: PgPool, node: Node, mut revision: watch::Receiver<u64>) {
         if let Err(error) = saved.await {
             tracing::warn!(%error, "which revision this process serves cannot be told");
         }
+        tokio::time::sleep(BETWEEN).await;
         // A timeout is the heartbeat.
         if let Ok(Err(_)) = tokio::time::timeout(HEARTBEAT, revision.changed()).await {
             return;

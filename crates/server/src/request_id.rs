@@ -124,7 +124,18 @@ pub async fn wrap<B: MessageBody>(
     metrics::histogram!("portico_management_request_seconds", "method" => method.to_string())
         .record(seconds);
     // The query is left out: it may hold tokens.
-    tracing::info!(request_id = id, %method, path, status = status.as_u16(), seconds, "management request");
+    let is_usual = method.is_safe() && !status.is_server_error();
+    // Reading leaves a line only where somebody looks for it: a line costs more than the rest of what is done here.
+    macro_rules! log {
+        ($level:ident) => {
+            tracing::$level!(request_id = id, %method, path, status = status.as_u16(), seconds, "management request")
+        };
+    }
+    if is_usual {
+        log!(debug);
+    } else {
+        log!(info);
+    }
     let headers = response.headers_mut();
     if let Ok(value) = HeaderValue::from_str(&id) {
         headers.insert(HeaderName::from_static("x-ms-request-id"), value.clone());

@@ -16,7 +16,7 @@ use crate::{
     telemetry, traces,
     traces::{DebugTokens, Traces},
 };
-use actix_web::{App, HttpServer, dev::ServerHandle, middleware, web};
+use actix_web::{App, HttpServer, dev::ServerHandle, guard, middleware, web};
 use anyhow::Context as _;
 use engine::{Codec, Engine, Settings};
 use identity::{Identity, Options};
@@ -239,14 +239,17 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
         public.clone(),
         publish,
     ));
-    let engine = Arc::new(Engine::new(
+    let engine = Engine::new(
         state.pool.clone(),
         kinds::registry(),
         codec,
         public,
         clock.clone(),
         rollout.clone(),
-    ));
+    );
+    let own = settings.state.own_connections();
+    let each = own.div_ceil(u32::try_from(workers())?);
+    let engine = Arc::new(engine.with_own_connections(own, each));
     if part == Part::All {
         let changed = kinds::service::refresh_addresses(&engine)
             .await
@@ -282,7 +285,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
     let kept_up = telemetry::upkeep(
         metrics.clone(),
         gateway.as_ref().map(DataPlane::gateway),
-        Some(state.pool.clone()),
+        Some(engine.clone()),
     );
     tasks.spawn(async move {
         kept_up.await;
@@ -328,6 +331,13 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
             .configure(|config| {
                 if part == Part::All {
                     config
+                        .service(
+                            web::scope("/subscriptions")
+                                .guard(guard::fn_guard(|request| {
+                                    management::is_in_service(request.head().uri.path())
+                                }))
+                                .default_service(web::to(management::answer)),
+                        )
                         .configure(docs::routes)
                         .configure(documents::routes)
                         .configure(echo::routes)

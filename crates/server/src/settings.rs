@@ -21,8 +21,23 @@ pub struct StateSettings {
     #[arg(long, env = "PORTICO_SECRET_KEY", hide_env_values = true)]
     pub secret_key: Option<String>,
     /// Connections to Postgres at most
-    #[arg(long, env = "PORTICO_DATABASE_CONNECTIONS", default_value_t = 20)]
+    #[arg(long, env = "PORTICO_DATABASE_CONNECTIONS", default_value_t = 32)]
     pub database_connections: u32,
+}
+
+/// Fewer connections are not divided.
+const DIVIDED: u32 = 16;
+
+impl StateSettings {
+    /// How many of the connections the threads that serve HTTP open for themselves; the others are the pool's.
+    #[must_use]
+    pub const fn own_connections(&self) -> u32 {
+        if self.database_connections < DIVIDED {
+            0
+        } else {
+            self.database_connections / 2
+        }
+    }
 }
 
 /// Where mails go.

@@ -51,7 +51,7 @@ impl OpenState {
         let embedded = settings.database_url.is_none();
         let secrets = secret_key::load(settings.secret_key.as_deref(), &data_dir, embedded)?;
         let pool_options = PgPoolOptions::new()
-            .max_connections(settings.database_connections)
+            .max_connections(settings.database_connections - settings.own_connections())
             .acquire_timeout(Duration::from_secs(10))
             // Each return to the pool tests a connection already. Only one that has rested may have been cut off since.
             .test_before_acquire(false)

@@ -5,10 +5,10 @@
 
 use crate::data_plane::Backing;
 use anyhow::Context as _;
+use engine::Engine;
 use gateway::{CacheOutcome, Gateway, Record, Telemetry};
 use metrics::{Counter, Histogram, Unit};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use sqlx::PgPool;
 use std::{
     collections::HashMap,
     sync::{Arc, OnceLock, PoisonError, RwLock},
@@ -111,17 +111,21 @@ fn describe() {
 
 /// Keeps what `/metrics` shows up to date, for as long as the process runs. Without it histograms would keep every single value
 /// until somebody asks.
-pub async fn upkeep(handle: PrometheusHandle, gateway: Option<Gateway>, pool: Option<PgPool>) {
+pub async fn upkeep(
+    handle: PrometheusHandle,
+    gateway: Option<Gateway>,
+    engine: Option<Arc<Engine>>,
+) {
     let mut interval = tokio::time::interval(UPKEEP);
     interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         interval.tick().await;
-        gauges(gateway.as_ref(), pool.as_ref());
+        gauges(gateway.as_ref(), engine.as_deref());
         handle.run_upkeep();
     }
 }
 
-fn gauges(gateway: Option<&Gateway>, pool: Option<&PgPool>) {
+fn gauges(gateway: Option<&Gateway>, engine: Option<&Engine>) {
     #[expect(
         clippy::cast_precision_loss,
         reason = "numbers of calls and connections are small"
@@ -142,8 +146,10 @@ fn gauges(gateway: Option<&Gateway>, pool: Option<&PgPool>) {
             open.saturating_sub(idle),
         );
     }
-    if let Some(pool) = pool {
-        let (all, idle) = (pool.size() as usize, pool.num_idle());
+    if let Some(engine) = engine {
+        let (own, own_idle) = engine.own_connections();
+        let all = (engine.pool.size() + own) as usize;
+        let idle = engine.pool.num_idle() + own_idle;
         set(
             metrics::gauge!("portico_database_connections", "state" => "idle"),
             idle,

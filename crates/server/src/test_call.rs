@@ -5,7 +5,6 @@
 
 use crate::{State, developer::relay};
 use engine::{Access, Error, Method, Reply, Request, Result};
-use serde_json::Value;
 
 /// The reply to a test; `None` for other requests.
 ///

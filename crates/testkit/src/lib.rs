@@ -92,7 +92,7 @@ impl Portico {
             .env("PORTICO_PORTAL_LISTEN", "127.0.0.1:0")
             .env("PORTICO_ADMIN_EMAIL", ADMINISTRATOR)
             .env("PORTICO_ADMIN_PASSWORD", PASSWORD)
-            .env("PORTICO_DATABASE_CONNECTIONS", "8")
+            .env("PORTICO_DATABASE_CONNECTIONS", "16")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())

@@ -7,7 +7,7 @@ use crate::{
     count::{self, DEEP, List},
     filter::{Bound, Filter, condition, order},
     kind::Kind,
-    page::{Caller, Reply, Request, Window},
+    page::{Caller, DEFAULT_PAGE, Reply, Request, Window},
     print::{Printer, Shown},
     resource::{Access, Entity, ListEffect, ListParameter},
 };
@@ -116,11 +116,16 @@ async fn known(
         Some(_) => &pages.after,
     };
     args.add(parent(&at)).map_err(Error::Internal)?;
-    args.add(window.top + 1).map_err(Error::Internal)?;
-    args.add(window.skip).map_err(Error::Internal)?;
     if let Some(after) = &window.after {
         args.add(after.as_str()).map_err(Error::Internal)?;
     }
+    let sql = if (window.top, window.skip) == (DEFAULT_PAGE, 0) {
+        &sql.usual
+    } else {
+        args.add(window.top + 1).map_err(Error::Internal)?;
+        args.add(window.skip).map_err(Error::Internal)?;
+        &sql.any
+    };
     let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql.as_str()), args)
         .fetch_all(conn)
         .await?;

@@ -8,6 +8,7 @@ mod authorisation;
 mod authorization;
 mod certificate;
 mod conformance;
+mod connections;
 mod content;
 mod deleted_entity;
 mod diagnostic;

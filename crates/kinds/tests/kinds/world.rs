@@ -160,17 +160,25 @@ impl World {
 
     /// Goes on over other connections to the same database; returns them.
     pub fn over(&mut self, pool: PgPool) -> PgPool {
-        let settings = self.engine.settings().clone();
-        self.engine = Arc::new(Engine::new(
-            pool.clone(),
+        self.pool = pool.clone();
+        self.engine = Arc::new(self.anew());
+        pool
+    }
+
+    /// Goes on with so many connections of the thread's own beside those of the pool.
+    pub fn with_own_connections(&mut self, number: u32) {
+        self.engine = Arc::new(self.anew().with_own_connections(number, number));
+    }
+
+    fn anew(&self) -> Engine {
+        Engine::new(
+            self.pool.clone(),
             kinds::registry(),
             self.engine.codec.clone(),
-            settings,
+            self.engine.settings().clone(),
             Arc::new(now),
             Arc::new(Unheard),
-        ));
-        self.pool = pool.clone();
-        pool
+        )
     }
 
     /// Runs the job of every service that waits for its content.
