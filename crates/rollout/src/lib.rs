@@ -476,8 +476,8 @@ impl Follower {
     /// takes longer than the reading. All of these statements go by an index whatever the values are.
     async fn connect(&self) -> Result<PgConnection, sqlx::Error> {
         let options = self.pool.connect_options();
-        let options = PgConnectOptions::clone(&options)
-            .options([("plan_cache_mode", "force_generic_plan")]);
+        let options =
+            PgConnectOptions::clone(&options).options([("plan_cache_mode", "force_generic_plan")]);
         PgConnection::connect_with(&options).await
     }
 
@@ -498,7 +498,7 @@ impl Follower {
              LEFT JOIN (SELECT id, entity, entity_id FROM changes WHERE id > $1) c ON true ORDER BY c.id",
         )
         .bind(i64::try_from(self.settled).unwrap_or(i64::MAX))
-        .fetch_all(&mut *connection)
+        .fetch_all(&mut connection)
         .await?;
         let mut by_table: BTreeMap<&str, BTreeSet<Uuid>> = BTreeMap::new();
         let mut ids = BTreeSet::new();

@@ -101,11 +101,11 @@ async fn vaulted() -> anyhow::Result<Vaulted> {
     )
     .await?;
     let token = portico.token().await?;
-    let service = portico.service(token, "vaulted").await?;
+    let service = portico.service(&token, "vaulted").await?;
     let team = format!("{service}/workspaces/team");
     let named = json!({"properties": {"displayName": "Team"}});
     portico
-        .ask(token, &team, Method::PUT, "", Some(&named))
+        .ask(&token, &team, Method::PUT, "", Some(&named))
         .await?;
     Ok(Vaulted {
         _database: database,
