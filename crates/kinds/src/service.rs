@@ -208,7 +208,7 @@ impl Resource for Service {
     const SEGMENT: &'static str = "service";
     const PARAMETER: &'static str = "serviceName";
     const TABLE: &'static str = "services";
-    const NAME: NameRule = NameRule::ServiceName;
+    const NAME: NameRule = NameRule::SERVICE;
     const IF_MATCH: bool = false;
     const DELETE: Delete = Delete::Hook;
     const SERVED: bool = true;

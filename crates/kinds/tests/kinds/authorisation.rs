@@ -40,7 +40,7 @@ fn named(kind: &dyn Kind) -> &'static str {
     match kind.facts().name {
         NameRule::Fixed(names) => names[0],
         NameRule::Email => "ops@example.org",
-        NameRule::Id { .. } | NameRule::ServiceName => "some",
+        NameRule::Id { .. } | NameRule::Label { .. } => "some",
     }
 }
 

@@ -42,7 +42,7 @@ fn name(kind: &dyn Kind) -> &'static str {
         NameRule::Id { .. } => "sample",
         NameRule::Fixed(names) => names[0],
         NameRule::Email => "ops@example.org",
-        NameRule::ServiceName => "sample",
+        NameRule::Label { .. } => "sample",
     }
 }
 

@@ -47,7 +47,7 @@ fn bad_names(kind: &dyn Kind) -> Vec<String> {
         NameRule::Id { max, .. } => vec!["a".repeat(max + 1), "a*b".into(), "a<b>".into()],
         NameRule::Fixed(_) => vec!["unlisted".into()],
         NameRule::Email => vec!["nobody".into()],
-        NameRule::ServiceName => vec!["-a".into(), "a_b".into()],
+        NameRule::Label { max } => vec!["a".repeat(max + 1), "-a".into(), "a_b".into()],
     }
 }
 
