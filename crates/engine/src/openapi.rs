@@ -389,9 +389,11 @@ impl Document {
         }
         for action in facts.actions {
             let detail = detail(&facts, action.operation);
-            let schema = (action.status == 200).then(|| {
-                detail.map_or_else(|| json!({"type": "object"}), |detail| (detail.reply)())
-            });
+            let schema = (action.status == 200)
+                .then(|| {
+                    detail.map_or_else(|| json!({"type": "object"}), |detail| (detail.reply)())
+                })
+                .filter(|schema| !schema.is_null());
             let mut parameters = parameters.clone();
             parameters.extend(
                 detail

@@ -380,7 +380,7 @@ pub struct ActionDetail {
     pub parameters: fn() -> Vec<Value>,
     /// Schema of the request's body.
     pub body: Option<fn() -> Value>,
-    /// Schema of the reply's body.
+    /// Schema of the reply's body; null for a 200 without one.
     pub reply: fn() -> Value,
 }
 

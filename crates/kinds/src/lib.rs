@@ -9,6 +9,7 @@ pub mod api_gateway;
 pub mod api_version_set;
 pub mod audit_entry;
 pub mod authorization;
+pub mod authorization_login;
 pub mod authorization_server;
 pub mod backend;
 pub mod cache;

@@ -5920,6 +5920,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/getLoginLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins a login and gives the link to the provider's page; a login that was under way ends.
+         * @description Begins a login and gives the link to the provider's page; a login that was under way ends. Needs the role contributor.
+         */
+        post: operations["AuthorizationLoginLinks_Post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/confirmConsentCode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a login: the code that the provider gave is exchanged for tokens.
+         * @description Ends a login: the code that the provider gave is exchanged for tokens. Needs the role contributor.
+         */
+        post: operations["Authorization_ConfirmConsentCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies": {
         parameters: {
             query?: never;
@@ -11622,7 +11662,7 @@ export interface components {
         };
         /** Format: password */
         AuthorizationSecret: string;
-        /** @description Why a connection gives no tokens. */
+        /** @description Why a connection has no tokens. */
         AuthorizationError: {
             /** @description Code. */
             code: string;
@@ -11646,7 +11686,7 @@ export interface components {
                 /** @description The grant. */
                 oauth2grantType?: components["schemas"]["AuthorizationOAuth2Grant"];
                 parameters?: components["schemas"]["AuthorizationBTreeMap"] | null;
-                /** @description Whether it gives tokens. */
+                /** @description Whether it has tokens. */
                 readonly status?: string;
                 readonly error?: components["schemas"]["AuthorizationError"] | null;
             };
@@ -40955,6 +40995,93 @@ export interface operations {
                 headers: {
                     /** @description Revision of the entity, for If-Match. */
                     ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    AuthorizationLoginLinks_Post: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uri
+                     * @description Where people are taken on with the code; required where the provider has no redirectUrl, and only there.
+                     */
+                    postLoginRedirectUrl?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: uri */
+                        loginLink: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_ConfirmConsentCode: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    consentCode: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
                     [name: string]: unknown;
                 };
                 content?: never;
