@@ -239,6 +239,17 @@ class Replay:
             time.sleep(0.05)
         raise RuntimeError(f"{path} was not activated")
 
+    def gateway(self, path, below, method, version):
+        """The gateway of the installation that an example is about, and the connection; what the example creates is removed."""
+        if method == "put" and not below:
+            self.send("delete", path, version)
+            return
+        if self.send("head", path, version).status != 200:
+            body = {"location": "West US", "sku": {"name": "Standard", "capacity": 1}, "properties": {}}
+            self.send("put", path, version, body)
+        if method in ("get", "delete") and below.count("/") == 2:
+            self.send("put", path + below, version, {"properties": {}})
+
     def free(self, name, version):
         for root in list(self.made):
             self.send("delete", f"{root}/service/{name}", version)
@@ -341,6 +352,9 @@ class Replay:
             elif place == "body":
                 body = value
         path = re.sub(r"\{(\w+)\}", lambda m: str(parameters.get(m[1], m[1])), path)
+        gateway = re.match(r"(?i)(/subscriptions/[^/]+/resourceGroups/[^/]+" + PROVIDER + r"/gateways/[^/]+)(.*)", path)
+        if gateway:
+            self.gateway(gateway[1], gateway[2], method, version)
         pieces = re.match(r"(?i)(/subscriptions/[^/]+/resourceGroups/[^/]+" + PROVIDER + r")/service/([^/]+)(.*)", path)
         if pieces:
             root, name, rest = pieces.groups()

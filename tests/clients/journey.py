@@ -52,6 +52,9 @@ sdk = ApiManagementClient(
     authentication_policy=HeadersPolicy(base_headers={"Authorization": f"Bearer {token}"}),
     polling_interval=1,
 )
+# Gateways of the installation: the older SDK has none.
+if hasattr(sdk, "api_gateway"):
+    KINDS += ["api_gateway", "api_gateway_config_connection", "api_management_gateway_skus"]
 called = set()
 
 
@@ -169,6 +172,38 @@ bad = violations(
     ).result(),
 )
 check(bad, ["publisherEmail"])
+
+# --- gateways of the installation ---------------------------------------------------------------------------------------
+if "api_gateway" in KINDS:
+    gateways, connections = client.api_gateway, client.api_gateway_config_connection
+    subnet = f"/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.Network/virtualNetworks/v/subnets/s"
+    wanted = m.ApiManagementGatewayResource(
+        location="West US",
+        sku=m.ApiManagementGatewaySkuProperties(name="Standard", capacity=1),
+        backend=m.BackendConfiguration(subnet=m.BackendSubnetConfiguration(id=subnet)),
+        virtual_network_type="External",
+    )
+    created = gateways.begin_create_or_update(group, "edge", wanted).result()
+    check((created.name, created.provisioning_state, created.backend.subnet.id), ("edge", "Succeeded", subnet))
+    # What was read can be sent back.
+    check(gateways.begin_create_or_update(group, "edge", gateways.get(group, "edge")).result().created_at_utc, created.created_at_utc)
+    more = m.ApiManagementGatewayUpdateParameters(sku=m.ApiManagementGatewaySkuPropertiesForPatch(name="Standard", capacity=2), tags={"a": "b"})
+    changed = gateways.begin_update(group, "edge", more).result()
+    check((changed.sku.capacity, changed.tags, changed.virtual_network_type), (2, {"a": "b"}, "External"))
+    check((names(gateways.list()), names(gateways.list_by_resource_group(group))), (["edge"], ["edge"]))
+    tiers = [tier.sku.name for tier in client.api_management_gateway_skus.list_available_skus(group, "edge")]
+    check(tiers, ["Standard", "WorkspaceGatewayStandard", "WorkspaceGatewayPremium"])
+    shop = m.ApiManagementGatewayConfigConnectionResource(source_id=service.id, hostnames=["shop.example.org"])
+    made = connections.begin_create_or_update(group, "edge", "shop", shop).result()
+    check((made.source_id, made.hostnames, made.provisioning_state), (service.id, ["shop.example.org"], "Succeeded"))
+    check(connections.get(group, "edge", "shop").default_hostname in service.gateway_url, True)
+    check(names(connections.list_by_gateway(group, "edge")), ["shop"])
+    check(refused(412, lambda: connections.begin_delete(group, "edge", "shop", STALE).result()).error.code, "PreconditionFailed")
+    connections.begin_delete(group, "edge", "shop", "*").result()
+    connections.begin_delete(group, "edge", "shop", "*").result()
+    refused(404, lambda: connections.get(group, "edge", "shop"))
+    gateways.begin_delete(group, "edge").result()
+    refused(404, lambda: gateways.get(group, "edge"))
 
 # --- APIs ---------------------------------------------------------------------------------------------------------------
 api = client.api.begin_create_or_update(

@@ -230,8 +230,11 @@ pub enum NameRule {
         /// Most characters.
         max: usize,
     },
-    /// A service name: letter first, letters, digits and inner hyphens, 1 to 50 characters.
-    ServiceName,
+    /// A name that could be a host's label, as services have: letter first, letters, digits and inner hyphens.
+    Label {
+        /// Most characters.
+        max: usize,
+    },
     /// One of a closed list, compared without regard to case and stored as listed.
     Fixed(&'static [&'static str]),
     /// An e-mail address used as a name (`recipientEmails/{email}`).
@@ -239,6 +242,9 @@ pub enum NameRule {
 }
 
 impl NameRule {
+    /// What a service may be called.
+    pub const SERVICE: Self = Self::Label { max: 50 };
+
     /// A free id of up to `max` characters.
     #[must_use]
     pub const fn id(max: usize) -> Self {
@@ -261,17 +267,19 @@ impl NameRule {
                 }
                 Ok(name.to_owned())
             }
-            Self::ServiceName => {
+            Self::Label { max } => {
                 let inner = name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
                 let first = name.chars().next().is_some_and(|c| c.is_ascii_alphabetic());
                 let last = name
                     .chars()
                     .last()
                     .is_some_and(|c| c.is_ascii_alphanumeric());
-                if (1..=50).contains(&name.len()) && inner && first && last {
+                if (1..=*max).contains(&name.len()) && inner && first && last {
                     Ok(name.to_owned())
                 } else {
-                    Err("must be 1 to 50 letters, digits and hyphens, begin with a letter and end with a letter or a digit".into())
+                    Err(format!(
+                        "must be 1 to {max} letters, digits and hyphens, begin with a letter and end with a letter or a digit"
+                    ))
                 }
             }
             Self::Fixed(names) => names
@@ -387,10 +395,10 @@ mod tests {
             Err("must not contain any of * # & + : < > ?".into())
         );
         for good in ["a", "demo-1", "Demo"] {
-            assert_eq!(NameRule::ServiceName.check(good), Ok(good.to_owned()));
+            assert_eq!(NameRule::SERVICE.check(good), Ok(good.to_owned()));
         }
         for bad in ["", "1a", "a-", "-a", "a_b", &"a".repeat(51)] {
-            assert!(NameRule::ServiceName.check(bad).is_err(), "{bad}");
+            assert!(NameRule::SERVICE.check(bad).is_err(), "{bad}");
         }
         assert_eq!(
             NameRule::Fixed(&["policy"]).check("POLICY"),

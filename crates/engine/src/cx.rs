@@ -33,10 +33,10 @@ pub struct Note {
     pub after: Option<Value>,
 }
 
-/// The service that a request is about.
+/// The service that a request is about; for a kind of the installation the row directly under the provider that the path names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServiceAt {
-    /// Row in `services`; of a workspace, its row there.
+    /// Row in `services` (or in the table of that kind); of a workspace, its row there.
     pub id: Uuid,
     /// The service itself, also within a workspace of it.
     pub root: Uuid,

@@ -19,9 +19,11 @@ pub enum Error {
         /// The noun of the contract's message: `Api`, `Product`, `PoliciesConfiguration`.
         what: String,
     },
-    /// A service that does not exist, or of which the caller must not know.
-    #[error("The Resource '{PROVIDER}/service/{name}' under resource group '{group}' was not found.", PROVIDER = arm_id::PROVIDER)]
+    /// A service, or another resource directly under the provider, that does not exist or of which the caller must not know.
+    #[error("The Resource '{PROVIDER}/{segment}/{name}' under resource group '{group}' was not found.", PROVIDER = arm_id::PROVIDER)]
     ServiceNotFound {
+        /// Its type: `service`, `gateways`.
+        segment: &'static str,
         /// Name as asked for.
         name: String,
         /// Resource group as asked for.

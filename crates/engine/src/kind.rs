@@ -70,6 +70,8 @@ pub struct Facts {
     pub served: bool,
     /// What DELETE does with a row.
     pub delete: Delete,
+    /// Whether it is of the installation and not of a service; of a kind directly under the provider.
+    pub of_installation: bool,
     /// The contract version that brought the kind.
     pub since: &'static str,
     /// Whether it exists in workspaces, too.
@@ -96,6 +98,10 @@ pub trait Kind: Send + Sync {
     fn facts(&self) -> Facts;
     /// The kinds above, outermost first.
     fn parents(&self) -> Chain;
+    /// Whether it stands directly under the provider.
+    fn is_root(&self) -> bool {
+        self.parents().is_empty()
+    }
     /// Decodes the body of a write; every violation is recorded.
     fn decode(
         &self,
@@ -149,6 +155,12 @@ pub trait Kind: Send + Sync {
     fn schema(&self) -> KindSchema;
 }
 
+/// The kind directly under the provider that a kind is below, or is itself.
+#[must_use]
+pub fn root(kind: &'static dyn Kind) -> &'static dyn Kind {
+    kind.parents().first().copied().unwrap_or(kind)
+}
+
 pub(crate) struct Of<R>(pub PhantomData<fn() -> R>);
 
 impl<R: Resource> Kind for Of<R> {
@@ -178,6 +190,7 @@ impl<R: Resource> Kind for Of<R> {
             fields: R::Contract::FIELDS,
             served: R::SERVED,
             delete: R::DELETE,
+            of_installation: R::OF_INSTALLATION,
             since: R::SINCE,
             in_workspaces: R::IN_WORKSPACES,
             restorable: R::RESTORABLE,

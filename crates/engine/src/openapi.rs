@@ -14,7 +14,7 @@ use crate::{
 use arm_id::NameRule;
 use serde_json::{Map, Value, json};
 
-/// Root of every path of a service.
+/// Root of every path of a service, and of everything else directly under the provider.
 const ROOT: &str = "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement";
 
 /// An operation that is not a kind's: the server's own endpoints.
@@ -92,8 +92,14 @@ struct Document {
 fn list_id(kind: &dyn Kind) -> String {
     match kind.parents().last() {
         None => format!("{}_ListByResourceGroup", kind.facts().title),
-        Some(parent) if parent.parents().is_empty() => {
-            format!("{}_ListByService", kind.facts().title)
+        Some(parent) if parent.is_root() => {
+            let noun = parent.facts().segment.trim_end_matches('s');
+            let (first, rest) = noun.split_at(1);
+            format!(
+                "{}_ListBy{}{rest}",
+                kind.facts().title,
+                first.to_uppercase()
+            )
         }
         Some(parent) => format!("{}_ListBy{}", kind.facts().title, parent.facts().title),
     }
@@ -187,7 +193,7 @@ fn within_a_workspace(path: &str, operation: &Value) -> (String, Value) {
 
 impl Document {
     fn add(&mut self, path: &str, method: &str, mut operation: Value) {
-        if matches!(method, "put" | "patch" | "delete") && path.contains("/service/{serviceName}") {
+        if matches!(method, "put" | "patch" | "delete") && path.starts_with(ROOT) {
             told_of_revision(&mut operation);
         }
         if self.in_workspaces {
@@ -369,7 +375,7 @@ impl Document {
             self.add(&path, "patch", operation);
         }
         if verbs.delete {
-            let access = if kind.parents().is_empty() {
+            let access = if kind.is_root() {
                 Access::Own
             } else {
                 Access::Write
@@ -383,9 +389,11 @@ impl Document {
         }
         for action in facts.actions {
             let detail = detail(&facts, action.operation);
-            let schema = (action.status == 200).then(|| {
-                detail.map_or_else(|| json!({"type": "object"}), |detail| (detail.reply)())
-            });
+            let schema = (action.status == 200)
+                .then(|| {
+                    detail.map_or_else(|| json!({"type": "object"}), |detail| (detail.reply)())
+                })
+                .filter(|schema| !schema.is_null());
             let mut parameters = parameters.clone();
             parameters.extend(
                 detail
@@ -775,8 +783,8 @@ fn name_schema(rule: NameRule) -> Value {
     match rule {
         NameRule::Fixed(names) => json!({"type": "string", "enum": names}),
         NameRule::Email => json!({"type": "string", "format": "email", "maxLength": 254}),
-        NameRule::ServiceName => {
-            json!({"type": "string", "minLength": 1, "maxLength": 50, "pattern": "^[a-zA-Z](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$"})
+        NameRule::Label { max } => {
+            json!({"type": "string", "minLength": 1, "maxLength": max, "pattern": "^[a-zA-Z](?:[a-zA-Z0-9-]*[a-zA-Z0-9])?$"})
         }
         NameRule::Id { max, .. } => json!({"type": "string", "minLength": 1, "maxLength": max}),
     }

@@ -21,7 +21,7 @@ pub struct Registry {
     links: Vec<Link>,
     listings: Vec<Listing>,
     statements: HashMap<&'static str, Statements>,
-    /// Lower-case types from the service down, joined by `/`.
+    /// Lower-case types from the one under the provider down, joined by `/`.
     by_types: HashMap<String, Entry>,
 }
 
@@ -183,25 +183,28 @@ impl Registry {
         for kind in &self.kinds {
             let table = kind.facts().table;
             let statements = self.statements(*kind);
-            let is_service = kind.parents().is_empty();
+            let is_root = kind.is_root();
             let mut add = |what: &str, sql: String| all.push((format!("{table}: {what}"), sql));
             for (what, sql) in statements.all(kind.facts().verbs) {
                 add(what, sql.to_owned());
             }
-            let (belongs, more) = if is_service {
+            let (belongs, more) = if is_root {
                 (
-                    "t.deleted_at IS NULL AND lower(t.subscription_id) = lower($1)",
+                    format!(
+                        "{} AND lower(t.subscription_id) = lower($1)",
+                        verbs::list::is_there(*kind)
+                    ),
                     "AND lower(t.resource_group) = lower($2) AND lower(t.name) > $3",
                 )
             } else {
-                ("t.parent_id = $1", "AND lower(t.name) > $2")
+                ("t.parent_id = $1".to_owned(), "AND lower(t.name) > $2")
             };
             let shown = &statements.shown.select;
             add("first page", format!("{shown} WHERE {belongs} {PAGE}"));
             add("page", format!("{shown} WHERE {belongs} {more} {PAGE}"));
             let count = format!("SELECT count(*) FROM {table} t WHERE {belongs}");
             add("count", count);
-            if !is_service {
+            if !is_root {
                 let rows = format!("FROM {table} t WHERE {belongs}");
                 add("marks", crate::count::marks(&rows));
             }
@@ -232,6 +235,16 @@ impl Registry {
             .iter()
             .copied()
             .find(|k| k.facts().table == table)
+    }
+
+    /// The kind directly under the provider that a path begins with.
+    #[must_use]
+    pub fn root(&self, path: &ResourcePath) -> Option<&'static dyn Kind> {
+        let (segment, _) = path.pairs.first()?;
+        match self.by_types.get(&segment.to_ascii_lowercase()) {
+            Some(Entry::Kind(kind)) => Some(*kind),
+            Some(Entry::Link(_) | Entry::Listing(_)) | None => None,
+        }
     }
 
     /// The contract version that brought what a path names.

@@ -238,6 +238,10 @@ pub trait Resource: Send + Sync + 'static {
     /// The table's `parent_id` then refers to [`Revisions::roots`] instead of the parent's table. Of a kind without this, a new
     /// revision gets copies.
     const OF_ALL_REVISIONS: bool = false;
+    /// Whether a kind directly under the provider belongs to the installation as a whole: only roles over the installation count
+    /// for it and what is below it, and a deleted row is gone. Without this it is the kind of services: roles are given over
+    /// each, a deleted one is kept for a while, and it may have workspaces.
+    const OF_INSTALLATION: bool = false;
     /// The contract version that brought the kind; to callers of an older one it does not exist.
     const SINCE: &'static str = "";
     /// Whether the kind exists in workspaces, too.
@@ -376,7 +380,7 @@ pub struct ActionDetail {
     pub parameters: fn() -> Vec<Value>,
     /// Schema of the request's body.
     pub body: Option<fn() -> Value>,
-    /// Schema of the reply's body.
+    /// Schema of the reply's body; null for a 200 without one.
     pub reply: fn() -> Value,
 }
 

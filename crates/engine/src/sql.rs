@@ -2,9 +2,16 @@
 //!
 //! Stable text is what lets Postgres reuse prepared plans. Names in the text come from the kinds'
 //! constants; every value is bound. Parameters of all statements that resolve a path:
-//! `$1` subscription, `$2` resource group, `$3` service name, `$4` principal, `$5…` the names below.
+//! `$1` subscription, `$2` resource group, `$3` name of the service (or of another kind's row directly under the provider), `$4`
+//! principal, `$5…` the names below.
 
-use crate::{audit, kind::Kind, page::DEFAULT_PAGE, print::Shown, resource::Verbs};
+use crate::{
+    audit,
+    kind::{Kind, root},
+    page::DEFAULT_PAGE,
+    print::Shown,
+    resource::Verbs,
+};
 use std::fmt::Write as _;
 
 /// The statements that resolve a path.
@@ -40,7 +47,7 @@ pub struct Statements {
     /// The first page of a list, or with a name the page after it, below a parent that was found before: its first parameters are
     /// those of the path. Its last column is the caller's rank, null unless the path still leads to that parent.
     pub(crate) pages: Option<Pages>,
-    /// A new row: `$1` id, `$2` parent (services: `$2` subscription, `$3` group), name, time, then the columns.
+    /// A new row: `$1` id, `$2` parent (directly under the provider: `$2` subscription, `$3` group), name, time, then the columns.
     pub insert: String,
     /// The same with an entry of the audit trail and a line in the outbox, whose values follow; gives the revision.
     pub create: String,
@@ -70,10 +77,20 @@ pub(crate) struct PageSql {
     pub any: String,
 }
 
-/// Highest role of the principal `$4` over the service `c0`: 4 owner, 3 contributor, 2 reader, 1 developer, null none.
-const RANK: &str = "(SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
-     FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL WHERE a.principal_id = $4 \
-     AND (a.scope_service_id IS NULL OR a.scope_service_id IN (c0.id, c0.workspace_of)))";
+/// Highest role of the principal `$4` over the service `c0`, or over the installation that `c0` is of: 4 owner, 3 contributor,
+/// 2 reader, 1 developer, null none.
+fn rank(root: &dyn Kind) -> String {
+    let scopes = if root.facts().of_installation {
+        "a.scope_service_id IS NULL"
+    } else {
+        "(a.scope_service_id IS NULL OR a.scope_service_id IN (c0.id, c0.workspace_of))"
+    };
+    format!(
+        "(SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
+         FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL WHERE a.principal_id = $4 \
+         AND {scopes})"
+    )
+}
 
 /// The column that names a row of a kind on a path.
 fn name_column(kind: &dyn Kind, by_revision: bool) -> &'static str {
@@ -123,7 +140,13 @@ pub(crate) fn snake_table(segment: &str) -> String {
 
 /// FROM and WHERE down to the last of `chain`, which has the alias `last` and is joined by `join`; the others are `c{n}`.
 fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str, last: &str) -> String {
-    let mut from = "FROM services c0".to_owned();
+    let facts = chain[0].facts();
+    let mut from = format!("FROM {} c0", facts.table);
+    let is_kept = if facts.of_installation {
+        ""
+    } else {
+        " AND c0.deleted_at IS NULL"
+    };
     for (at, kind) in chain.iter().enumerate().skip(1) {
         let (table, parameter, parent) = (kind.facts().table, at + 4, at - 1);
         let (key, named) = (
@@ -141,14 +164,21 @@ fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str, last: &str) 
         );
     }
     from + " WHERE lower(c0.name) = lower($3) AND lower(c0.subscription_id) = lower($1) \
-             AND lower(c0.resource_group) = lower($2) AND c0.deleted_at IS NULL"
+             AND lower(c0.resource_group) = lower($2)"
+        + is_kept
 }
 
 /// `child` is the kind below the chain, for whose rows the last id is the parent.
 fn head(chain: &[&'static dyn Kind], child: Option<&dyn Kind>, by_revision: bool) -> String {
+    let owner = if chain[0].facts().of_installation {
+        "c0.id"
+    } else {
+        "coalesce(c0.workspace_of, c0.id)"
+    };
     let mut out = format!(
-        "c0.id AS service_id, coalesce(c0.workspace_of, c0.id) AS service_root, c0.name AS service_name, c0.subscription_id AS at_subscription, \
-         c0.resource_group AS at_group, {RANK} AS rank"
+        "c0.id AS service_id, {owner} AS service_root, c0.name AS service_name, c0.subscription_id AS at_subscription, \
+         c0.resource_group AS at_group, {} AS rank",
+        rank(chain[0])
     );
     for at in 1..chain.len() {
         let below = chain.get(at + 1).map_or(child, |kind| Some(*kind));
@@ -226,8 +256,9 @@ fn pages(kind: &'static dyn Kind) -> Option<Pages> {
     let columns = select.strip_suffix(&from)?;
     let page = |after: &str, next: usize| {
         let rows = format!(
-            "{columns}, (SELECT {RANK} {} AND {alias}.{} = ${parent}) AS rank{from} WHERE t.parent_id = ${parent}{after} \
+            "{columns}, (SELECT {} {} AND {alias}.{} = ${parent}) AS rank{from} WHERE t.parent_id = ${parent}{after} \
              ORDER BY lower(t.name)",
+            rank(root(kind)),
             path(&chain, false, "JOIN", &alias),
             key_column(chain[last], kind),
         );
@@ -272,7 +303,7 @@ impl Statements {
     pub fn build(kind: &'static dyn Kind) -> Self {
         let facts = kind.facts();
         let mut chain = kind.parents();
-        let is_service = chain.is_empty();
+        let is_root = chain.is_empty();
         chain.push(kind);
         let revised = chain.iter().enumerate().find_map(|(at, kind)| {
             let revisions = kind.facts().revisions?;
@@ -290,7 +321,7 @@ impl Statements {
             .filter(|c| !c.computed)
             .map(|c| c.name)
             .collect();
-        let (parent, unique, from) = if is_service {
+        let (parent, unique, from) = if is_root {
             ("subscription_id, resource_group", "(lower(name))", 6)
         } else {
             ("parent_id", "(parent_id, lower(name))", 5)
@@ -303,7 +334,7 @@ impl Statements {
             let _ = write!(values, ", ${}", from + at);
             let _ = write!(sets, ", {column} = ${}", at + 3);
         }
-        let parents = if is_service { "$2, $3, $4" } else { "$2, $3" };
+        let parents = if is_root { "$2, $3, $4" } else { "$2, $3" };
         let time = from - 1;
         let insert = format!(
             "INSERT INTO {table} (id, {parent}, name, rev, created_at, updated_at{names}) \

@@ -54,8 +54,9 @@ pub(crate) fn is_stored_name(name: &str) -> bool {
     name.contains('/')
 }
 
-/// `{root}/service/{name}`, or that of a workspace.
-pub(crate) fn service_path(root: &arm_id::Root, stored: &str) -> String {
+/// `{root}/service/{name}`, or that of the workspace that has this name among the services.
+#[must_use]
+pub fn service_path(root: &arm_id::Root, stored: &str) -> String {
     match stored.split_once('/') {
         None => format!("{root}/service/{stored}"),
         Some((service, workspace)) => format!("{root}/service/{service}/{SEGMENT}/{workspace}"),

@@ -1,11 +1,12 @@
 //! Authorizations: providers of tokens for backends, connections to them, and who may use these.
 //!
-//! Their secrets are sealed and absent from replies. Nothing here asks a provider for a token: a connection says so.
+//! Their secrets and tokens are sealed and absent from replies. A connection with the code grant gets its tokens by a login of
+//! somebody: see [`authorization_login`](crate::authorization_login).
 
-use crate::service::Service;
+use crate::{authorization_login, service::Service};
 use engine::{
-    BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result, Secret, TextColumn,
-    Value, Verbs, json,
+    Action, ActionDetail, BoxFuture, Contract, Cx, Error, Filter, Json, NameRule, Resource, Result,
+    Secret, TextColumn, Value, Verbs, json,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::collections::BTreeMap;
@@ -69,7 +70,7 @@ fn withdraw(parameters: &mut Parameters) -> Parameters {
     secret
 }
 
-fn opened<T: DeserializeOwned + Default>(sealed: Option<&Secret>) -> Result<T> {
+pub(crate) fn opened<T: DeserializeOwned + Default>(sealed: Option<&Secret>) -> Result<T> {
     sealed.map_or_else(
         || Ok(T::default()),
         |sealed| serde_json::from_str(sealed.expose()).map_err(Error::internal),
@@ -154,10 +155,13 @@ pub struct AuthorizationContract {
     /// The secrets among them, as JSON.
     #[contract(internal)]
     pub sealed_parameters: Option<Secret>,
-    /// Whether it gives tokens.
+    /// What the provider gave, as JSON.
+    #[contract(internal)]
+    pub sealed_tokens: Option<Secret>,
+    /// Whether it has tokens.
     #[contract(read_only)]
     pub status: String,
-    /// Why it gives none.
+    /// Why it has none.
     #[contract(read_only)]
     pub error: Option<Json<AuthorizationError>>,
 }
@@ -178,7 +182,7 @@ pub enum OAuth2Grant {
     ClientCredentials,
 }
 
-/// Why a connection gives no tokens.
+/// Why a connection has no tokens.
 #[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
 pub struct AuthorizationError {
     /// Code.
@@ -203,6 +207,8 @@ impl Resource for Authorization {
         ..Verbs::ALL
     };
     const FILTERS: &'static [Filter] = &[Filter::name()];
+    const ACTIONS: &'static [Action] = authorization_login::ACTIONS;
+    const ACTION_DETAILS: &'static [ActionDetail] = authorization_login::DETAILS;
 
     fn example() -> Value {
         json!({"authorizationType": "OAuth2", "oauth2grantType": "ClientCredentials", "parameters": {"clientId": "portal"}})
@@ -214,12 +220,28 @@ impl Resource for Authorization {
         new: &'a mut AuthorizationContract,
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move {
-            let mut secrets: Parameters =
-                opened(old.and_then(|old| old.sealed_parameters.as_ref()))?;
+            let stored: Parameters = opened(old.and_then(|old| old.sealed_parameters.as_ref()))?;
+            let mut secrets = stored.clone();
             if let Some(Json(parameters)) = &mut new.parameters {
                 secrets.extend(withdraw(parameters));
             }
             new.sealed_parameters = Some(sealed(&secrets)?);
+            let is_same = |old: &AuthorizationContract| {
+                let parameters = |of: &AuthorizationContract| {
+                    of.parameters
+                        .as_ref()
+                        .map(|Json(all)| all.clone())
+                        .unwrap_or_default()
+                };
+                old.oauth2grant_type == new.oauth2grant_type
+                    && parameters(old) == parameters(new)
+                    && stored == secrets
+            };
+            if new.sealed_tokens.is_some() && old.is_some_and(is_same) {
+                return Ok(());
+            }
+            // Tokens are of those parameters that they were asked for with.
+            new.sealed_tokens = None;
             new.status = "Error".into();
             new.error = Some(Json(AuthorizationError {
                 code: "Unauthenticated".into(),

@@ -357,16 +357,7 @@ impl Resource for GatewayHostnameConfiguration {
     fn validate(host: &GatewayHostnameConfigurationContract, violations: &mut Violations) {
         if let Some(name) = &host.hostname {
             let plain = name.strip_prefix("*.").unwrap_or(name);
-            let label = |label: &str| {
-                !label.is_empty()
-                    && label.len() <= 63
-                    && !label.starts_with('-')
-                    && !label.ends_with('-')
-                    && label
-                        .bytes()
-                        .all(|b| b.is_ascii_alphanumeric() || b == b'-')
-            };
-            if name != "*" && (name.len() > 253 || !plain.split('.').all(label)) {
+            if name != "*" && (name.len() > 253 || !is_host(plain)) {
                 violations.add(
                     "hostname",
                     "must be a host such as api.example.org, *.example.org or *",
@@ -389,6 +380,20 @@ impl Resource for GatewayHostnameConfiguration {
     ) -> BoxFuture<'a, Result<()>> {
         Box::pin(async move { parent_changed(cx) })
     }
+}
+
+/// Whether this can be the name of a host.
+pub(crate) fn is_host(name: &str) -> bool {
+    let is_label = |label: &str| {
+        !label.is_empty()
+            && label.len() <= 63
+            && !label.starts_with('-')
+            && !label.ends_with('-')
+            && label
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(is_label)
 }
 
 fn parent_changed(cx: &mut Cx<'_>) -> Result<()> {

@@ -5,9 +5,11 @@
 
 pub mod activation;
 pub mod api;
+pub mod api_gateway;
 pub mod api_version_set;
 pub mod audit_entry;
 pub mod authorization;
+pub mod authorization_login;
 pub mod authorization_server;
 pub mod backend;
 pub mod cache;
@@ -134,6 +136,8 @@ pub fn registry() -> Registry {
         .with::<gateway::Gateway>()
         .with::<gateway::GatewayHostnameConfiguration>()
         .with::<gateway::GatewayCertificateAuthority>()
+        .with::<api_gateway::ApiGateway>()
+        .with::<api_gateway::ConfigConnection>()
         .link(Link {
             title: "GatewayApi",
             parent: kind::<gateway::Gateway>(),

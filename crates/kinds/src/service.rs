@@ -208,7 +208,7 @@ impl Resource for Service {
     const SEGMENT: &'static str = "service";
     const PARAMETER: &'static str = "serviceName";
     const TABLE: &'static str = "services";
-    const NAME: NameRule = NameRule::ServiceName;
+    const NAME: NameRule = NameRule::SERVICE;
     const IF_MATCH: bool = false;
     const DELETE: Delete = Delete::Hook;
     const SERVED: bool = true;
@@ -246,14 +246,7 @@ impl Resource for Service {
         if service.sku.0.capacity < 0 {
             violations.add("sku.capacity", "must not be negative");
         }
-        if let Some(Json(Any(tags))) = &service.tags {
-            let texts = tags
-                .as_object()
-                .is_some_and(|tags| tags.values().all(Value::is_string));
-            if !texts {
-                violations.add("tags", "must be an object of texts");
-            }
-        }
+        check_tags(service.tags.as_ref(), violations);
         for (at, host) in service
             .hostname_configurations
             .iter()
@@ -516,6 +509,62 @@ async fn restored(cx: &mut Cx<'_>, restore: bool) -> Result<bool> {
     }
 }
 
+/// Tags are texts by name.
+pub(crate) fn check_tags(tags: Option<&Json<Any>>, violations: &mut Violations) {
+    let is_sound = |Json(Any(tags)): &Json<Any>| {
+        tags.as_object()
+            .is_some_and(|tags| tags.values().all(Value::is_string))
+    };
+    if !tags.is_none_or(is_sound) {
+        violations.add("tags", "must be an object of texts");
+    }
+}
+
+/// Which of these hosts, in lower case, lead to another service than `owner`, or are those of another connection of a gateway than
+/// this one that does not lead there. Whoever asks at the same time waits, and then sees what was given out.
+///
+/// # Errors
+/// When the database fails.
+pub(crate) async fn taken_hosts(
+    cx: &mut Cx<'_>,
+    owner: Option<uuid::Uuid>,
+    connection: Option<uuid::Uuid>,
+    hosts: &[String],
+) -> Result<Vec<String>> {
+    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('service host names', 0))")
+        .execute(&mut *cx.conn)
+        .await?;
+    Ok(sqlx::query_scalar(
+        "SELECT DISTINCT host FROM unnest($3::text[]) host WHERE EXISTS ( \
+           SELECT FROM services s WHERE s.id IS DISTINCT FROM $1 AND ( \
+             s.gateway_hostname = host OR lower(s.name) || '.localhost' = host OR EXISTS ( \
+               SELECT FROM jsonb_array_elements(s.hostname_configurations) c \
+               WHERE c->>'type' = 'Proxy' AND lower(c->>'hostName') = host))) \
+         OR EXISTS ( \
+           SELECT FROM config_connections c, unnest(c.hostnames) own WHERE c.id IS DISTINCT FROM $2 \
+           AND (c.source_service_id IS NULL OR c.source_service_id IS DISTINCT FROM $1) AND lower(own) = host) ORDER BY host",
+    )
+    .bind(owner)
+    .bind(connection)
+    .bind(hosts)
+    .fetch_all(&mut *cx.conn)
+    .await?)
+}
+
+/// Whether Portico gives this host, in lower case, out itself, also to services that are still to come.
+pub(crate) fn is_reserved(settings: &engine::Settings, host: &str) -> bool {
+    let domain = settings.gateway_domain.as_deref().map(str::to_lowercase);
+    host == "localhost"
+        || host.ends_with(".localhost")
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback())
+        || domain.is_some_and(|domain| {
+            host.strip_suffix(&domain)
+                .is_some_and(|rest| rest.ends_with('.'))
+        })
+}
+
 /// A gateway host name leads to one service, so nobody can take another service's calls and keys.
 async fn own_hosts(cx: &mut Cx<'_>, new: &ServiceContract) -> Result<()> {
     let hosts: Vec<String> = new
@@ -525,20 +574,8 @@ async fn own_hosts(cx: &mut Cx<'_>, new: &ServiceContract) -> Result<()> {
         .filter(|host| host.r#type == "Proxy")
         .map(|host| host.host_name.to_lowercase())
         .collect();
-    // Two services that ask for one host name at a time: the second sees the first.
-    sqlx::query("SELECT pg_advisory_xact_lock(hashtextextended('service host names', 0))")
-        .execute(&mut *cx.conn)
-        .await?;
-    let taken: Vec<String> = sqlx::query_scalar(
-        "SELECT DISTINCT host FROM unnest($2::text[]) host JOIN services s ON s.id <> $1 AND ( \
-           s.gateway_hostname = host OR lower(s.name) || '.localhost' = host OR EXISTS ( \
-             SELECT FROM jsonb_array_elements(s.hostname_configurations) c \
-             WHERE c->>'type' = 'Proxy' AND lower(c->>'hostName') = host)) ORDER BY host",
-    )
-    .bind(cx.service.id)
-    .bind(&hosts)
-    .fetch_all(&mut *cx.conn)
-    .await?;
+    let service = cx.service.id;
+    let taken = taken_hosts(cx, Some(service), None, &hosts).await?;
     let name = cx.name.to_lowercase();
     let own = [
         Some(new.gateway_hostname.clone()),
@@ -549,24 +586,6 @@ async fn own_hosts(cx: &mut Cx<'_>, new: &ServiceContract) -> Result<()> {
             .as_ref()
             .map(|domain| format!("{name}.{}", domain.to_lowercase())),
     ];
-    // Names that Portico gives out itself, also to services that are still to come.
-    let reserved = |host: &str| {
-        let domain = cx
-            .engine
-            .settings()
-            .gateway_domain
-            .as_deref()
-            .map(str::to_lowercase);
-        host == "localhost"
-            || host.ends_with(".localhost")
-            || host
-                .parse::<std::net::IpAddr>()
-                .is_ok_and(|address| address.is_loopback())
-            || domain.is_some_and(|domain| {
-                host.strip_suffix(&domain)
-                    .is_some_and(|rest| rest.ends_with('.'))
-            })
-    };
     let mut violations = Violations::default();
     for (at, host) in new
         .hostname_configurations
@@ -576,7 +595,9 @@ async fn own_hosts(cx: &mut Cx<'_>, new: &ServiceContract) -> Result<()> {
     {
         let name = host.host_name.to_lowercase();
         let is_own = own.iter().flatten().any(|own| *own == name);
-        if host.r#type == "Proxy" && (taken.contains(&name) || (!is_own && reserved(&name))) {
+        if host.r#type == "Proxy"
+            && (taken.contains(&name) || (!is_own && is_reserved(cx.engine.settings(), &name)))
+        {
             violations.add(
                 format!("hostnameConfigurations[{at}].hostName"),
                 format!(
@@ -626,8 +647,8 @@ fn loopback(name: &str, probe: u32) -> String {
     )
 }
 
-/// Writes the installation's present addresses into every service that prints others: a new domain,
-/// port or portal URL shows after the next start. Returns how many changed.
+/// Writes the installation's present addresses into every service and every connection of a gateway that prints others: a new domain,
+/// port or portal URL shows after the next start. Returns how many services changed.
 ///
 /// # Errors
 /// When the database fails.
@@ -655,6 +676,14 @@ pub async fn refresh_addresses(engine: &engine::Engine) -> Result<usize> {
         .await?;
         changed += usize::from(done.rows_affected() > 0);
     }
+    sqlx::query(
+        "UPDATE config_connections c SET default_hostname = split_part(split_part(s.gateway_url, '://', 2), ':', 1), rev = c.rev + 1, \
+         updated_at = $1 FROM services s WHERE s.id = c.source_service_id \
+         AND c.default_hostname IS DISTINCT FROM split_part(split_part(s.gateway_url, '://', 2), ':', 1)",
+    )
+    .bind(engine.now())
+    .execute(&engine.pool)
+    .await?;
     Ok(changed)
 }
 

@@ -95,6 +95,7 @@ impl Reader {
             "services" => {
                 "SELECT x.id, x.name, x.location, x.gateway_hostname, x.gateway_url, x.hostname_configurations, \
                  x.hostname_certificates, x.developer_portal_url, x.disable_gateway, \
+                 ARRAY(SELECT lower(h) FROM config_connections c, unnest(c.hostnames) h WHERE c.source_service_id = x.id) AS connected_hosts, \
                  (SELECT i.invalidated_at FROM debug_invalidations i WHERE i.service_id = x.id) AS debug_invalidated_at FROM services x \
                  WHERE x.deleted_at IS NULL AND x.workspace_of IS NULL"
             }
@@ -428,6 +429,7 @@ impl Reader {
                 hostnames.push(host.to_lowercase());
             }
         }
+        hostnames.extend(row.try_get::<Vec<String>, _>("connected_hosts")?);
         hostnames.sort();
         hostnames.dedup();
         if row.try_get::<Option<bool>, _>("disable_gateway")? == Some(true) {

@@ -216,7 +216,8 @@ async fn group(
 fn registered(subscription: &str, namespace: &str) -> Value {
     json!({"id": format!("/subscriptions/{subscription}/providers/{namespace}"), "namespace": namespace,
            "registrationPolicy": "RegistrationRequired", "registrationState": "Registered",
-           "resourceTypes": [{"resourceType": "service", "apiVersions": ["2024-05-01", "2022-08-01"], "locations": []}]})
+           "resourceTypes": [{"resourceType": "service", "apiVersions": ["2024-05-01", "2022-08-01"], "locations": []},
+                             {"resourceType": "gateways", "apiVersions": ["2024-06-01-preview", "2024-05-01"], "locations": []}]})
 }
 
 async fn providers(

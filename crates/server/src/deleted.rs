@@ -193,7 +193,7 @@ async fn name_availability(state: &State, request: &Request) -> Result<Reply> {
         .get("name")
         .and_then(Value::as_str)
         .ok_or_else(|| Error::invalid("name", "is required"))?;
-    if let Err(why) = NameRule::ServiceName.check(name) {
+    if let Err(why) = NameRule::SERVICE.check(name) {
         return Ok(Reply::ok(
             json!({"nameAvailable": false, "reason": "Invalid", "message": format!("The name {why}.")}),
         ));

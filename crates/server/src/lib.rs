@@ -6,6 +6,7 @@
 //! Each module answers one family of paths; [`management`] is the way into the engine, [`serve`] wires.
 
 pub mod arm;
+pub mod authorization_login;
 pub mod calls;
 pub mod client_address;
 pub mod connectivity;

@@ -5,8 +5,8 @@
 //! error becomes the contract's envelope in one place.
 
 use crate::{
-    State, calls, connectivity, deleted, documents, idempotency, key_vault, mails, nodes,
-    operations, provider, quotas, test_call, workbench,
+    State, authorization_login, calls, connectivity, deleted, documents, idempotency, key_vault,
+    mails, nodes, operations, provider, quotas, test_call, workbench,
 };
 use actix_web::{
     HttpRequest, HttpResponse, HttpResponseBuilder,
@@ -115,10 +115,13 @@ async fn dispatch(state: &State, request: &Request) -> Result<Reply> {
     if let Some(reply) = key_vault::answer(state, request).await? {
         return Ok(reply);
     }
-    let followed = match documents::followed(state, request).await? {
-        None => key_vault::followed(state, request).await?,
-        followed => followed,
-    };
+    let mut followed = documents::followed(state, request).await?;
+    if followed.is_none() {
+        followed = key_vault::followed(state, request).await?;
+    }
+    if followed.is_none() {
+        followed = authorization_login::followed(state, request).await?;
+    }
     state
         .engine
         .print(followed.as_ref().unwrap_or(request))

@@ -2,7 +2,7 @@
 
 use crate::otlp::Exporter;
 use crate::{
-    State, arm, client_address,
+    State, arm, authorization_login, client_address,
     data_plane::{self, DataPlane},
     deleted, developer, docs, documents, echo,
     external_cache::RedisCaches,
@@ -340,6 +340,7 @@ pub async fn start(settings: ServeSettings, part: Part) -> anyhow::Result<Runnin
                         )
                         .configure(docs::routes)
                         .configure(documents::routes)
+                        .configure(authorization_login::routes)
                         .configure(echo::routes)
                         .configure(traces::routes)
                         .configure(arm::routes)

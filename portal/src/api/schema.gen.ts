@@ -5920,6 +5920,46 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/getLoginLinks": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Begins a login and gives the link to the provider's page; a login that was under way ends.
+         * @description Begins a login and gives the link to the provider's page; a login that was under way ends. Needs the role contributor.
+         */
+        post: operations["AuthorizationLoginLinks_Post"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/confirmConsentCode": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Ends a login: the code that the provider gave is exchanged for tokens.
+         * @description Ends a login: the code that the provider gave is exchanged for tokens. Needs the role contributor.
+         */
+        post: operations["Authorization_ConfirmConsentCode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/service/{serviceName}/authorizationProviders/{authorizationProviderId}/authorizations/{authorizationId}/accessPolicies": {
         parameters: {
             query?: never;
@@ -6241,6 +6281,134 @@ export interface paths {
          * @description Tells whether the gateway certificate authority exists, and its revision. Needs the role reader.
          */
         head: operations["GatewayCertificateAuthority_GetEntityTag"];
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API gateway, page by page.
+         * @description Lists each API gateway, page by page. `$filter` may name name, location. Needs the role reader.
+         */
+        get: operations["ApiGateway_ListByResourceGroup"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API gateway.
+         * @description Gets the API gateway. Needs the role reader.
+         */
+        get: operations["ApiGateway_Get"];
+        /**
+         * Creates or replaces the API gateway.
+         * @description Creates or replaces the API gateway. Needs the role contributor.
+         */
+        put: operations["ApiGateway_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API gateway.
+         * @description Deletes the API gateway. Needs the role owner.
+         */
+        delete: operations["ApiGateway_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API gateway exists, and its revision.
+         * @description Tells whether the API gateway exists, and its revision. Needs the role reader.
+         */
+        head: operations["ApiGateway_GetEntityTag"];
+        /**
+         * Changes the named properties of the API gateway (JSON merge patch).
+         * @description Changes the named properties of the API gateway (JSON merge patch). Needs the role contributor.
+         */
+        patch: operations["ApiGateway_Update"];
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}/skus": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists the tiers that the gateway may have.
+         * @description Lists the tiers that the gateway may have. Needs the role reader.
+         */
+        get: operations["ApiManagementGatewaySkus_ListAvailableSkus"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}/configConnections": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Lists each API gateway config connection, page by page.
+         * @description Lists each API gateway config connection, page by page. `$filter` may name name. Needs the role reader.
+         */
+        get: operations["ApiGatewayConfigConnection_ListByGateway"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}/configConnections/{configConnectionName}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Gets the API gateway config connection.
+         * @description Gets the API gateway config connection. Needs the role reader.
+         */
+        get: operations["ApiGatewayConfigConnection_Get"];
+        /**
+         * Creates or replaces the API gateway config connection.
+         * @description Creates or replaces the API gateway config connection. Needs the role contributor.
+         */
+        put: operations["ApiGatewayConfigConnection_CreateOrUpdate"];
+        post?: never;
+        /**
+         * Deletes the API gateway config connection.
+         * @description Deletes the API gateway config connection. Needs the role contributor.
+         */
+        delete: operations["ApiGatewayConfigConnection_Delete"];
+        options?: never;
+        /**
+         * Tells whether the API gateway config connection exists, and its revision.
+         * @description Tells whether the API gateway config connection exists, and its revision. Needs the role reader.
+         */
+        head: operations["ApiGatewayConfigConnection_GetEntityTag"];
         patch?: never;
         trace?: never;
     };
@@ -11494,7 +11662,7 @@ export interface components {
         };
         /** Format: password */
         AuthorizationSecret: string;
-        /** @description Why a connection gives no tokens. */
+        /** @description Why a connection has no tokens. */
         AuthorizationError: {
             /** @description Code. */
             code: string;
@@ -11518,7 +11686,7 @@ export interface components {
                 /** @description The grant. */
                 oauth2grantType?: components["schemas"]["AuthorizationOAuth2Grant"];
                 parameters?: components["schemas"]["AuthorizationBTreeMap"] | null;
-                /** @description Whether it gives tokens. */
+                /** @description Whether it has tokens. */
                 readonly status?: string;
                 readonly error?: components["schemas"]["AuthorizationError"] | null;
             };
@@ -11750,6 +11918,160 @@ export interface components {
              */
             nextLink?: string;
         };
+        /** @description Tier and size of a gateway. */
+        ApiGatewayGatewaySku: {
+            /** @description Tier. */
+            name: components["schemas"]["ApiGatewayGatewaySkuName"];
+            /**
+             * Format: int32
+             * @description Units.
+             */
+            capacity?: number;
+        };
+        ApiGatewayAny: Record<string, never>;
+        /** @description How a gateway is reached. */
+        ApiGatewayFrontendConfiguration: {
+            /** @description Host. */
+            defaultHostname: string;
+        };
+        /** @description How a gateway reaches web services. */
+        ApiGatewayBackendConfiguration: {
+            subnet?: components["schemas"]["ApiGatewayBackendSubnetConfiguration"] | null;
+        };
+        /** @description Where a gateway gets its configuration from. */
+        ApiGatewayGatewayConfigurationApi: {
+            /** @description Host. */
+            hostname: string;
+        };
+        /**
+         * @description How the service is attached to a network; a label.
+         * @enum {string}
+         */
+        ApiGatewayNetworkType: "None" | "External" | "Internal";
+        /**
+         * @description Tiers of the contract; Portico has no limits by tier.
+         * @enum {string}
+         */
+        ApiGatewayGatewaySkuName: "Standard" | "WorkspaceGatewayStandard" | "WorkspaceGatewayPremium";
+        /** @description A subnet. */
+        ApiGatewayBackendSubnetConfiguration: {
+            /** @description Its resource id: `…/providers/Microsoft.Network/virtualNetworks/{name}/subnets/{name}`. */
+            id?: string | null;
+        };
+        /** @description A gateway of the installation. */
+        ApiGatewayContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/gateways
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            /** @description Region; a label that stays as it was created. */
+            location: string;
+            /** @description Tier and size; labels without limits. */
+            sku: components["schemas"]["ApiGatewayGatewaySku"];
+            tags?: components["schemas"]["ApiGatewayAny"] | null;
+            properties?: {
+                /** @description `Succeeded`: nothing has to be set up that takes time. */
+                readonly provisioningState?: string;
+                /** @description State that a running operation leads to; empty, because none runs. */
+                readonly targetProvisioningState?: string;
+                /**
+                 * Format: date-time
+                 * @description When the gateway was created.
+                 */
+                readonly createdAtUtc?: string;
+                readonly frontend?: components["schemas"]["ApiGatewayFrontendConfiguration"] | null;
+                backend?: components["schemas"]["ApiGatewayBackendConfiguration"] | null;
+                readonly configurationApi?: components["schemas"]["ApiGatewayGatewayConfigurationApi"] | null;
+                virtualNetworkType?: components["schemas"]["ApiGatewayNetworkType"] | null;
+            };
+        };
+        /** @description A gateway of the installation. */
+        ApiGatewayUpdate: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/gateways
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            /** @description Region; a label that stays as it was created. */
+            location?: string;
+            /** @description Tier and size; labels without limits. */
+            sku?: components["schemas"]["ApiGatewayGatewaySku"];
+            tags?: components["schemas"]["ApiGatewayAny"] | null;
+            properties?: {
+                /** @description `Succeeded`: nothing has to be set up that takes time. */
+                readonly provisioningState?: string;
+                /** @description State that a running operation leads to; empty, because none runs. */
+                readonly targetProvisioningState?: string;
+                /**
+                 * Format: date-time
+                 * @description When the gateway was created.
+                 */
+                readonly createdAtUtc?: string;
+                readonly frontend?: components["schemas"]["ApiGatewayFrontendConfiguration"] | null;
+                backend?: components["schemas"]["ApiGatewayBackendConfiguration"] | null;
+                readonly configurationApi?: components["schemas"]["ApiGatewayGatewayConfigurationApi"] | null;
+                virtualNetworkType?: components["schemas"]["ApiGatewayNetworkType"] | null;
+            };
+        };
+        /** @description A page of a list. */
+        ApiGatewayCollection: {
+            value: components["schemas"]["ApiGatewayContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
+        /** @description What is connected to a gateway. */
+        ApiGatewayConfigConnectionContract: {
+            /** @description Resource id. */
+            readonly id?: string;
+            /**
+             * @description Resource type.
+             * @example Microsoft.ApiManagement/gateways/configConnections
+             */
+            readonly type?: string;
+            /** @description Resource name. */
+            readonly name?: string;
+            properties?: {
+                /** @description `Succeeded`: a connection holds at once. */
+                readonly provisioningState?: string;
+                /** @description The resource id of the workspace, or of the service, that is connected; without one the connection keeps its hosts. */
+                sourceId?: string | null;
+                /** @description The host under which a connected service is called without this connection. */
+                readonly defaultHostname?: string | null;
+                /** @description Hosts under which what is connected is called besides. */
+                hostnames?: string[] | null;
+            };
+        };
+        /** @description A page of a list. */
+        ApiGatewayConfigConnectionCollection: {
+            value: components["schemas"]["ApiGatewayConfigConnectionContract"][];
+            /**
+             * Format: int64
+             * @description Items of all pages together.
+             */
+            count?: number;
+            /**
+             * Format: uri
+             * @description Absolute URL of the next page; absent on the last.
+             */
+            nextLink?: string;
+        };
         /** @description Error envelope of every operation. */
         ErrorResponse: {
             error: {
@@ -11885,6 +12207,10 @@ export interface components {
         gatewayId: string;
         /** @description Name of the gateway hostname configuration. */
         hcId: string;
+        /** @description Name of the API gateway. */
+        gatewayName: string;
+        /** @description Name of the API gateway config connection. */
+        configConnectionName: string;
         /** @description Subscription id: any text that groups services. */
         subscriptionId: string;
         /** @description Resource group; exists implicitly. */
@@ -40676,6 +41002,93 @@ export interface operations {
             default: components["responses"]["Error"];
         };
     };
+    AuthorizationLoginLinks_Post: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    /**
+                     * Format: uri
+                     * @description Where people are taken on with the code; required where the provider has no redirectUrl, and only there.
+                     */
+                    postLoginRedirectUrl?: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        /** Format: uri */
+                        loginLink: string;
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    Authorization_ConfirmConsentCode: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API management service. */
+                serviceName: components["parameters"]["serviceName"];
+                /** @description Name of the authorization provider. */
+                authorizationProviderId: components["parameters"]["authorizationProviderId"];
+                /** @description Name of the authorization. */
+                authorizationId: components["parameters"]["authorizationId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": {
+                    consentCode: string;
+                };
+            };
+        };
+        responses: {
+            /** @description Done. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
     AuthorizationAccessPolicy_ListByAuthorization: {
         parameters: {
             query: {
@@ -42127,6 +42540,635 @@ export interface operations {
                 gatewayId: components["parameters"]["gatewayId"];
                 /** @description Name of the gateway certificate authority. */
                 certificateId: components["parameters"]["certificateId"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGateway_ListByResourceGroup: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiGatewayCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGateway_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}",
+                     *       "type": "Microsoft.ApiManagement/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "backend": {
+                     *           "subnet": {
+                     *             "id": "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.Network/virtualNetworks/plant/subnets/machines"
+                     *           }
+                     *         },
+                     *         "virtualNetworkType": "External"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGateway_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "backend": {
+                 *           "subnet": {
+                 *             "id": "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.Network/virtualNetworks/plant/subnets/machines"
+                 *           }
+                 *         },
+                 *         "virtualNetworkType": "External"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiGatewayContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}",
+                     *       "type": "Microsoft.ApiManagement/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "backend": {
+                     *           "subnet": {
+                     *             "id": "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.Network/virtualNetworks/plant/subnets/machines"
+                     *           }
+                     *         },
+                     *         "virtualNetworkType": "External"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}",
+                     *       "type": "Microsoft.ApiManagement/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "backend": {
+                     *           "subnet": {
+                     *             "id": "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.Network/virtualNetworks/plant/subnets/machines"
+                     *           }
+                     *         },
+                     *         "virtualNetworkType": "External"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGateway_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGateway_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description It exists. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGateway_Update: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "backend": {
+                 *           "subnet": {
+                 *             "id": "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.Network/virtualNetworks/plant/subnets/machines"
+                 *           }
+                 *         },
+                 *         "virtualNetworkType": "External"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiGatewayUpdate"];
+            };
+        };
+        responses: {
+            /** @description The changed entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}",
+                     *       "type": "Microsoft.ApiManagement/gateways",
+                     *       "name": "gateway",
+                     *       "properties": {
+                     *         "backend": {
+                     *           "subnet": {
+                     *             "id": "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.Network/virtualNetworks/plant/subnets/machines"
+                     *           }
+                     *         },
+                     *         "virtualNetworkType": "External"
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiManagementGatewaySkus_ListAvailableSkus: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The view. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": {
+                        value: {
+                            resourceType: string;
+                            sku: {
+                                name: string;
+                            };
+                            capacity: {
+                                minimum?: number;
+                                maximum?: number;
+                                default?: number;
+                                scaleType?: string;
+                            };
+                        }[];
+                    };
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGatewayConfigConnection_ListByGateway: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description OData filter: eq ne gt ge lt le, and or not, contains substringof startswith endswith. */
+                $filter?: components["parameters"]["filter"];
+                /** @description Fields of $filter, each with asc or desc, joined by commas; by name where absent. */
+                $orderby?: components["parameters"]["orderby"];
+                /** @description Items of a page, at most 1000. */
+                $top?: components["parameters"]["top"];
+                /** @description Items to pass over. */
+                $skip?: components["parameters"]["skip"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page. */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiGatewayConfigConnectionCollection"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGatewayConfigConnection_Get: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+                /** @description Name of the API gateway config connection. */
+                configConnectionName: components["parameters"]["configConnectionName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}/configConnections/{configConnectionName}",
+                     *       "type": "Microsoft.ApiManagement/gateways/configConnections",
+                     *       "name": "configConnection",
+                     *       "properties": {
+                     *         "hostnames": [
+                     *           "api.plant.example.org"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayConfigConnectionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGatewayConfigConnection_CreateOrUpdate: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header?: {
+                /** @description ETag of the revision that is to be replaced; without it the write is unconditional. */
+                "If-Match"?: components["parameters"]["ifMatchOptional"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+                /** @description Name of the API gateway config connection. */
+                configConnectionName: components["parameters"]["configConnectionName"];
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "properties": {
+                 *         "hostnames": [
+                 *           "api.plant.example.org"
+                 *         ]
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["ApiGatewayConfigConnectionContract"];
+            };
+        };
+        responses: {
+            /** @description The replaced entity. */
+            200: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}/configConnections/{configConnectionName}",
+                     *       "type": "Microsoft.ApiManagement/gateways/configConnections",
+                     *       "name": "configConnection",
+                     *       "properties": {
+                     *         "hostnames": [
+                     *           "api.plant.example.org"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayConfigConnectionContract"];
+                };
+            };
+            /** @description The created entity. */
+            201: {
+                headers: {
+                    /** @description Revision of the entity, for If-Match. */
+                    ETag?: string;
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content: {
+                    /**
+                     * @example {
+                     *       "id": "/subscriptions/{subscriptionId}/resourceGroups/{resourceGroupName}/providers/Microsoft.ApiManagement/gateways/{gatewayName}/configConnections/{configConnectionName}",
+                     *       "type": "Microsoft.ApiManagement/gateways/configConnections",
+                     *       "name": "configConnection",
+                     *       "properties": {
+                     *         "hostnames": [
+                     *           "api.plant.example.org"
+                     *         ]
+                     *       }
+                     *     }
+                     */
+                    "application/json": components["schemas"]["ApiGatewayConfigConnectionContract"];
+                };
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGatewayConfigConnection_Delete: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+                /** @description Answer when every live gateway serves the write, or after ten seconds (another number with the header Prefer: wait=SECONDS): x-portico-rollout is complete or pending, and x-portico-not-serving names who does not. */
+                wait?: components["parameters"]["wait"];
+            };
+            header: {
+                /** @description ETag of the revision that is to be changed, or * for any. */
+                "If-Match": components["parameters"]["ifMatch"];
+            };
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+                /** @description Name of the API gateway config connection. */
+                configConnectionName: components["parameters"]["configConnectionName"];
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Deleted. */
+            200: {
+                headers: {
+                    /** @description Revision of the configuration that has the write; absent if nothing was written. */
+                    "x-portico-revision"?: number;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description It did not exist. */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            default: components["responses"]["Error"];
+        };
+    };
+    ApiGatewayConfigConnection_GetEntityTag: {
+        parameters: {
+            query: {
+                /** @description Contract version. */
+                "api-version": components["parameters"]["apiVersion"];
+            };
+            header?: never;
+            path: {
+                /** @description Subscription id: any text that groups services. */
+                subscriptionId: components["parameters"]["subscriptionId"];
+                /** @description Resource group; exists implicitly. */
+                resourceGroupName: components["parameters"]["resourceGroupName"];
+                /** @description Name of the API gateway. */
+                gatewayName: components["parameters"]["gatewayName"];
+                /** @description Name of the API gateway config connection. */
+                configConnectionName: components["parameters"]["configConnectionName"];
             };
             cookie?: never;
         };

@@ -14,12 +14,8 @@ use crate::{
 pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
     let kind = target.kind;
     let facts = kind.facts();
-    let is_service = kind.parents().is_empty();
-    let access = if is_service {
-        Access::Own
-    } else {
-        Access::Write
-    };
+    let is_root = kind.is_root();
+    let access = if is_root { Access::Own } else { Access::Write };
     let mut tx = engine.transaction().await?;
     let conn = tx.open().await?;
     let Some(row) = engine.load(conn, target, &request.caller, true).await? else {
@@ -29,7 +25,7 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         {
             // Only the item itself may be missing; a missing parent is an error.
             Error::NotFound { what } if what == facts.noun => Ok(Reply::empty(204)),
-            Error::ServiceNotFound { .. } if is_service => Ok(Reply::empty(204)),
+            Error::ServiceNotFound { .. } if is_root => Ok(Reply::empty(204)),
             error => Err(error),
         };
     };
@@ -48,7 +44,7 @@ pub async fn delete(engine: &Engine, request: &Request, target: &Target) -> Resu
         row.id,
         &row.name,
     );
-    let is_kept = facts.restorable && !is_service && !row.at.service.is_workspace();
+    let is_kept = facts.restorable && !is_root && !row.at.service.is_workspace();
     if is_kept && matches!(facts.delete, Delete::Row) {
         // Before the hook, which may delete what goes with the row.
         let resource = item_path(kind, &row.at, &row.name);

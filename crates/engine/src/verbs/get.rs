@@ -63,7 +63,7 @@ async fn printed(engine: &Engine, request: &Request, target: &Target, sql: &str)
             .await);
     };
     conn.rest();
-    let at = super::read_at(&row, kind.parents().len() - 1, &request.caller)?;
+    let at = super::read_at(&row, kind, kind.parents().len() - 1, &request.caller)?;
     authorise(&at, target, Access::Read, "read")?;
     let own = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
     let type_name = at.service.type_name(super::type_name(kind));

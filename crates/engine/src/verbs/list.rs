@@ -33,7 +33,7 @@ pub(crate) struct Page {
     pub count: i64,
 }
 
-/// A row of a list of services.
+/// A row of a list of what stands directly under the provider.
 struct Listed {
     name: String,
     entity: Box<dyn Entity>,
@@ -49,8 +49,8 @@ pub async fn list(
     kind: &'static dyn Kind,
     names: Vec<String>,
 ) -> Result<Reply> {
-    if kind.parents().is_empty() {
-        return services(engine, request, kind).await;
+    if kind.is_root() {
+        return roots(engine, request, kind).await;
     }
     let target = Target::new(kind, request, names)?;
     let window = Window::parse(&request.query)?;
@@ -372,8 +372,18 @@ fn body(
     Reply::ok(Value::Object(body))
 }
 
-/// Services of a resource group or of a whole subscription; only those over which the caller may read.
-async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -> Result<Reply> {
+/// Which rows of a kind directly under the provider are there for callers.
+pub(crate) fn is_there(kind: &dyn Kind) -> &'static str {
+    if kind.facts().of_installation {
+        "true"
+    } else {
+        "t.deleted_at IS NULL AND t.workspace_of IS NULL"
+    }
+}
+
+/// Services (or what else stands directly under the provider) of a resource group or of a whole subscription; only those over which
+/// the caller may read.
+async fn roots(engine: &Engine, request: &Request, kind: &'static dyn Kind) -> Result<Reply> {
     let (subscription, group) = match &request.path.root {
         Root::Group {
             subscription,
@@ -397,27 +407,36 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
             service: None,
         };
         let at = bound.add(subscription.clone())?;
+        let facts = kind.facts();
         let mut sql = format!(
-            "{select} WHERE t.deleted_at IS NULL AND t.workspace_of IS NULL AND lower(t.subscription_id) = lower({at})"
+            "{select} WHERE {} AND lower(t.subscription_id) = lower({at})",
+            is_there(kind)
         );
         if let Some(group) = group {
             let group = bound.add(group.clone())?;
             sql.push_str(&format!(" AND lower(t.resource_group) = lower({group})"));
         }
         match &request.caller {
+            Caller::Developer { .. } | Caller::Integration { .. } if facts.of_installation => {
+                sql.push_str(" AND false");
+            }
             Caller::Developer { service, .. } | Caller::Integration { service } => {
                 let service = bound.add(*service)?;
                 sql.push_str(&format!(" AND t.id = {service}"));
             }
             Caller::Principal { id, .. } => {
                 let id = bound.add(*id)?;
+                let scopes = if facts.of_installation {
+                    "a.scope_service_id IS NULL"
+                } else {
+                    "(a.scope_service_id IS NULL OR a.scope_service_id = t.id)"
+                };
                 sql.push_str(&format!(
-                    " AND EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = {id} \
-                     AND a.role <> 'developer' AND (a.scope_service_id IS NULL OR a.scope_service_id = t.id))"
+                    " AND EXISTS (SELECT FROM role_assignments a WHERE a.principal_id = {id} AND a.role <> 'developer' AND {scopes})"
                 ));
             }
         }
-        add_filter(&mut sql, request, kind.facts().filters, &mut bound)?;
+        add_filter(&mut sql, request, facts.filters, &mut bound)?;
         if keyed {
             if let Some(after) = &window.after {
                 let after = bound.add(after.clone())?;
@@ -464,7 +483,8 @@ async fn services(engine: &Engine, request: &Request, kind: &'static dyn Kind) -
         items.push(body);
         last = Some(listed.name);
     }
-    let (sql, args) = parts("SELECT count(*) FROM services t", false)?;
+    let table = kind.facts().table;
+    let (sql, args) = parts(&format!("SELECT count(*) FROM {table} t"), false)?;
     let count = sqlx::query_scalar_with(sqlx::AssertSqlSafe(sql), args)
         .fetch_one(&mut *conn)
         .await?;

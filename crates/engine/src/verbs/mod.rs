@@ -12,7 +12,7 @@ use crate::{
     Engine, Error, Query, Result, Violations,
     column::Place,
     cx::{Change, Cx, ServiceAt, resolve_references},
-    kind::Kind,
+    kind::{Kind, root},
     page::{Caller, Reply, Request},
     resource::{Access, Entity, FieldAccess},
     workspace,
@@ -174,6 +174,7 @@ impl Target {
     fn service_not_found(&self) -> Error {
         let name = self.service_name();
         Error::ServiceNotFound {
+            segment: root(self.kind).facts().segment,
             name: name.split('/').next().unwrap_or(name).to_owned(),
             group: self.root.1.clone(),
         }
@@ -197,16 +198,16 @@ fn path_arguments(target: &Target, caller: &Caller, names: &[String]) -> Result<
     Ok(args)
 }
 
-fn read_at(row: &PgRow, parents: usize, caller: &Caller) -> Result<At> {
+fn read_at(row: &PgRow, kind: &'static dyn Kind, parents: usize, caller: &Caller) -> Result<At> {
     let id: Uuid = row.try_get("service_id")?;
     let name: String = row.try_get("service_name")?;
     let subscription: String = row.try_get("at_subscription")?;
     let group: String = row.try_get("at_group")?;
-    let root = Root::Group {
+    let group = Root::Group {
         subscription,
         group,
     };
-    let path = workspace::service_path(&root, &name);
+    let path = root_path(root(kind), &group, &name);
     let service_root: Uuid = row.try_get("service_root")?;
     let role = match caller {
         Caller::Developer { service, .. } | Caller::Integration { service } => {
@@ -259,7 +260,7 @@ impl Engine {
             .await?;
         let Some(row) = row else { return Ok(None) };
         let depth = target.kind.parents().len();
-        let mut at = read_at(&row, depth, caller)?;
+        let mut at = read_at(&row, target.kind, depth, caller)?;
         // The statement names the item itself like its parents; the item is no parent.
         at.parents.truncate(depth.saturating_sub(1));
         self.read_row(target.kind, &row, at).map(Some)
@@ -315,7 +316,7 @@ impl Engine {
             let at = self.locate(conn, target, caller).await?;
             return Ok(Found::Parent(at));
         };
-        let at = read_at(&row, chain.len() - 1, caller)?;
+        let at = read_at(&row, target.kind, chain.len() - 1, caller)?;
         if at.role.is_none() {
             return Err(target.service_not_found());
         }
@@ -373,7 +374,7 @@ impl Engine {
                 .fetch_optional(&mut *conn)
                 .await?;
             if let Some(row) = row {
-                known = Some((depth, read_at(&row, depth - 1, caller)?));
+                known = Some((depth, read_at(&row, target.kind, depth - 1, caller)?));
                 break;
             }
         }
@@ -423,7 +424,7 @@ impl Engine {
         access: Access,
         action: &str,
     ) -> Error {
-        if target.kind.parents().is_empty() {
+        if target.kind.is_root() {
             return target.service_not_found();
         }
         match self.locate(conn, target, caller).await {
@@ -437,10 +438,11 @@ impl Engine {
 }
 
 impl Engine {
-    /// The service, or the workspace, of a request whose path goes on to something that is no kind, once the caller may do `action` there.
+    /// The service, the workspace, or another row directly under the provider, of a request whose path goes on to something that is
+    /// no kind, once the caller may do `action` there.
     ///
     /// # Errors
-    /// `ServiceNotFound` without any role, `Forbidden` with too small a one.
+    /// `UnknownType` where no kind is meant, `ServiceNotFound` without any role, `Forbidden` with too small a one.
     pub async fn enter(
         &self,
         conn: &mut PgConnection,
@@ -450,8 +452,10 @@ impl Engine {
     ) -> Result<At> {
         let kind = self
             .registry
-            .kind_of_table("services")
-            .ok_or_else(|| Error::internal("no kind of services"))?;
+            .root(&request.path)
+            .ok_or_else(|| Error::UnknownType {
+                path: request.path.to_string(),
+            })?;
         let entered = workspace::entered(&request.path);
         let names = entered
             .as_ref()
@@ -500,6 +504,15 @@ pub fn type_name(kind: &dyn Kind) -> String {
     out
 }
 
+/// The id of a row directly under the provider, or of a workspace's row among the services.
+pub(crate) fn root_path(kind: &dyn Kind, group: &Root, name: &str) -> String {
+    if kind.facts().of_installation {
+        format!("{group}/{}/{name}", kind.facts().segment)
+    } else {
+        workspace::service_path(group, name)
+    }
+}
+
 /// The id of the parent of rows of this kind at this place.
 #[must_use]
 pub fn parent_path(kind: &dyn Kind, at: &At) -> String {
@@ -516,7 +529,7 @@ pub fn parent_path(kind: &dyn Kind, at: &At) -> String {
 /// The id of an item.
 #[must_use]
 pub fn item_path(kind: &dyn Kind, at: &At, name: &str) -> String {
-    if kind.parents().is_empty() {
+    if kind.is_root() {
         return at.service.path.clone();
     }
     format!("{}/{}/{name}", parent_path(kind, at), kind.facts().segment)
@@ -981,9 +994,9 @@ pub(crate) fn written_reply(
     }
 }
 
-/// Adds what only services show at top level: the ETag without quotes.
+/// Adds what only resources directly under the provider show at top level: the ETag without quotes.
 pub(crate) fn decorate(kind: &dyn Kind, rev: i64, body: &mut Value) {
-    if kind.parents().is_empty() {
+    if kind.is_root() {
         body["etag"] = json!(crate::etag(rev).trim_matches('"'));
     }
 }

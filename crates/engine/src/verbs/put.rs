@@ -1,6 +1,8 @@
 //! PUT: creates or replaces.
 
-use super::{At, Found, Target, Write, authorise, decode, flatten, written_reply};
+use super::{
+    At, Found, Target, Write, authorise, decode, flatten, root_path, type_name, written_reply,
+};
 use crate::{
     Engine, Error, LazyTransaction, Result, Violations,
     cx::ServiceAt,
@@ -43,7 +45,7 @@ async fn attempt(
 ) -> Result<Option<Reply>> {
     let kind = target.kind;
     let facts = kind.facts();
-    let is_service = kind.parents().is_empty();
+    let is_root = kind.is_root();
     let at = match engine.look(tx, target, &request.caller).await? {
         Found::Row(row) => {
             authorise(&row.at, target, Access::Write, "write")?;
@@ -62,7 +64,7 @@ async fn attempt(
             authorise(&at, target, Access::Write, "write")?;
             at
         }
-        Found::Nothing => may_create_service(tx.open().await?, request, target).await?,
+        Found::Nothing => may_create_root(tx.open().await?, request, target).await?,
     };
     let wanted = target.names.last().map_or("", String::as_str);
     let name = facts
@@ -78,7 +80,7 @@ async fn attempt(
     let given: Vec<String> = flat.keys().cloned().collect();
     let mut new = decode(kind, flat, violations)?;
     let id = engine.new_id();
-    let at = if is_service {
+    let at = if is_root {
         At {
             service: ServiceAt {
                 id,
@@ -107,10 +109,10 @@ async fn attempt(
         engine.after_commit(done.changes).await;
         return Ok(None);
     }
-    let root = is_service.then_some((target.root.0.as_str(), target.root.1.as_str()));
+    let root = is_root.then_some((target.root.0.as_str(), target.root.1.as_str()));
     if !write.insert(root, new.as_ref()).await? {
-        return if is_service {
-            Err(name_taken(&name))
+        return if is_root {
+            Err(name_taken(facts.segment, &name))
         } else {
             Ok(None)
         };
@@ -131,12 +133,14 @@ async fn attempt(
     Ok(Some(reply.at_revision(revision)))
 }
 
-fn name_taken(name: &str) -> Error {
-    Error::Conflict(format!("The service name '{name}' is already in use."))
+fn name_taken(segment: &str, name: &str) -> Error {
+    let noun = segment.trim_end_matches('s');
+    Error::Conflict(format!("The {noun} name '{name}' is already in use."))
 }
 
-/// A new service needs a role over the whole installation, because there is no service yet to have one over.
-async fn may_create_service(
+/// What is new directly under the provider needs a role over the whole installation, because there is no service yet to have one
+/// over.
+async fn may_create_root(
     conn: &mut sqlx::PgConnection,
     request: &Request,
     target: &Target,
@@ -157,8 +161,8 @@ async fn may_create_service(
     };
     if !allowed {
         return Err(Error::Forbidden(format!(
-            "{}/service/write",
-            arm_id::PROVIDER
+            "{}/write",
+            type_name(target.kind)
         )));
     }
     let root = Root::Group {
@@ -170,7 +174,7 @@ async fn may_create_service(
             id: uuid::Uuid::nil(),
             root: uuid::Uuid::nil(),
             name: name.to_owned(),
-            path: format!("{root}/service/{name}"),
+            path: root_path(target.kind, &root, name),
         },
         parents: Vec::new(),
         role: Some(super::Role::Owner),

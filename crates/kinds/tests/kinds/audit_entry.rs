@@ -1,7 +1,7 @@
 //! `auditEntries`, and the chain that makes tampering show
 
 use crate::{
-    conformance::below_services,
+    conformance::below_roots,
     world::{World, body},
 };
 use engine::{
@@ -180,7 +180,7 @@ async fn count(world: &World) -> i64 {
 async fn every_operation_that_changes_or_reveals_something_leaves_an_entry() {
     let world = World::new().await;
     let mut operations = Vec::new();
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let (facts, example) = (kind.facts(), kind.example());
         operations.push((Method::Put, item.clone(), body(example), true));
         if facts.verbs.patch {

@@ -3,7 +3,7 @@
 //! `docs/authorisation.md` is the closed list. An operation that is missing there, or stands there with
 //! another role, fails the first test; that the code does what the list says is the second.
 
-use crate::world::{World, service};
+use crate::world::{EDGE, PROVIDER, World, api_gateway, service};
 use engine::{Access, Kind, Method, NameRule, Resource as _, Value, json, sqlx};
 use std::{fmt::Write as _, path::PathBuf};
 use uuid::Uuid;
@@ -16,6 +16,8 @@ struct Operation {
     method: Method,
     path: String,
     access: Access,
+    /// Whether only roles over the installation count.
+    is_of_installation: bool,
 }
 
 fn existing(segment: &str) -> &'static str {
@@ -40,17 +42,27 @@ fn named(kind: &dyn Kind) -> &'static str {
     match kind.facts().name {
         NameRule::Fixed(names) => names[0],
         NameRule::Email => "ops@example.org",
-        NameRule::Id { .. } | NameRule::ServiceName => "some",
+        NameRule::Id { .. } | NameRule::Label { .. } => "some",
     }
 }
 
+fn is_of_installation(kind: &dyn Kind) -> bool {
+    let parents = kind.parents();
+    let root = parents.first().map_or(kind.facts(), |root| root.facts());
+    root.of_installation
+}
+
 fn item(kind: &dyn Kind) -> String {
-    let mut path = String::new();
+    let mut path = if is_of_installation(kind) {
+        EDGE.to_owned()
+    } else {
+        String::new()
+    };
     for parent in kind.parents().iter().skip(1) {
         let segment = parent.facts().segment;
         path.push_str(&format!("/{segment}/{}", existing(segment)));
     }
-    if kind.parents().is_empty() {
+    if kind.is_root() {
         return path;
     }
     format!("{path}/{}/{}", kind.facts().segment, named(kind))
@@ -62,6 +74,7 @@ fn operations(world: &World) -> Vec<Operation> {
     let mut add = |method, path: String, access| {
         out.push(Operation {
             method,
+            is_of_installation: path.starts_with(EDGE),
             path,
             access,
         })
@@ -72,12 +85,12 @@ fn operations(world: &World) -> Vec<Operation> {
             continue;
         }
         let (facts, item) = (kind.facts(), format!("{above}{}", item(*kind)));
-        let is_service = kind.parents().is_empty();
+        let is_root = kind.is_root();
         let collection = item
             .rsplit_once('/')
             .map_or("", |(head, _)| head)
             .to_owned();
-        if facts.verbs.list && !is_service {
+        if facts.verbs.list && !is_root {
             add(Method::Get, collection, Access::Read);
         }
         if facts.verbs.get {
@@ -100,7 +113,7 @@ fn operations(world: &World) -> Vec<Operation> {
         for view in facts.views {
             add(Method::Get, format!("{item}/{}", view.name), view.access);
         }
-        if facts.verbs.delete && !is_service {
+        if facts.verbs.delete && !is_root {
             add(Method::Delete, item, Access::Write);
         }
     }
@@ -153,7 +166,8 @@ fn operations(world: &World) -> Vec<Operation> {
             Access::Read,
         );
     }
-    // Last, because it ends the service.
+    // Last, because they end the gateway and the service.
+    add(Method::Delete, EDGE.to_owned(), Access::Own);
     add(Method::Delete, String::new(), Access::Own);
     out
 }
@@ -180,15 +194,16 @@ async fn every_operation_is_in_the_list_with_its_role() {
          what the next may do. Without any role a service looks absent (404); with too small a one the answer is 403. A\n\
          developer may use the portals only. Creating a service needs contributor over the installation; listing services\n\
          shows those over which one may read. Reading a secret is recorded in the audit trail like a write.\n\n\
-         Paths are below `…/service/{serviceName}`; names stand for any name. This list is generated\n\
+         A path that begins with `…/gateways` is of the installation, and only roles over the installation count there. All other\n\
+         paths are below `…/service/{serviceName}`; names stand for any name. This list is generated\n\
          (`UPDATE_GOLDENS=1 cargo test -p kinds authorisation`) and tested against every role.\n\n\
          | method | path | least role |\n| --- | --- | --- |\n",
     );
     for operation in operations(&world) {
-        let path = if operation.path.is_empty() {
-            "/"
-        } else {
-            &operation.path
+        let path = match operation.path.strip_prefix(PROVIDER) {
+            Some(below) => format!("…{below}"),
+            None if operation.path.is_empty() => "/".to_owned(),
+            None => operation.path.clone(),
         };
         writeln!(
             text,
@@ -287,6 +302,7 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
             .await
             .expect(201);
     }
+    world.put(EDGE, api_gateway()).await.expect(201);
     let other =
         "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.ApiManagement/service/other";
     world.put(other, service()).await.expect(201);
@@ -319,6 +335,11 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
             Access::Own => 4,
         };
         for (role, scope, power) in roles {
+            let power = if operation.is_of_installation && scope.is_some() {
+                0
+            } else {
+                power
+            };
             grant(&world, role, scope).await;
             let body = if operation.method == Method::Put {
                 json!({})
@@ -340,7 +361,8 @@ async fn every_role_may_do_what_the_list_says_and_nothing_else() {
                 .to_owned();
             let hidden = answer.status == 404
                 && (operation.method == Method::Head
-                    || code.starts_with("The Resource 'Microsoft.ApiManagement/service/"));
+                    || code.starts_with("The Resource 'Microsoft.ApiManagement/service/")
+                    || code.starts_with("The Resource 'Microsoft.ApiManagement/gateways/"));
             let right = match power {
                 0 => hidden || (answer.status == 404 && operation.method == Method::Delete),
                 power if power < least => answer.status == 403,

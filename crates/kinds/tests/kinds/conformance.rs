@@ -3,7 +3,7 @@
 mod lists;
 mod paths;
 
-use crate::world::{World, body};
+use crate::world::{EDGE, World, api_gateway, body};
 use engine::{FilterKind, Kind, Method, NameRule, Resource as _, Value, json, sqlx};
 
 /// Names that stand for the parents of nested kinds; all of them come with a service.
@@ -25,7 +25,11 @@ fn parent_name(segment: &str) -> &'static str {
 }
 
 fn collection(kind: &dyn Kind) -> String {
-    let mut path = String::new();
+    let root = kind.parents().first().map(|root| root.facts());
+    let mut path = match root {
+        Some(root) if root.of_installation => EDGE.to_owned(),
+        _ => String::new(),
+    };
     for parent in kind.parents().iter().skip(1) {
         let segment = parent.facts().segment;
         path.push_str(&format!("/{segment}/{}", parent_name(segment)));
@@ -42,12 +46,12 @@ fn name(kind: &dyn Kind) -> &'static str {
         NameRule::Id { .. } => "sample",
         NameRule::Fixed(names) => names[0],
         NameRule::Email => "ops@example.org",
-        NameRule::ServiceName => "sample",
+        NameRule::Label { .. } => "sample",
     }
 }
 
-/// Every kind below a service, with the path of an item. Makes the parents that no new service has.
-pub(crate) async fn below_services(world: &World) -> Vec<(&'static dyn Kind, String)> {
+/// Every kind below a service or a gateway of the installation, with the path of an item. Makes the parents that no new service has.
+pub(crate) async fn below_roots(world: &World) -> Vec<(&'static dyn Kind, String)> {
     for (path, example) in [
         (
             "/apis/echo-api/issues/reported",
@@ -74,6 +78,7 @@ pub(crate) async fn below_services(world: &World) -> Vec<(&'static dyn Kind, Str
             .await
             .expect(201);
     }
+    world.put(EDGE, api_gateway()).await.expect(201);
     // What the examples of links link is not linked from the start.
     for pair in [
         "/products/unlimited/apis/echo-api",
@@ -87,7 +92,7 @@ pub(crate) async fn below_services(world: &World) -> Vec<(&'static dyn Kind, Str
         .kinds()
         .iter()
         .copied()
-        .filter(|kind| !kind.parents().is_empty() && kind.facts().verbs.put)
+        .filter(|kind| !kind.is_root() && kind.facts().verbs.put)
         .map(|kind| (kind, format!("{}/{}", collection(kind), name(kind))))
         .collect()
 }
@@ -95,7 +100,7 @@ pub(crate) async fn below_services(world: &World) -> Vec<(&'static dyn Kind, Str
 #[tokio::test]
 async fn an_example_can_be_created_read_replaced_changed_and_deleted() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let facts = kind.facts();
         let existed = world.head(&item).await.status != 404;
         let put = world
@@ -183,7 +188,7 @@ async fn an_example_can_be_created_read_replaced_changed_and_deleted() {
 #[tokio::test]
 async fn an_unknown_property_is_refused_by_name() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         if kind.facts().open.is_some() {
             continue;
         }
@@ -200,7 +205,7 @@ async fn an_unknown_property_is_refused_by_name() {
 #[tokio::test]
 async fn every_required_field_that_is_missing_is_named_at_once() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let required: Vec<&str> = kind
             .facts()
             .fields
@@ -222,7 +227,7 @@ async fn every_required_field_that_is_missing_is_named_at_once() {
 #[tokio::test]
 async fn every_declared_filter_works_and_no_other() {
     let world = World::new().await;
-    for (kind, _) in below_services(&world).await {
+    for (kind, _) in below_roots(&world).await {
         let collection = collection(kind);
         for filter in kind.facts().filters {
             let condition = match filter.kind {

@@ -2,6 +2,7 @@
 //! what mails go out, what the gateway hears of.
 
 mod api;
+mod api_gateway;
 mod api_version_set;
 mod audit_entry;
 mod authorisation;

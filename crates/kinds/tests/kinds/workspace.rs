@@ -1,7 +1,7 @@
 //! `workspaces`, and the kinds below them.
 
 use crate::{
-    conformance::below_services,
+    conformance::below_roots,
     world::{SERVICE, World, body, service},
 };
 use engine::{Kind, Method, Resource as _, Value, json, sqlx};
@@ -82,7 +82,7 @@ async fn a_workspace_is_made_listed_changed_and_removed() {
 async fn every_kind_of_a_workspace_is_made_read_listed_changed_and_removed_there() {
     let world = with_team().await;
     let mut tables = Vec::new();
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         if !is_mounted(kind) {
             continue;
         }

@@ -3,8 +3,8 @@
 use chrono::{DateTime, Utc};
 use embedded_postgres::test_database::TestDatabase;
 use engine::{
-    Caller, Codec, Engine, Error, IfMatch, Method, Origin, PgPool, Query, Request, Settings,
-    Unheard, Value, arm_id::ResourcePath, json, sqlx,
+    Caller, Codec, Engine, Error, IfMatch, Method, Origin, PgPool, Query, Request, Resource as _,
+    Settings, Unheard, Value, arm_id::ResourcePath, json, sqlx,
 };
 use jobs::{Attempt, Job as _};
 use kinds::activation::{ActivateService, Activation};
@@ -20,6 +20,12 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("../../migrations");
 /// Root of the services of one resource group.
 pub const GROUP: &str =
     "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.ApiManagement/service";
+/// What stands before the type of whatever is directly under the provider in that resource group.
+pub const PROVIDER: &str =
+    "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.ApiManagement";
+/// The gateway of the installation of most tests; no world has it from the start.
+pub const EDGE: &str =
+    "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.ApiManagement/gateways/edge";
 /// The service of most tests.
 pub const SERVICE: &str =
     "/subscriptions/s1/resourceGroups/rg_1/providers/Microsoft.ApiManagement/service/demo";
@@ -223,7 +229,7 @@ impl World {
         body: Value,
     ) -> Answer {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
-        let path = if path.contains("/providers/") {
+        let path = if path.to_ascii_lowercase().contains("/providers/") {
             path.to_owned()
         } else {
             format!("{SERVICE}{path}")
@@ -350,6 +356,15 @@ pub fn service() -> Value {
         "location": "westeurope",
         "sku": {"name": "Developer", "capacity": 1},
         "properties": {"publisherEmail": "admin@example.org", "publisherName": "demoazureml"}
+    })
+}
+
+/// The body of a new gateway of the installation.
+pub fn api_gateway() -> Value {
+    json!({
+        "location": "West US",
+        "sku": {"name": "Standard", "capacity": 1},
+        "properties": kinds::api_gateway::ApiGateway::example(),
     })
 }
 

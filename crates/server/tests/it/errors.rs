@@ -40,6 +40,7 @@ fn every_error() -> Vec<Error> {
     vec![
         Error::NotFound { what: text() },
         Error::ServiceNotFound {
+            segment: "service",
             name: text(),
             group: text(),
         },

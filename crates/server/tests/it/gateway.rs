@@ -624,3 +624,58 @@ async fn a_restored_product_serves_its_former_key_again() -> anyhow::Result<()> 
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn a_connected_host_is_served_as_soon_as_it_is_answered() -> anyhow::Result<()> {
+    let database = TestDatabase::create().await?;
+    let portico = Portico::start(BINARY, &database, &[]).await?;
+    let publisher = Caller::new(&portico, "connected").await?;
+    let key = publisher.key("ann", "/apis/echo-api").await?;
+    let url = format!(
+        "http://127.0.0.1:{}/echo/resource?param1=x",
+        portico.gateway_port
+    );
+    let status = async || -> anyhow::Result<StatusCode> {
+        let call = Client::new()
+            .get(&url)
+            .header("Host", "Shop.example.org")
+            .header("Ocp-Apim-Subscription-Key", &key);
+        Ok(call.send().await?.status())
+    };
+    assert_eq!(status().await?, StatusCode::NOT_FOUND);
+
+    let edge = format!("{}/gateways/edge", testkit::GROUP);
+    let connection = format!("{edge}/configConnections/shop");
+    let send = async |method: Method, path: &str, headers: &[(&str, &str)], body: Option<Value>| {
+        portico
+            .send(&publisher.token, method, path, headers, body.as_ref())
+            .await
+    };
+    let gateway = json!({"location": "West US", "sku": {"name": "Standard"}, "properties": {}});
+    // A repeated request is answered as it was, under a role that is looked for at the gateway and not at a service of its name.
+    let once = [("Idempotency-Key", "edge-1")];
+    for _ in 0..2 {
+        let put = send(Method::PUT, &edge, &once, Some(gateway.clone())).await?;
+        assert_eq!(put.status, StatusCode::CREATED, "{put:?}");
+    }
+    let shop =
+        json!({"properties": {"sourceId": publisher.service, "hostnames": ["shop.example.org"]}});
+    for _ in 0..10 {
+        send(Method::PUT, &connection, &[], Some(shop.clone())).await?;
+        assert_eq!(status().await?, StatusCode::OK);
+        send(Method::DELETE, &connection, &[("If-Match", "*")], None).await?;
+        assert_eq!(status().await?, StatusCode::NOT_FOUND);
+    }
+    send(Method::PUT, &connection, &[], Some(shop)).await?;
+    // What the service changes by itself keeps the hosts of its connections.
+    let renamed = json!({"properties": {"publisherName": "renamed"}});
+    publisher.send(Method::PATCH, "", Some(renamed)).await?;
+    assert_eq!(status().await?, StatusCode::OK);
+    let deleted = send(Method::DELETE, &edge, &[], None).await?;
+    assert_eq!(deleted.status, StatusCode::NO_CONTENT);
+    assert_eq!(status().await?, StatusCode::NOT_FOUND);
+    let provider = testkit::GROUP.replace("/resourceGroups/demo-rg", "");
+    let list = send(Method::GET, &format!("{provider}/gateways"), &[], None).await?;
+    assert_eq!(list.body, json!({"value": [], "count": 0}));
+    Ok(())
+}

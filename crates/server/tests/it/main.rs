@@ -2,6 +2,7 @@
 
 mod activation;
 mod api_revisions;
+mod authorization_login;
 mod clients;
 mod crash;
 mod developer;

@@ -1,13 +1,13 @@
 //! Lists: every item once over all pages, every operator of every declared filter, no table read whole.
 
-use super::{below_services, collection};
-use crate::world::{SERVICE, World, body, now, service};
+use super::{below_roots, collection};
+use crate::world::{PROVIDER, SERVICE, World, body, now, service};
 use engine::{FilterKind, Kind, ListEffect, Method, Resource as _, json, sqlx};
 use std::time::Duration;
 
 /// Creates every kind's example, so that no list is empty.
 async fn filled(world: &World) -> Vec<(&'static dyn Kind, String)> {
-    let kinds = below_services(world).await;
+    let kinds = below_roots(world).await;
     for (kind, item) in &kinds {
         let put = world
             .send(Method::Put, item, Some("*"), body(kind.example()))
@@ -36,7 +36,7 @@ async fn one_by_one(world: &World, list: &str, count: usize) -> Vec<String> {
             let path = link
                 .strip_prefix("http://127.0.0.1:8080")
                 .expect("an absolute link");
-            assert!(path.starts_with(SERVICE), "{link}");
+            assert!(path.starts_with(PROVIDER), "{link}");
             path.to_owned()
         });
     }

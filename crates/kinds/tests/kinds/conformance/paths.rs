@@ -1,6 +1,6 @@
 //! What a path may look like, what is missing on it, and what a refused write leaves.
 
-use super::{below_services, collection, name};
+use super::{below_roots, collection, name};
 use crate::world::{World, body};
 use engine::{FieldAccess, Kind, Method, NameRule, Value, json};
 
@@ -21,7 +21,7 @@ fn shouted(item: &str) -> String {
 #[tokio::test]
 async fn type_segments_match_in_any_case_and_are_printed_in_theirs() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let put = world
             .send(
                 Method::Put,
@@ -47,14 +47,14 @@ fn bad_names(kind: &dyn Kind) -> Vec<String> {
         NameRule::Id { max, .. } => vec!["a".repeat(max + 1), "a*b".into(), "a<b>".into()],
         NameRule::Fixed(_) => vec!["unlisted".into()],
         NameRule::Email => vec!["nobody".into()],
-        NameRule::ServiceName => vec!["-a".into(), "a_b".into()],
+        NameRule::Label { max } => vec!["a".repeat(max + 1), "-a".into(), "a_b".into()],
     }
 }
 
 #[tokio::test]
 async fn a_name_against_its_rule_is_refused_under_the_parameters_name() {
     let world = World::new().await;
-    for (kind, _) in below_services(&world).await {
+    for (kind, _) in below_roots(&world).await {
         let facts = kind.facts();
         if !facts.verbs.create {
             continue;
@@ -72,7 +72,7 @@ async fn a_name_against_its_rule_is_refused_under_the_parameters_name() {
 #[tokio::test]
 async fn what_is_missing_is_said_by_its_own_noun() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let facts = kind.facts();
         let parents = kind.parents();
         for (at, parent) in parents.iter().enumerate().skip(1) {
@@ -120,7 +120,7 @@ async fn what_is_missing_is_said_by_its_own_noun() {
 #[tokio::test]
 async fn a_refused_write_changes_nothing() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         if !kind.facts().verbs.get || kind.facts().open.is_some() {
             continue;
         }
@@ -156,7 +156,7 @@ async fn a_refused_write_changes_nothing() {
 async fn a_patch_changes_the_field_that_it_names_and_the_etag() {
     let world = World::new().await;
     let mut patched = 0;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let facts = kind.facts();
         let example = kind.example();
         let field = facts.fields.iter().find(|field| {
@@ -193,7 +193,7 @@ async fn a_patch_changes_the_field_that_it_names_and_the_etag() {
 #[tokio::test]
 async fn read_only_fields_of_a_body_are_ignored() {
     let world = World::new().await;
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let facts = kind.facts();
         if !facts.verbs.get {
             continue;
@@ -221,7 +221,7 @@ async fn no_kinds_secret_is_in_a_reply() {
     let world = World::new().await;
     let marker = "5ca1ab1e5ca1ab1e5ca1ab1e5ca1ab1e";
     let mut secrets = Vec::new();
-    for (kind, item) in below_services(&world).await {
+    for (kind, item) in below_roots(&world).await {
         let mut properties = kind.example();
         let mut fields: Vec<&str> = kind
             .facts()
@@ -283,7 +283,7 @@ async fn target(world: &World, kind: &dyn Kind) -> String {
 async fn a_link_is_made_once_seen_and_removed_once() {
     let world = World::new().await;
     // Makes the parents that no new service has.
-    below_services(&world).await;
+    below_roots(&world).await;
     let links = world.engine.registry.links().to_vec();
     let mut made = Vec::new();
     for link in links.iter().filter(|link| link.writable) {
