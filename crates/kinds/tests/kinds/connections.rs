@@ -21,7 +21,8 @@ async fn more_requests_than_own_connections_wait_for_none_of_them() {
         let writes = join_all((0..10).map(|at| {
             let name = format!("/tags/t-{round}-{at}");
             let body = json!({"properties": {"displayName": name}});
-            async { world.put(&name, body).await }
+            let world = &world;
+            async move { world.put(&name, body).await }
         }));
         for write in writes.await {
             write.expect(201);
