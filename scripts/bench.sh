@@ -16,7 +16,8 @@ scripts/prepare.sh bench
 target=${CARGO_TARGET_DIR:-target}/release
 case $what in
     gateway)
-        cargo build --locked --release -p gateway --example bench
+        # As one would deploy it, where the machine can: with a profile (scripts/release.sh).
+        scripts/release.sh -p gateway --example bench
         cargo build --locked --release -p snapshot --example size
         "$target/examples/bench" "$@"
         "$target/examples/size"

@@ -56,6 +56,10 @@ pub(crate) enum ClientError {
 pub(crate) type Interrupts = FuturesUnordered<BoxFuture<'static, ()>>;
 
 /// What comes next on a connection.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are requests, and a box for each costs more than moving it"
+)]
 enum Next {
     Request(Request<()>, Bytes),
     Unusual,

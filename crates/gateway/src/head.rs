@@ -22,6 +22,10 @@ const HEADERS: usize = 100;
 
 /// What the bytes of a connection begin with.
 #[derive(Debug)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "nearly all are requests, and a box for each costs more than moving it"
+)]
 pub(crate) enum Reading {
     /// A request that is there to its end.
     Request {

@@ -689,8 +689,7 @@ impl Search<'_, '_> {
         captures: &mut Vec<Capture>,
     ) -> Option<Hit<'m, T>> {
         let mut rest = &*only.rest.0;
-        let mut at = depth;
-        for segment in self.path.segments.get(depth..)? {
+        for (at, segment) in self.path.segments.iter().enumerate().skip(depth) {
             let (literal, behind) = Rest::split(rest)?;
             match literal {
                 Some(literal) if *literal != *segment.lower.as_bytes() => return None,
@@ -702,7 +701,6 @@ impl Search<'_, '_> {
                 }),
             }
             rest = behind;
-            at += 1;
         }
         if !rest.is_empty() || *only.method != *self.method && only.method != "*" {
             return None;
