@@ -63,6 +63,15 @@ impl Body {
         Self::new(Source::Stream(stream))
     }
 
+    /// How long it is, if that is known before its end.
+    pub(crate) fn known_length(&self) -> Option<u64> {
+        if self.is_end_stream() {
+            Some(0)
+        } else {
+            self.size_hint().exact()
+        }
+    }
+
     pub(crate) fn counted(mut self, counter: Arc<AtomicU64>) -> Self {
         self.counted = Some(counter);
         self
@@ -146,6 +155,17 @@ pub(crate) enum Payload {
     Bytes(Bytes),
     /// Still on its way.
     Stream(Stream),
+}
+
+impl From<Bytes> for Payload {
+    /// A body that is there whole; without a byte it is none.
+    fn from(bytes: Bytes) -> Self {
+        if bytes.is_empty() {
+            Self::Empty
+        } else {
+            Self::Bytes(bytes)
+        }
+    }
 }
 
 impl Payload {

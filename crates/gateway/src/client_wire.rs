@@ -100,16 +100,11 @@ where
             }
         };
         let method = request.method().clone();
-        let body = if body.is_empty() {
-            Payload::Empty
-        } else {
-            Payload::Bytes(body)
-        };
         let answered = {
             let mut answering = pin!(pipeline::handle(
                 Arc::clone(inner),
                 request,
-                body,
+                Payload::from(body),
                 client.clone(),
                 Arc::clone(served),
             ));
@@ -127,8 +122,8 @@ where
         // An error is that of a sender who is gone.
         let is_last = ending.has_changed().unwrap_or(true);
         let date = head::date(inner.options.clock.now());
-        let is_kept = wire.send(&method, response, &date, is_last).await?;
-        if !is_kept {
+        wire.send(&method, response, &date, is_last).await?;
+        if is_last {
             break;
         }
     }
@@ -198,14 +193,14 @@ impl<I: AsyncRead + AsyncWrite + Unpin> ClientWire<I> {
         false
     }
 
-    /// Sends a response, and says whether another request may follow.
+    /// Sends a response.
     async fn send(
         &mut self,
         method: &Method,
         response: Response<Body>,
         date: &http::HeaderValue,
         is_last: bool,
-    ) -> Result<bool, ClientError> {
+    ) -> Result<(), ClientError> {
         let mut out = WRITE_ROOM.take();
         out.clear();
         // Only a switch that the client asked for is one, and such requests are hyper's: no status of the kind can be meant.
@@ -216,11 +211,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> ClientWire<I> {
         } else {
             response
         };
-        let length = if response.body().is_end_stream() {
-            Some(0)
-        } else {
-            response.body().size_hint().exact()
-        };
+        let length = response.body().known_length();
         let framing = head::write_response_head(method, &response, length, date, is_last, &mut out);
         let body = response.into_body();
         let mut sending = Sending {
@@ -235,7 +226,7 @@ impl<I: AsyncRead + AsyncWrite + Unpin> ClientWire<I> {
         if sending.out.capacity() <= 2 * WRITE {
             WRITE_ROOM.set(sending.out);
         }
-        Ok(!is_last)
+        Ok(())
     }
 
     fn poll_send(

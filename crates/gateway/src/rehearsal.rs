@@ -7,7 +7,6 @@ use bytes::Bytes;
 use http::{HeaderValue, Request, Response, header};
 use snapshot::Snapshot;
 
-use crate::body::Payload;
 use crate::exchange::Rehearsal;
 use crate::listen::{Client, Inner};
 use crate::pipeline::{self, Arrival};
@@ -65,11 +64,7 @@ pub(crate) async fn run(
     let present = Present::of(&parts.headers);
     let arrival = Arrival {
         parts,
-        body: if body.is_empty() {
-            Payload::Empty
-        } else {
-            Payload::Bytes(body)
-        },
+        body: body.into(),
         upgrade: None,
         client: Client::new(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), tls, None),
         host,

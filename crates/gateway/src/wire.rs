@@ -126,16 +126,11 @@ impl Wire {
             .uri
             .path_and_query()
             .map_or("/", http::uri::PathAndQuery::as_str);
-        let length = if body.is_end_stream() {
-            Some(0)
-        } else {
-            body.size_hint().exact()
-        };
         let framing = http1::write_head(
             &parts.method,
             path,
             &parts.headers,
-            length,
+            body.known_length(),
             &mut self.output,
         );
         self.method = parts.method;
