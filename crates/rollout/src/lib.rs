@@ -49,8 +49,9 @@ const RETRY: Duration = Duration::from_millis(500);
 const MISSING: Duration = Duration::from_millis(20);
 /// Rows in one statement.
 const BATCH: usize = 5_000;
-/// While several write at once, changes are gathered for this long before they are read: each reading costs two statements.
-const GATHERING: Duration = Duration::from_millis(4);
+/// While several write at once, changes are gathered before they are read, because each reading costs two statements: until as many
+/// writers wait as the last time, for this long at most.
+const GATHERING: Duration = Duration::from_millis(10);
 /// Between two notifications of other replicas.
 const BETWEEN_NOTIFICATIONS: Duration = Duration::from_millis(10);
 /// Updates that are kept for gateways that were away for a moment.
@@ -333,7 +334,7 @@ impl Follower {
             tokio::time::sleep(RETRY).await;
         }
         loaded.send_replace(true);
-        let mut is_busy = false;
+        let mut last = 1;
         loop {
             let first = if self.missing.is_some() {
                 match tokio::time::timeout(MISSING, inbox.recv()).await {
@@ -345,23 +346,27 @@ impl Follower {
             };
             let Some(first) = first else { return };
             let mut waiting = Vec::new();
-            let mut take = |work| match work {
+            let take = |work, waiting: &mut Vec<_>| match work {
                 Work::Own(done) => waiting.push(done),
                 Work::CatchUp => {}
             };
-            take(first);
-            if is_busy {
-                tokio::time::sleep(GATHERING).await;
+            take(first, &mut waiting);
+            let until = tokio::time::Instant::now() + GATHERING;
+            while last > 1
+                && waiting.len() < last
+                && let Ok(Some(more)) = tokio::time::timeout_at(until, inbox.recv()).await
+            {
+                take(more, &mut waiting);
             }
             while let Ok(more) = inbox.try_recv() {
-                take(more);
+                take(more, &mut waiting);
             }
             let mut outcome = self.catch_up().await;
             let reached = outcome
                 .is_ok()
                 .then(|| self.ahead.last().copied().unwrap_or(self.settled));
             let own = !waiting.is_empty();
-            is_busy = waiting.len() > 1;
+            last = waiting.len();
             for done in waiting {
                 // A writer that went away needs no answer.
                 let _ = done.send(reached);

@@ -375,6 +375,27 @@ async fn started(address: SocketAddr) -> Outcome<()> {
     Err("portico did not start".into())
 }
 
+/// Waits until Portico has done what the writes so far leave to be done after them, whoever made them: the audit trail is chained and
+/// the gateways have the changes. Else each side would pay for what the other one left behind.
+async fn settled(url: &str) -> Outcome<()> {
+    let mut connection = PgConnection::connect(url).await?;
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_secs(60) {
+        let is_settled: bool = sqlx::query_scalar(
+            "SELECT NOT EXISTS (SELECT FROM audit_entries WHERE sequence IS NULL) \
+             AND (SELECT max(id) FROM changes) <= (SELECT max(revision) FROM gateway_nodes)",
+        )
+        .fetch_one(&mut connection)
+        .await?;
+        if is_settled {
+            connection.close().await?;
+            return Ok(());
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    Err("Portico did not catch up with what was written".into())
+}
+
 /// Rows `from..to` of subscriptions as Portico would have written them, but with keys that open nothing.
 async fn seed(url: &str, from: usize, to: usize) -> Outcome<()> {
     let mut connection = PgConnection::connect(url).await?;
@@ -677,12 +698,14 @@ async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
         let (mut our_cpu, mut their_cpu) = (f64::INFINITY, f64::INFINITY);
         let cpu = || cpu_seconds(serving.0.id());
         for connections in CONNECTIONS {
+            settled(url).await?;
             let before = cpu()?;
             let rate = calls(address, &token, measure, connections, time, &serial).await?;
             our_cpu = our_cpu.min((cpu()? - before) / (rate * time.as_secs_f64()));
             if rate > ours.0 {
                 ours = (rate, connections);
             }
+            settled(url).await?;
             let before = cpu()?;
             let rate = statements(&pgbench, url, &script, connections, time)?;
             their_cpu = their_cpu.min((cpu()? - before) / (rate * time.as_secs_f64()));
