@@ -188,6 +188,9 @@ impl<'a> Event<'a> {
 pub(crate) const INSERT: &str = "INSERT INTO audit_entries (id, parent_id, name, rev, created_at, updated_at, recorded_at, \
      caller, principal_id, address, request_id, action, resource, before, after)";
 
+/// How many parameters an entry has.
+pub(crate) const VALUES: usize = 12;
+
 /// The values of an entry from this parameter on, as [`Event::bind`] adds them.
 pub(crate) fn values(from: usize) -> String {
     let at = |offset: usize| from + offset;
@@ -306,7 +309,19 @@ async fn head(conn: &mut PgConnection, codec: &Codec) -> Result<(i64, String)> {
 ///
 /// # Errors
 /// When the database fails, or the stored end of the chain was sealed under another key.
-pub async fn chain(pool: &PgPool, codec: &Codec) -> Result<usize> {
+pub async fn chain(pool: &PgPool, codec: &Codec) -> Result<i64> {
+    let mut all = 0;
+    loop {
+        let chained = chain_some(pool, codec).await?;
+        all += chained;
+        if chained < BATCH {
+            return Ok(all);
+        }
+    }
+}
+
+/// Chains [`BATCH`] entries at most.
+async fn chain_some(pool: &PgPool, codec: &Codec) -> Result<i64> {
     let mut tx = pool.begin().await?;
     let mine: bool = sqlx::query_scalar(
         "SELECT pg_try_advisory_xact_lock(hashtextextended('portico audit chain', 0))",
@@ -327,7 +342,8 @@ pub async fn chain(pool: &PgPool, codec: &Codec) -> Result<usize> {
     if rows.is_empty() {
         return Ok(0);
     }
-    let (mut sequence, mut hash) = head(&mut tx, codec).await?;
+    let (before, mut hash) = head(&mut tx, codec).await?;
+    let mut sequence = before;
     let (mut ids, mut sequences, mut hashes) = (Vec::new(), Vec::new(), Vec::new());
     for row in &rows {
         sequence += 1;
@@ -356,7 +372,7 @@ pub async fn chain(pool: &PgPool, codec: &Codec) -> Result<usize> {
     .execute(&mut *tx)
     .await?;
     tx.commit().await?;
-    Ok(rows.len())
+    Ok(sequence - before)
 }
 
 /// What is wrong with the trail.

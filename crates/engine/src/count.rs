@@ -5,7 +5,7 @@
 //!
 //! - Without `$filter` the number is exact. One above [`MANY`] is remembered for [`FRESH`] at most, because other processes write
 //!   too.
-//! - With `$filter` it is exact up to [`EXACT`]. Above that it is Postgres' own estimate, never less than what was counted: nobody
+//! - With `$filter` it is exact up to [`EXACT`], for parts of texts that no index finds up to [`EXACT_UNFOUND`]. Above that it is Postgres' own estimate, never less than what was counted: nobody
 //!   turns so many pages, and no client's paging depends on it.
 //! - A list that fits into one page is not counted at all.
 //! - A `$skip` above [`DEEP`] goes on from a mark: each [`STEP`]th row is found in one pass through the list, and how many rows stand up
@@ -15,7 +15,7 @@
 //! if the row is new, makes the marks of its list forgotten; every other one makes everything forgotten. What other processes write may be missed for as long as a thing is remembered: then the
 //! number, or the place where a deep page begins, is that of a moment ago.
 
-use crate::{Error, Result};
+use crate::{Error, Result, filter::Counting};
 use serde_json::Value;
 use sqlx::{PgConnection, postgres::PgArguments};
 use std::{
@@ -31,6 +31,8 @@ const MANY: i64 = 1_000;
 const FRESH: Duration = Duration::from_secs(2);
 /// Rows that a filtered list counts.
 const EXACT: i64 = 10_000;
+/// The same where the rows have to be searched for among all others.
+const EXACT_UNFOUND: i64 = 1_000;
 /// Rows that are skipped one by one.
 pub(crate) const DEEP: i64 = 5_000;
 /// Rows from one mark to the next.
@@ -255,18 +257,31 @@ fn last(marks: &[Mark], skip: i64) -> Option<Mark> {
     after.checked_sub(1).and_then(|at| marks.get(at)).cloned()
 }
 
-/// The number of rows of `SELECT FROM …`, exact as long as they are not too many. `arguments` makes the arguments anew.
+/// The number of rows of `SELECT FROM … t WHERE …`, exact as long as they are not too many. `arguments` makes the arguments anew.
 pub(crate) async fn bounded(
     conn: &mut PgConnection,
     rows: &str,
+    counting: &Counting,
     arguments: impl Fn() -> Result<PgArguments>,
 ) -> Result<i64> {
-    let statement = format!("SELECT count(*) FROM ({rows} LIMIT {}) counted", EXACT + 1);
+    let exact = if counting.is_found {
+        EXACT
+    } else {
+        EXACT_UNFOUND
+    };
+    let order = counting
+        .order
+        .as_ref()
+        .map_or_else(String::new, |order| format!(" ORDER BY {order}"));
+    let statement = format!(
+        "SELECT count(*) FROM ({rows}{order} LIMIT {}) counted",
+        exact + 1
+    );
     let counted: i64 = sqlx::query_scalar_with(sqlx::AssertSqlSafe(statement), arguments()?)
         .persistent(false)
         .fetch_one(&mut *conn)
         .await?;
-    if counted <= EXACT {
+    if counted <= exact {
         return Ok(counted);
     }
     let statement = format!("EXPLAIN (FORMAT JSON) {rows}");

@@ -16,6 +16,8 @@ pub struct Filter {
     pub column: &'static str,
     /// How it compares.
     pub kind: FilterKind,
+    /// Whether an index of the table has the rows of a parent in the order of this field.
+    pub is_indexed: bool,
 }
 
 /// How a field compares.
@@ -47,12 +49,21 @@ impl Filter {
             field,
             column,
             kind,
+            is_indexed: false,
         }
     }
-    /// The resource's name.
+    /// Where an index of the table has the rows of a parent in the order of this field.
+    #[must_use]
+    pub const fn indexed(self) -> Self {
+        Self {
+            is_indexed: true,
+            ..self
+        }
+    }
+    /// The resource's name, which every table has an index of.
     #[must_use]
     pub const fn name() -> Self {
-        Self::new("name", "name", FilterKind::Text)
+        Self::new("name", "name", FilterKind::Text).indexed()
     }
     /// A text.
     #[must_use]
@@ -138,6 +149,63 @@ pub(crate) fn condition(text: &str, filters: &[Filter], bound: &mut Bound<'_>) -
         variable: None,
     }
     .expr(&expr, bound)
+}
+
+/// How the rows of a `$filter` text are best counted up to a number.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Counting {
+    /// The order that leads Postgres along the index of a range. Without it the whole table may seem shorter where few rows are in the
+    /// range, because Postgres does not know that it would meet them last.
+    pub order: Option<String>,
+    /// Whether an index finds the rows; none finds parts of texts that are shorter than this many characters.
+    pub is_found: bool,
+}
+
+/// Characters that an index of trigrams needs.
+const TRIGRAM: usize = 3;
+
+/// How to count the rows of a `$filter` text that [`condition`] understands.
+pub(crate) fn counting(text: &str, filters: &[Filter]) -> Counting {
+    odata::parse_filter(text).map_or(
+        Counting {
+            order: None,
+            is_found: true,
+        },
+        |expr| Counting {
+            order: range(&expr, filters),
+            is_found: !has_short_part(&expr),
+        },
+    )
+}
+
+/// The order of a range that all rows of the filter are in.
+fn range(expr: &Expr, filters: &[Filter]) -> Option<String> {
+    match expr {
+        Expr::And(a, b) => range(a, filters).or_else(|| range(b, filters)),
+        Expr::Compare {
+            field,
+            op: Op::Gt | Op::Ge | Op::Lt | Op::Le,
+            value: Literal::Text(_),
+        } => {
+            let name = field.path.last()?;
+            let filter = filters
+                .iter()
+                .find(|f| f.is_indexed && f.field.eq_ignore_ascii_case(name))?;
+            Some(format!("lower(t.{})", filter.column))
+        }
+        _ => None,
+    }
+}
+
+fn has_short_part(expr: &Expr) -> bool {
+    match expr {
+        Expr::And(a, b) | Expr::Or(a, b) => has_short_part(a) || has_short_part(b),
+        Expr::Not(a) => has_short_part(a),
+        Expr::Call {
+            function, value, ..
+        } => *function != Function::StartsWith && value.chars().count() < TRIGRAM,
+        _ => false,
+    }
 }
 
 /// The SQL order of an `$orderby` text, over the fields that the kind can be filtered by; texts order without regard to case.

@@ -149,6 +149,8 @@ pub struct Engine {
     connections: connections::Connections,
     counts: count::Counts,
     known_parents: verbs::KnownParents,
+    known_roles: verbs::KnownRoles,
+    seen: verbs::put::Seen,
 }
 
 impl std::fmt::Debug for Engine {
@@ -180,6 +182,8 @@ impl Engine {
             committed,
             counts: count::Counts::default(),
             known_parents: verbs::KnownParents::default(),
+            known_roles: verbs::KnownRoles::default(),
+            seen: verbs::put::Seen::default(),
         }
     }
 

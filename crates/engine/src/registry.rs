@@ -174,6 +174,9 @@ impl Registry {
         &self.statements[kind.facts().table]
     }
 
+    /// What [`sql`](Self::sql) says of statements that have to read rows in the order of an index.
+    pub const RANGE: &str = "count of a range";
+
     /// Every statement that the engine sends by itself for kinds, links and listings, with what it is for: so that their plans can
     /// be looked at. Values are parameters.
     #[must_use]
@@ -207,6 +210,13 @@ impl Registry {
             if !is_root {
                 let rows = format!("FROM {table} t WHERE {belongs}");
                 add("marks", crate::count::marks(&rows));
+                for filter in kind.facts().filters.iter().filter(|f| f.is_indexed) {
+                    let field = format!("lower(t.{})", filter.column);
+                    add(
+                        &format!("{} of {}", Self::RANGE, filter.field),
+                        format!("SELECT {rows} AND {field} >= $2 ORDER BY {field} LIMIT 10001"),
+                    );
+                }
             }
         }
         for link in &self.links {

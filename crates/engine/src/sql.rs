@@ -2,16 +2,10 @@
 //!
 //! Stable text is what lets Postgres reuse prepared plans. Names in the text come from the kinds'
 //! constants; every value is bound. Parameters of all statements that resolve a path:
-//! `$1` subscription, `$2` resource group, `$3` name of the service (or of another kind's row directly under the provider), `$4`
-//! principal, `$5…` the names below.
+//! `$1` subscription, `$2` resource group, `$3` name of the service (or of another kind's row directly under the provider),
+//! `$4…` the names below.
 
-use crate::{
-    audit,
-    kind::{Kind, root},
-    page::DEFAULT_PAGE,
-    print::Shown,
-    resource::Verbs,
-};
+use crate::{audit, kind::Kind, page::DEFAULT_PAGE, print::Shown, resource::Verbs, verbs::STAMP};
 use std::fmt::Write as _;
 
 /// The statements that resolve a path.
@@ -45,12 +39,15 @@ pub struct Statements {
     /// What a GET shows.
     pub(crate) item: Shown,
     /// The first page of a list, or with a name the page after it, below a parent that was found before: its first parameters are
-    /// those of the path. Its last column is the caller's rank, null unless the path still leads to that parent.
+    /// those of the path. Its last column is the stamp of roles, null unless the path still leads to that parent.
     pub(crate) pages: Option<Pages>,
     /// A new row: `$1` id, `$2` parent (directly under the provider: `$2` subscription, `$3` group), name, time, then the columns.
     pub insert: String,
     /// The same with an entry of the audit trail and a line in the outbox, whose values follow; gives the revision.
     pub create: String,
+    /// The same below a parent that was found before by the same path, whose parameters follow, and with the stamp of roles at which
+    /// the caller might write: only if both are still so. Empty where a look at the row cannot be spared.
+    pub(crate) create_unseen: String,
     /// New values: `$1` id, `$2` time, then the columns.
     pub update: String,
     /// The same if the row has the revision that follows.
@@ -75,21 +72,6 @@ pub(crate) struct Pages {
 pub(crate) struct PageSql {
     pub usual: String,
     pub any: String,
-}
-
-/// Highest role of the principal `$4` over the service `c0`, or over the installation that `c0` is of: 4 owner, 3 contributor,
-/// 2 reader, 1 developer, null none.
-fn rank(root: &dyn Kind) -> String {
-    let scopes = if root.facts().of_installation {
-        "a.scope_service_id IS NULL"
-    } else {
-        "(a.scope_service_id IS NULL OR a.scope_service_id IN (c0.id, c0.workspace_of))"
-    };
-    format!(
-        "(SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
-         FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL WHERE a.principal_id = $4 \
-         AND {scopes})"
-    )
 }
 
 /// The column that names a row of a kind on a path.
@@ -138,17 +120,24 @@ pub(crate) fn snake_table(segment: &str) -> String {
     out
 }
 
-/// FROM and WHERE down to the last of `chain`, which has the alias `last` and is joined by `join`; the others are `c{n}`.
-fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str, last: &str) -> String {
+/// FROM and WHERE down to the last of `chain`, which has the alias `last` and is joined by `join`; the others are `c{n}`. The path's
+/// parameters begin at `from`.
+fn path(
+    chain: &[&'static dyn Kind],
+    by_revision: bool,
+    join: &str,
+    last: &str,
+    from: usize,
+) -> String {
     let facts = chain[0].facts();
-    let mut from = format!("FROM {} c0", facts.table);
+    let mut sql = format!("FROM {} c0", facts.table);
     let is_kept = if facts.of_installation {
         ""
     } else {
         " AND c0.deleted_at IS NULL"
     };
     for (at, kind) in chain.iter().enumerate().skip(1) {
-        let (table, parameter, parent) = (kind.facts().table, at + 4, at - 1);
+        let (table, parameter, parent) = (kind.facts().table, from + 2 + at, at - 1);
         let (key, named) = (
             key_column(chain[parent], *kind),
             name_column(*kind, by_revision),
@@ -159,13 +148,18 @@ fn path(chain: &[&'static dyn Kind], by_revision: bool, join: &str, last: &str) 
             ("JOIN", format!("c{at}"))
         };
         let _ = write!(
-            from,
+            sql,
             " {join} {table} {alias} ON {alias}.parent_id = c{parent}.{key} AND lower({alias}.{named}) = lower(${parameter})"
         );
     }
-    from + " WHERE lower(c0.name) = lower($3) AND lower(c0.subscription_id) = lower($1) \
-             AND lower(c0.resource_group) = lower($2)"
-        + is_kept
+    let _ = write!(
+        sql,
+        " WHERE lower(c0.name) = lower(${}) AND lower(c0.subscription_id) = lower(${from}) \
+         AND lower(c0.resource_group) = lower(${}){is_kept}",
+        from + 2,
+        from + 1
+    );
+    sql
 }
 
 /// `child` is the kind below the chain, for whose rows the last id is the parent.
@@ -177,8 +171,7 @@ fn head(chain: &[&'static dyn Kind], child: Option<&dyn Kind>, by_revision: bool
     };
     let mut out = format!(
         "c0.id AS service_id, {owner} AS service_root, c0.name AS service_name, c0.subscription_id AS at_subscription, \
-         c0.resource_group AS at_group, {} AS rank",
-        rank(chain[0])
+         c0.resource_group AS at_group, {STAMP} AS stamp"
     );
     for at in 1..chain.len() {
         let below = chain.get(at + 1).map_or(child, |kind| Some(*kind));
@@ -205,7 +198,8 @@ impl Paths {
                     &chain,
                     by_revision,
                     "JOIN",
-                    &format!("c{}", chain.len() - 1)
+                    &format!("c{}", chain.len() - 1),
+                    1
                 )
             )
         };
@@ -216,7 +210,7 @@ impl Paths {
             format!(
                 "SELECT {above}, {} {}",
                 selected(kind, &last, by_revision),
-                path(&chain, by_revision, "LEFT JOIN", &last)
+                path(&chain, by_revision, "LEFT JOIN", &last, 1)
             )
         });
         let print =
@@ -226,14 +220,14 @@ impl Paths {
                     format!(
                         "{}, {above}, t.rev AS rev {}",
                         Shown::item(kind, name_column(kind, by_revision)).select,
-                        path(&chain, by_revision, "JOIN", "t")
+                        path(&chain, by_revision, "JOIN", "t", 1)
                     )
                 });
         let select = format!(
             "SELECT {}, {} {}",
             head(&chain, None, by_revision),
             selected(kind, &last, by_revision),
-            path(&chain, by_revision, "JOIN", &last)
+            path(&chain, by_revision, "JOIN", &last, 1)
         );
         let select_locked = format!("{select} FOR NO KEY UPDATE OF {last}");
         Self {
@@ -250,16 +244,15 @@ fn pages(kind: &'static dyn Kind) -> Option<Pages> {
     let chain = kind.parents();
     let last = chain.len().checked_sub(1)?;
     let alias = format!("c{last}");
-    let parent = chain.len() + 4;
+    let parent = chain.len() + 3;
     let select = Shown::of(kind, |_| false).select;
     let from = format!(" FROM {} t", kind.facts().table);
     let columns = select.strip_suffix(&from)?;
     let page = |after: &str, next: usize| {
         let rows = format!(
-            "{columns}, (SELECT {} {} AND {alias}.{} = ${parent}) AS rank{from} WHERE t.parent_id = ${parent}{after} \
+            "{columns}, (SELECT {STAMP} {} AND {alias}.{} = ${parent}) AS stamp{from} WHERE t.parent_id = ${parent}{after} \
              ORDER BY lower(t.name)",
-            rank(root(kind)),
-            path(&chain, false, "JOIN", &alias),
+            path(&chain, false, "JOIN", &alias, 1),
             key_column(chain[last], kind),
         );
         PageSql {
@@ -271,6 +264,23 @@ fn pages(kind: &'static dyn Kind) -> Option<Pages> {
         first: page("", parent + 1),
         after: page(&format!(" AND lower(t.name) > ${}", parent + 1), parent + 2),
     })
+}
+
+/// That a path, whose parameters begin at `from`, leads to the row `$2`, and that the stamp of roles is the parameter after them.
+/// `None` where rows are made otherwise.
+fn proof(kind: &'static dyn Kind, from: usize) -> Option<String> {
+    let chain = kind.parents();
+    let last = chain.len().checked_sub(1)?;
+    if kind.facts().revisions.is_some() {
+        return None;
+    }
+    let alias = format!("c{last}");
+    Some(format!(
+        "EXISTS (SELECT {} AND {alias}.{} = $2 AND {STAMP} = ${})",
+        path(&chain, false, "JOIN", &alias, from),
+        key_column(chain[last], kind),
+        from + 3 + last,
+    ))
 }
 
 /// Locks the row that all revisions of one resource refer to.
@@ -336,17 +346,25 @@ impl Statements {
         }
         let parents = if is_root { "$2, $3, $4" } else { "$2, $3" };
         let time = from - 1;
-        let insert = format!(
-            "INSERT INTO {table} (id, {parent}, name, rev, created_at, updated_at{names}) \
-             VALUES ($1, {parents}, 1, ${time}, ${time}{values}) ON CONFLICT {unique} DO NOTHING RETURNING id",
-            table = facts.table
-        );
+        let insert = |where_seen: &str| {
+            format!(
+                "INSERT INTO {table} (id, {parent}, name, rev, created_at, updated_at{names}) \
+                 SELECT $1, {parents}, 1, ${time}, ${time}{values}{where_seen} ON CONFLICT {unique} DO NOTHING RETURNING id",
+                table = facts.table
+            )
+        };
         let update = format!(
             "UPDATE {table} SET rev = rev + 1, updated_at = $2{sets} WHERE id = $1 RETURNING rev",
             table = facts.table
         );
-        let values = from + columns.len();
-        let create = whole(&insert, "1::int8", facts.table, values);
+        let insert_unseen = proof(kind, from + columns.len() + audit::VALUES)
+            .map(|proof| insert(&format!(" WHERE {proof}")));
+        let insert = insert("");
+        let recorded = from + columns.len();
+        let create = whole(&insert, "1::int8", facts.table, recorded);
+        let create_unseen = insert_unseen.map_or_else(String::new, |insert| {
+            whole(&insert, "1::int8", facts.table, recorded)
+        });
         let update_seen = format!(
             "UPDATE {table} SET rev = rev + 1, updated_at = $2{sets} WHERE id = $1 AND rev = ${} RETURNING rev",
             columns.len() + 3,
@@ -364,6 +382,7 @@ impl Statements {
             pages: pages(kind),
             insert,
             create,
+            create_unseen,
             update,
             update_seen,
             replace,
@@ -391,6 +410,7 @@ impl Statements {
         if verbs.put && verbs.create {
             all.push(("insert", &self.insert));
             all.push(("create", &self.create));
+            all.push(("create unseen", &self.create_unseen));
         }
         if writes {
             all.push(("update", &self.update));

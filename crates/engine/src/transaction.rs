@@ -24,6 +24,9 @@ pub struct LazyTransaction {
     state: State,
     first: Option<First>,
     lost: bool,
+    /// Whether one statement has to be enough, and whether it was not.
+    is_single: bool,
+    wants_more: bool,
 }
 
 enum State {
@@ -45,6 +48,7 @@ impl std::fmt::Debug for LazyTransaction {
         f.debug_struct("LazyTransaction")
             .field("is_open", &self.is_open())
             .field("lost", &self.lost)
+            .field("is_single", &self.is_single)
             .finish_non_exhaustive()
     }
 }
@@ -55,6 +59,8 @@ impl From<Transaction<'static, Postgres>> for LazyTransaction {
             state: State::Open(open),
             first: None,
             lost: false,
+            is_single: false,
+            wants_more: false,
         }
     }
 }
@@ -65,14 +71,30 @@ impl LazyTransaction {
             state: State::Resting(connection),
             first: None,
             lost: false,
+            is_single: false,
+            wants_more: false,
+        }
+    }
+
+    /// For a write whose only statement proves what the write is founded on: one that needs more is lost.
+    pub(crate) fn single(connection: Lent) -> Self {
+        Self {
+            is_single: true,
+            ..Self::new(connection)
         }
     }
 
     /// The connection, inside the transaction.
     ///
     /// # Errors
-    /// When the database fails, or the row is another one meanwhile.
+    /// When the database fails, the row is another one meanwhile, or there may be one statement only.
     pub async fn open(&mut self) -> Result<&mut PgConnection, Error> {
+        if self.is_single {
+            (self.lost, self.wants_more) = (true, true);
+            return Err(Error::Protocol(
+                "this write has to begin with a look at the row".into(),
+            ));
+        }
         if let State::Resting(_) = self.state
             && let State::Resting(connection) = std::mem::replace(&mut self.state, State::Ended)
         {
@@ -122,6 +144,11 @@ impl LazyTransaction {
     #[must_use]
     pub const fn is_lost(&self) -> bool {
         self.lost
+    }
+
+    /// Whether it is lost because one statement was not enough.
+    pub(crate) const fn wants_more(&self) -> bool {
+        self.wants_more
     }
 
     pub(crate) fn lose(&mut self) {

@@ -146,7 +146,11 @@ impl Resource for ServiceIssue {
     const NAME: NameRule = NameRule::id(256);
     const VERBS: Verbs = Verbs::READ;
     const FILTERS: &'static [Filter] = &[
-        Filter::name(),
+        // The names of several APIs' issues: each index has those of one.
+        Filter {
+            is_indexed: false,
+            ..Filter::name()
+        },
         Filter::text("apiId", "api_id"),
         Filter::text("title", "title"),
         Filter::text("description", "description"),

@@ -113,8 +113,8 @@ impl Resource for Subscription {
     const SERVED: bool = true;
     const FILTERS: &'static [Filter] = &[
         Filter::name(),
-        Filter::text("displayName", "display_name"),
-        Filter::text("stateComment", "state_comment"),
+        Filter::text("displayName", "display_name").indexed(),
+        Filter::text("stateComment", "state_comment").indexed(),
         Filter::reference("ownerId", "owner_id", "users"),
         Filter::reference("userId", "owner_id", "users"),
         Filter::path("scope", "scope"),

@@ -52,7 +52,7 @@ fn asks_for_more(request: &Request, target: &Target) -> bool {
 /// The item as text, straight from its columns.
 async fn printed(engine: &Engine, request: &Request, target: &Target, sql: &str) -> Result<Reply> {
     let kind = target.kind;
-    let args = super::path_arguments(target, &request.caller, &target.names)?;
+    let args = super::path_arguments(target, &target.names)?;
     let mut conn = engine.connections.acquire().await?;
     let row = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
         .fetch_optional(&mut *conn)
@@ -62,8 +62,11 @@ async fn printed(engine: &Engine, request: &Request, target: &Target, sql: &str)
             .missing(&mut conn, target, &request.caller, Access::Read, "read")
             .await);
     };
+    let above = kind.parents().len() - 1;
+    let at = engine
+        .at(&mut conn, &row, kind, above, &request.caller)
+        .await?;
     conn.rest();
-    let at = super::read_at(&row, kind, kind.parents().len() - 1, &request.caller)?;
     authorise(&at, target, Access::Read, "read")?;
     let own = format!("{}/{}", super::parent_path(kind, &at), kind.facts().segment);
     let type_name = at.service.type_name(super::type_name(kind));

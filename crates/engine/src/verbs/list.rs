@@ -1,12 +1,12 @@
 //! GET of a collection: pages by key, `$filter`, `count`, absolute `nextLink` (contract rules §2, §8).
 
-use super::{At, Role, Target, authorise, item, type_name};
+use super::{At, Target, authorise, item, type_name};
 use crate::{
     Engine, Error, Result,
     column::Codec,
     count::{self, DEEP, List},
-    filter::{Bound, Filter, condition, order},
-    kind::Kind,
+    filter::{Bound, Filter, condition, counting, order},
+    kind::{Kind, root},
     page::{Caller, DEFAULT_PAGE, Reply, Request, Window},
     print::{Printer, Shown},
     resource::{Access, Entity, ListEffect, ListParameter},
@@ -110,7 +110,7 @@ async fn known(
     let Some(mut at) = engine.known_parents.find(target) else {
         return Ok(None);
     };
-    let mut args = super::path_arguments(target, &request.caller, &target.names)?;
+    let mut args = super::path_arguments(target, &target.names)?;
     let sql = match &window.after {
         None => &pages.first,
         Some(_) => &pages.after,
@@ -127,12 +127,17 @@ async fn known(
         &sql.any
     };
     let rows = sqlx::query_with(sqlx::AssertSqlSafe(sql.as_str()), args)
-        .fetch_all(conn)
+        .fetch_all(&mut *conn)
         .await?;
     let Some(first) = rows.first() else {
         return Ok(None);
     };
-    at.role = Role::from_rank(first.try_get("rank")?);
+    let Some(stamp) = first.try_get("stamp")? else {
+        return Ok(None);
+    };
+    engine
+        .settle(conn, root(kind), &request.caller, &mut at, stamp)
+        .await?;
     Ok(at.role.is_some().then_some((at, rows)))
 }
 
@@ -258,7 +263,8 @@ pub(crate) async fn page(
     } else {
         let rows = format!("SELECT FROM {table} t");
         let (sql, _) = parts(&rows, None)?;
-        count::bounded(conn, &sql, || Ok(parts(&rows, None)?.1)).await?
+        let counting = counting(filter(request).unwrap_or_default(), facts.filters);
+        count::bounded(conn, &sql, &counting, || Ok(parts(&rows, None)?.1)).await?
     };
     Ok(Page { text, last, count })
 }

@@ -6,7 +6,11 @@ pub mod get;
 pub mod list;
 pub mod patch;
 pub mod put;
+mod role;
 mod seed;
+
+pub use role::Role;
+pub(crate) use role::{KnownRoles, STAMP};
 
 use crate::{
     Engine, Error, Query, Result, Violations,
@@ -26,40 +30,6 @@ use sqlx::{
 use std::sync::Arc;
 use uuid::Uuid;
 
-/// A role of the caller over a service; the order is the order of power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Role {
-    /// Portals only.
-    Developer,
-    /// Reads everything but secrets.
-    Reader,
-    /// Reads secrets and writes.
-    Contributor,
-    /// Also creates and deletes services and grants roles.
-    Owner,
-}
-
-impl Role {
-    fn from_rank(rank: Option<i32>) -> Option<Self> {
-        match rank? {
-            4 => Some(Self::Owner),
-            3 => Some(Self::Contributor),
-            2 => Some(Self::Reader),
-            _ => Some(Self::Developer),
-        }
-    }
-
-    /// Whether the role is enough.
-    #[must_use]
-    pub fn allows(self, access: Access) -> bool {
-        match access {
-            Access::Read => self >= Self::Reader,
-            Access::Write | Access::Secret => self >= Self::Contributor,
-            Access::Own => self >= Self::Owner,
-        }
-    }
-}
-
 /// Where paths led to a moment ago, without anybody's role: a guess that whoever makes it has to prove.
 pub(crate) struct KnownParents(moka::sync::Cache<String, Arc<At>>);
 
@@ -73,28 +43,34 @@ impl Default for KnownParents {
 }
 
 impl KnownParents {
-    fn key(target: &Target) -> String {
-        let (subscription, group) = &target.root;
-        let mut key = format!("{}\n{subscription}\n{group}", target.kind.facts().table);
-        for name in &target.names {
-            key.push('\n');
-            key.push_str(name);
-        }
-        key
-    }
-
     /// Where the rows of a list stand.
     pub fn find(&self, target: &Target) -> Option<At> {
-        self.0.get(&Self::key(target)).map(|at| At::clone(&at))
+        let key = target.key(&target.names);
+        self.0.get(&key).map(|at| At::clone(&at))
     }
 
     /// Notes where they stand.
     pub fn keep(&self, target: &Target, at: &At) {
+        self.insert(target.key(&target.names), at);
+    }
+
+    /// Where an item stands.
+    pub fn find_for_item(&self, target: &Target) -> Option<At> {
+        let key = target.key(target.above());
+        self.0.get(&key).map(|at| At::clone(&at))
+    }
+
+    /// Notes where it stands.
+    pub fn keep_for_item(&self, target: &Target, at: &At) {
+        self.insert(target.key(target.above()), at);
+    }
+
+    fn insert(&self, key: String, at: &At) {
         let at = At {
             role: None,
             ..at.clone()
         };
-        self.0.insert(Self::key(target), Arc::new(at));
+        self.0.insert(key, Arc::new(at));
     }
 }
 
@@ -167,6 +143,22 @@ impl Target {
         }
     }
 
+    /// Tells the kind's rows at these names from others.
+    fn key(&self, names: &[String]) -> String {
+        let (subscription, group) = &self.root;
+        let mut key = format!("{}\n{subscription}\n{group}", self.kind.facts().table);
+        for name in names {
+            key.push('\n');
+            key.push_str(name);
+        }
+        key
+    }
+
+    /// The names above the item's own.
+    fn above(&self) -> &[String] {
+        self.names.split_last().map_or(&[], |(_, above)| above)
+    }
+
     fn service_name(&self) -> &str {
         self.names.first().map_or("", String::as_str)
     }
@@ -181,24 +173,26 @@ impl Target {
     }
 }
 
-fn path_arguments(target: &Target, caller: &Caller, names: &[String]) -> Result<PgArguments> {
+fn path_arguments(target: &Target, names: &[String]) -> Result<PgArguments> {
     let mut args = PgArguments::default();
-    let principal = match caller {
-        Caller::Principal { id, .. } => Some(*id),
-        Caller::Developer { .. } | Caller::Integration { .. } => None,
-    };
+    add_path(&mut args, target, names)?;
+    Ok(args)
+}
+
+/// Adds the parameters of a path.
+fn add_path(args: &mut PgArguments, target: &Target, names: &[String]) -> Result<()> {
     let mut add = |value: &str| args.add(value.to_owned()).map_err(Error::Internal);
     add(&target.root.0)?;
     add(&target.root.1)?;
     add(target.service_name())?;
-    args.add(principal).map_err(Error::Internal)?;
     for name in names.iter().skip(1) {
         args.add(name.clone()).map_err(Error::Internal)?;
     }
-    Ok(args)
+    Ok(())
 }
 
-fn read_at(row: &PgRow, kind: &'static dyn Kind, parents: usize, caller: &Caller) -> Result<At> {
+/// Where a row stands, and the stamp at which the caller's role is to be [settled](Engine::settle).
+fn read_at(row: &PgRow, kind: &'static dyn Kind, parents: usize) -> Result<(At, i64)> {
     let id: Uuid = row.try_get("service_id")?;
     let name: String = row.try_get("service_name")?;
     let subscription: String = row.try_get("at_subscription")?;
@@ -209,12 +203,6 @@ fn read_at(row: &PgRow, kind: &'static dyn Kind, parents: usize, caller: &Caller
     };
     let path = root_path(root(kind), &group, &name);
     let service_root: Uuid = row.try_get("service_root")?;
-    let role = match caller {
-        Caller::Developer { service, .. } | Caller::Integration { service } => {
-            (*service == service_root).then_some(Role::Contributor)
-        }
-        Caller::Principal { .. } => Role::from_rank(row.try_get("rank")?),
-    };
     let parents = (1..=parents)
         .map(|at| {
             let id: Uuid = row.try_get(format!("p{at}_id").as_str())?;
@@ -222,7 +210,7 @@ fn read_at(row: &PgRow, kind: &'static dyn Kind, parents: usize, caller: &Caller
             Ok((id, name))
         })
         .collect::<Result<Vec<_>>>()?;
-    Ok(At {
+    let at = At {
         service: ServiceAt {
             id,
             root: service_root,
@@ -230,8 +218,9 @@ fn read_at(row: &PgRow, kind: &'static dyn Kind, parents: usize, caller: &Caller
             path,
         },
         parents,
-        role,
-    })
+        role: None,
+    };
+    Ok((at, row.try_get("stamp")?))
 }
 
 impl Engine {
@@ -254,16 +243,31 @@ impl Engine {
         } else {
             &paths.select
         };
-        let args = path_arguments(target, caller, &target.names)?;
+        let args = path_arguments(target, &target.names)?;
         let row = sqlx::query_with(sqlx::AssertSqlSafe(sql.clone()), args)
-            .fetch_optional(conn)
+            .fetch_optional(&mut *conn)
             .await?;
         let Some(row) = row else { return Ok(None) };
         let depth = target.kind.parents().len();
-        let mut at = read_at(&row, target.kind, depth, caller)?;
+        let mut at = self.at(conn, &row, target.kind, depth, caller).await?;
         // The statement names the item itself like its parents; the item is no parent.
         at.parents.truncate(depth.saturating_sub(1));
         self.read_row(target.kind, &row, at).map(Some)
+    }
+
+    /// Where a row stands, with the caller's role there.
+    async fn at(
+        &self,
+        conn: &mut PgConnection,
+        row: &PgRow,
+        kind: &'static dyn Kind,
+        parents: usize,
+        caller: &Caller,
+    ) -> Result<At> {
+        let (mut at, stamp) = read_at(row, kind, parents)?;
+        self.settle(conn, root(kind), caller, &mut at, stamp)
+            .await?;
+        Ok(at)
     }
 
     fn read_row(&self, kind: &'static dyn Kind, row: &PgRow, at: At) -> Result<Row> {
@@ -308,7 +312,7 @@ impl Engine {
         }
         let conn = tx.reading()?;
         let sql = statements.paths(&target.names).find.clone();
-        let args = path_arguments(target, caller, &target.names)?;
+        let args = path_arguments(target, &target.names)?;
         let found = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
             .fetch_optional(&mut *conn)
             .await?;
@@ -316,7 +320,9 @@ impl Engine {
             let at = self.locate(conn, target, caller).await?;
             return Ok(Found::Parent(at));
         };
-        let at = read_at(&row, target.kind, chain.len() - 1, caller)?;
+        let at = self
+            .at(conn, &row, target.kind, chain.len() - 1, caller)
+            .await?;
         if at.role.is_none() {
             return Err(target.service_not_found());
         }
@@ -368,13 +374,14 @@ impl Engine {
                 None => self.registry.statements(target.kind),
             };
             let names = &target.names[..depth.min(target.names.len())];
-            let args = path_arguments(target, caller, names)?;
+            let args = path_arguments(target, names)?;
             let sql = statements.paths(names).ancestors.clone();
             let row = sqlx::query_with(sqlx::AssertSqlSafe(sql), args)
                 .fetch_optional(&mut *conn)
                 .await?;
             if let Some(row) = row {
-                known = Some((depth, read_at(&row, target.kind, depth - 1, caller)?));
+                let at = self.at(conn, &row, target.kind, depth - 1, caller).await?;
+                known = Some((depth, at));
                 break;
             }
         }
@@ -713,6 +720,8 @@ pub(crate) struct Write<'a> {
     pub engine: &'a Engine,
     pub kind: &'static dyn Kind,
     pub cx: Cx<'a>,
+    /// What is created without a look, and the stamp at which the caller might: the statement has to prove both.
+    pub unseen: Option<(&'a Target, i64)>,
 }
 
 impl<'a> Write<'a> {
@@ -751,7 +760,12 @@ impl<'a> Write<'a> {
             restored: false,
             accepted: None,
         };
-        Self { engine, kind, cx }
+        Self {
+            engine,
+            kind,
+            cx,
+            unseen: None,
+        }
     }
 
     /// Resolves references and lets the kind fill and check.
@@ -838,9 +852,14 @@ impl<'a> Write<'a> {
             self.engine.now(),
         )?;
         let statements = self.engine.registry.statements(self.kind);
-        let sql = match before {
-            None => &statements.create,
-            Some(_) => &statements.replace,
+        let sql = match (before, self.unseen) {
+            (None, None) => &statements.create,
+            (None, Some((target, stamp))) => {
+                add_path(&mut args, target, target.above())?;
+                args.add(stamp).map_err(Error::Internal)?;
+                &statements.create_unseen
+            }
+            (Some(_), _) => &statements.replace,
         };
         let parent = self.cx.parents.last().copied();
         let writing = self.engine.counts.writing(

@@ -4,12 +4,14 @@ use super::{
     At, Found, Target, Write, authorise, decode, flatten, root_path, type_name, written_reply,
 };
 use crate::{
-    Engine, Error, LazyTransaction, Result, Violations,
+    Engine, Error, IfMatch, LazyTransaction, Result, Violations,
     cx::ServiceAt,
     page::{Caller, Reply, Request},
     resource::Access,
 };
 use arm_id::Root;
+use std::time::Duration;
+use uuid::Uuid;
 
 /// How often a write begins anew because another one came first; the last attempt makes others wait.
 pub(super) const ATTEMPTS: usize = 3;
@@ -19,6 +21,9 @@ pub(super) const ATTEMPTS: usize = 3;
 /// # Errors
 /// Every violation of the body at once; precondition, missing parent, missing role.
 pub async fn put(engine: &Engine, request: &Request, target: &Target) -> Result<Reply> {
+    if let Some(reply) = create_unseen(engine, request, target).await? {
+        return Ok(reply);
+    }
     for attempts in 1..=ATTEMPTS {
         let mut tx = engine.transaction().await?;
         if attempts == ATTEMPTS {
@@ -36,6 +41,74 @@ pub async fn put(engine: &Engine, request: &Request, target: &Target) -> Result<
     ))
 }
 
+/// Items that were there a moment ago, and kinds whose items took more than one statement: these are looked at before they are written.
+pub(crate) struct Seen(moka::sync::Cache<String, ()>);
+
+/// How long that is remembered, and how much of it.
+const SEEN: Duration = Duration::from_secs(60);
+const MOST_SEEN: u64 = 10_000;
+
+impl Default for Seen {
+    fn default() -> Self {
+        let cache = moka::sync::Cache::builder().max_capacity(MOST_SEEN);
+        Self(cache.time_to_live(SEEN).build())
+    }
+}
+
+impl Seen {
+    fn is_likely_new(&self, target: &Target) -> bool {
+        !self.0.contains_key(target.kind.facts().table)
+            && !self.0.contains_key(&target.key(&target.names))
+    }
+}
+
+/// Creates the item in one statement, without a look at it before: below a parent that was found before, as long as nothing says
+/// that the item is there. `None` where that was wrong, or an error is to be told: nothing was written then, and a look will tell.
+///
+/// # Errors
+/// When Postgres fails, because then it is not known whether the row was written.
+async fn create_unseen(
+    engine: &Engine,
+    request: &Request,
+    target: &Target,
+) -> Result<Option<Reply>> {
+    let statements = engine.registry.statements(target.kind);
+    if statements.create_unseen.is_empty()
+        || !target.kind.facts().verbs.create
+        || request.if_match != IfMatch::Absent
+        || statements.is_revised(&target.names)
+    {
+        return Ok(None);
+    }
+    let Some(at) = engine.known_parents.find_for_item(target) else {
+        return Ok(None);
+    };
+    let Caller::Principal { id, .. } = request.caller else {
+        return Ok(None);
+    };
+    // Nobody's body is looked at who might not write a moment ago.
+    let stamp = match engine.known_roles.last(id, &at.service) {
+        Some(known) if known.role.is_some_and(|role| role.allows(Access::Write)) => known.stamp,
+        _ => return Ok(None),
+    };
+    if !engine.seen.is_likely_new(target) {
+        return Ok(None);
+    }
+    let mut tx = LazyTransaction::single(engine.connections.acquire().await?);
+    let created = create(engine, request, target, &mut tx, at, Some(stamp)).await;
+    let seen = if tx.wants_more() {
+        target.kind.facts().table.to_owned()
+    } else {
+        target.key(&target.names)
+    };
+    engine.seen.0.insert(seen, ());
+    match created {
+        Err(error @ (Error::Internal(_) | Error::Unavailable(_))) if !tx.is_lost() => Err(error),
+        Err(_) => Ok(None),
+        Ok(reply) => Ok(reply),
+    }
+}
+
 /// `None` when another request created the same name between our look and our insert.
 async fn attempt(
     engine: &Engine,
@@ -45,7 +118,6 @@ async fn attempt(
 ) -> Result<Option<Reply>> {
     let kind = target.kind;
     let facts = kind.facts();
-    let is_root = kind.is_root();
     let at = match engine.look(tx, target, &request.caller).await? {
         Found::Row(row) => {
             authorise(&row.at, target, Access::Write, "write")?;
@@ -62,10 +134,26 @@ async fn attempt(
         }
         Found::Parent(at) => {
             authorise(&at, target, Access::Write, "write")?;
+            engine.known_parents.keep_for_item(target, &at);
             at
         }
         Found::Nothing => may_create_root(tx.open().await?, request, target).await?,
     };
+    create(engine, request, target, tx, at, None).await
+}
+
+/// Creates the item at this place, `unseen` at a stamp of roles or after a look. `None` when another request created the same name meanwhile.
+async fn create(
+    engine: &Engine,
+    request: &Request,
+    target: &Target,
+    tx: &mut LazyTransaction,
+    at: At,
+    unseen: Option<i64>,
+) -> Result<Option<Reply>> {
+    let kind = target.kind;
+    let facts = kind.facts();
+    let is_root = kind.is_root();
     let wanted = target.names.last().map_or("", String::as_str);
     let name = facts
         .name
@@ -103,6 +191,7 @@ async fn attempt(
         &name,
     );
     write.cx.given = given;
+    write.unseen = unseen.map(|stamp| (target, stamp));
     write.prepare(None, new.as_mut()).await?;
     if write.cx.restored {
         let done = write.noted().await?.commit().await?;
@@ -171,8 +260,8 @@ async fn may_create_root(
     };
     Ok(At {
         service: ServiceAt {
-            id: uuid::Uuid::nil(),
-            root: uuid::Uuid::nil(),
+            id: Uuid::nil(),
+            root: Uuid::nil(),
             name: name.to_owned(),
             path: root_path(target.kind, &root, name),
         },

@@ -11,6 +11,7 @@ mod certificate;
 mod conformance;
 mod connections;
 mod content;
+mod creation;
 mod deleted_entity;
 mod diagnostic;
 mod email_template;

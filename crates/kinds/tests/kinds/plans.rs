@@ -1,7 +1,7 @@
 //! What Postgres does for the engine's statements: none of them reads a whole table.
 
 use crate::world::World;
-use engine::{Value, sqlx};
+use engine::{Registry, Value, sqlx};
 
 /// The parts of a plan that read all rows of a table: sequential scans, and scans of an index without a condition.
 fn whole(plan: &Value, found: &mut Vec<String>) {
@@ -74,7 +74,11 @@ async fn no_statement_of_the_engine_reads_a_whole_table() {
     let mut wrong = Vec::new();
     for (what, sql) in &statements {
         let mut found = Vec::new();
-        whole(&plan(&mut connection, sql).await, &mut found);
+        let plan = plan(&mut connection, sql).await;
+        whole(&plan, &mut found);
+        if what.contains(Registry::RANGE) && plan.to_string().contains("Sort") {
+            found.push("Sort".to_owned());
+        }
         if !found.is_empty() {
             wrong.push(format!("{what}: {}", found.join(", ")));
         }
