@@ -26,7 +26,7 @@ case $what in
         cargo run --locked -p server --example change_bench -- "$target/portico"
         ;;
     control)
-        cargo build --locked --release -p server -p bench-control --bins
+        scripts/release.sh -p server -p bench-control --bins
         "$target/bench-control" "$@"
         ;;
     *)

@@ -2,19 +2,19 @@
 # Builds with the release profile, optimised for how the programs are used: they are built twice, and in between they work under load and
 # write down which way their code goes. What the Dockerfile and the benchmark of the gateway build.
 #
-#   scripts/release.sh [arguments of cargo build]   instead of: -p server -p azureml -p gateway --bins --example bench
+#   scripts/release.sh [arguments of cargo build]   instead of: -p server -p azureml -p gateway -p bench-control --bins --example bench
 #   PORTICO_PGO=0 scripts/release.sh                without a profile; takes less than half of the time, and calls cost more
 #                                                   (docs/performance.md)
 #
 # The load is that of the gateway's benchmark and, if Portico is among what is built, a real one whose configuration changes while it is
-# called. It needs an `llvm-profdata` that reads the compiler's format (Debian: the package `llvm-19`, or its path in LLVM_PROFDATA);
+# called, and the calls of the management API's benchmark. It needs an `llvm-profdata` that reads the compiler's format (Debian: the package `llvm-19`, or its path in LLVM_PROFDATA);
 # without it, or where the load cannot run, this says so and builds without a profile.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$repository"
 
-[ $# -gt 0 ] || set -- -p server -p azureml -p gateway --bins --example bench
+[ $# -gt 0 ] || set -- -p server -p azureml -p gateway -p bench-control --bins --example bench
 # Always all together: cargo chooses the features of dependencies for all that is built at once, and a profile is of no use for a
 # dependency that was built otherwise.
 selection=(--locked --release "$@")
@@ -69,6 +69,9 @@ if [ ! -s "$profile" ]; then
         # The account of Postgres has to get through.
         chmod 755 "$data"
         python3 scripts/soak.py "$pgo/release/portico" "$data" 0.75 >&2 || without "Portico's load does not run here"
+    fi
+    if [ -x "$pgo/release/bench-control" ]; then
+        "$pgo/release/bench-control" train >&2 || without "the management API's load does not run here"
     fi
     "$merge" merge -o "$profile" "$raw"
 fi

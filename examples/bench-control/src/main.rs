@@ -6,6 +6,9 @@
 //! connections on each side, the rounds of the two sides interleaved, and the best of each side is compared: calls per second of
 //! authenticated, authorised HTTP against transactions per second of the statement that a hand-written program would send at least.
 //! The last table has latencies with `rows` (1,000,000) subscriptions in one service.
+//!
+//! `bench-control train` only makes the calls, a second for each measure and number of connections: the load for which
+//! `scripts/release.sh` optimises the management API.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -629,7 +632,7 @@ async fn lists(address: SocketAddr, token: &Arc<str>, rows: usize) -> Outcome<()
     Ok(())
 }
 
-async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
+async fn run(time: Duration, rows: usize, only: &str, against: Option<&Path>) -> Outcome<()> {
     let folder = std::env::temp_dir().join(format!("portico-bench-{}", std::process::id()));
     std::fs::create_dir_all(&folder)?;
     // Postgres has an account of its own where this runs as root, and must be able to enter.
@@ -683,7 +686,6 @@ async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
     let url = url.trim();
     seed(url, 1, FEW + 1).await?;
 
-    let pgbench = pgbench()?;
     let serial = Arc::new(AtomicU64::new(0));
     println!(
         "| measure | Portico calls/s | pgbench tps | ratio | must | aim | CPU µs/call | CPU µs/transaction | ratio |\n|---|---|---|---|---|---|---|---|---|"
@@ -705,9 +707,10 @@ async fn run(time: Duration, rows: usize, only: &str) -> Outcome<()> {
             if rate > ours.0 {
                 ours = (rate, connections);
             }
+            let Some(pgbench) = against else { continue };
             settled(url).await?;
             let before = cpu()?;
-            let rate = statements(&pgbench, url, &script, connections, time)?;
+            let rate = statements(pgbench, url, &script, connections, time)?;
             their_cpu = their_cpu.min((cpu()? - before) / (rate * time.as_secs_f64()));
             if rate > theirs.0 {
                 theirs = (rate, connections);
@@ -741,12 +744,19 @@ fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let (seconds, rows, only) = match &arguments[..] {
         [] => (5, 1_000_000, ""),
+        [train] if train == "train" => (1, FEW, ""),
         [seconds, rows] => (seconds.parse()?, rows.parse()?, ""),
         [seconds, rows, only] => (seconds.parse()?, rows.parse()?, only.as_str()),
-        _ => return Err("usage: bench-control [seconds rows [read|create|page|versioned]]".into()),
+        _ => return Err("usage: bench-control [seconds rows [read|create|page|versioned]] | bench-control train".into()),
     };
+    let against = (arguments.len() != 1).then(pgbench).transpose()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?
-        .block_on(run(Duration::from_secs(seconds), rows, only))
+        .block_on(run(
+            Duration::from_secs(seconds),
+            rows,
+            only,
+            against.as_deref(),
+        ))
 }
