@@ -5,8 +5,8 @@ const executablePath = process.env.CHROMIUM || undefined;
 
 export default defineConfig({
   testDir: 'e2e',
-  // One journey: each part needs what the part before it made.
-  workers: 1,
+  // Each file is a journey in a service of its own, and each part of it needs what the part before it made.
+  workers: 2,
   fullyParallel: false,
   timeout: 240_000,
   globalTimeout: 1_400_000,

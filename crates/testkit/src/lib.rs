@@ -6,11 +6,15 @@
 use anyhow::{Context as _, bail};
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use embedded_postgres::test_database::TestDatabase;
+use http_body_util::Full;
+use hyper::{Request, Response, body::Bytes, body::Incoming, service::service_fn};
+use hyper_util::rt::TokioIo;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::{path::Path, process::Stdio, time::Duration};
+use std::{convert::Infallible, path::Path, process::Stdio, time::Duration};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
+    net::TcpListener,
     process::{Child, Command},
 };
 
@@ -30,6 +34,29 @@ const START: Duration = Duration::from_secs(60);
 #[must_use]
 pub fn secret_key() -> String {
     BASE64_STANDARD.encode([7; 32])
+}
+
+/// Answers HTTP/1.1 on the listener until the test ends: what Portico calls in tests.
+pub fn answer<F, A>(listener: TcpListener, answer: F)
+where
+    F: Fn(Request<Incoming>) -> A + Clone + Send + Sync + 'static,
+    A: Future<Output = Response<Full<Bytes>>> + Send,
+{
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let answer = answer.clone();
+            tokio::spawn(async move {
+                let answered = service_fn(|request| {
+                    let reply = answer(request);
+                    async { Ok::<_, Infallible>(reply.await) }
+                });
+                // A connection that Portico ends is no failure.
+                let _ = hyper::server::conn::http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), answered)
+                    .await;
+            });
+        }
+    });
 }
 
 /// A running `portico serve`.

@@ -1,17 +1,18 @@
 //! A login for an authorization, from the link to the tokens, with a provider of the test's own.
 
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
 use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use embedded_postgres::test_database::TestDatabase;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Bytes, body::Incoming};
 use reqwest::{Client, Method, StatusCode, redirect::Policy};
 use serde_json::{Value, json};
 use std::{
     collections::BTreeMap,
     sync::{Arc, Mutex},
 };
-use testkit::Portico;
+use testkit::{Answer, Portico};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portico");
 
@@ -30,42 +31,26 @@ impl Provider {
         let url = format!("http://{}", listener.local_addr()?);
         let provider = Arc::new(Self::default());
         let serving = provider.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let provider = serving.clone();
-                tokio::spawn(async move {
-                    let answer = service_fn(move |request| {
-                        let provider = provider.clone();
-                        async move { provider.answer(request).await }
-                    });
-                    // A connection that Portico ends is no failure of the provider.
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), answer)
-                        .await;
-                });
-            }
+        testkit::answer(listener, move |request| {
+            let provider = serving.clone();
+            async move { provider.answer(request).await }
         });
         Ok((provider, url))
     }
 
-    async fn answer(
-        &self,
-        request: Request<Incoming>,
-    ) -> anyhow::Result<Response<Full<bytes::Bytes>>> {
+    async fn answer(&self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let credentials = request.headers().get("authorization").cloned();
         let credentials = credentials.as_ref().and_then(|value| value.to_str().ok());
-        let body = request.into_body().collect().await?.to_bytes();
-        let form: Query = serde_urlencoded::from_bytes(&body)?;
+        let body = request.into_body().collect().await.unwrap().to_bytes();
+        let form: Query = serde_urlencoded::from_bytes(&body).unwrap();
         let verifier = form.get("code_verifier").cloned().unwrap_or_default();
         let digest = aws_lc_rs::digest::digest(&aws_lc_rs::digest::SHA256, verifier.as_bytes());
         let challenge = BASE64_URL_SAFE_NO_PAD.encode(digest.as_ref());
         let is_right = form.get("code").map(String::as_str) == Some("the-code")
             // portal:5ca1ab1e
             && credentials == Some("Basic cG9ydGFsOjVjYTFhYjFl")
-            && self.challenge.lock().is_ok_and(|known| *known == challenge);
-        if let Ok(mut asked) = self.asked.lock() {
-            asked.push(form);
-        }
+            && *self.challenge.lock().unwrap() == challenge;
+        self.asked.lock().unwrap().push(form);
         let (status, body) = if is_right {
             let tokens = json!({"access_token": "let-me-in", "token_type": "Bearer", "refresh_token": "again", "expires_in": 3600});
             (200, tokens)
@@ -73,26 +58,57 @@ impl Provider {
             (400, json!({"error": "invalid_grant"}))
         };
         let reply = Response::builder().status(status);
-        Ok(reply.body(Full::from(body.to_string()))?)
+        reply.body(Full::from(body.to_string())).unwrap()
     }
 }
 
-/// The connection of a service whose provider is at this address.
-async fn connection(portico: &Portico, token: &str, provider: &str) -> anyhow::Result<String> {
-    let service = portico.service(token, "connected").await?;
-    let path = "/authorizationProviders/directory";
-    let body = json!({"properties": {"displayName": "Directory", "identityProvider": "oauth2", "oauth2": {"grantTypes": {
-        "authorizationCode": {"clientId": "portal", "clientSecret": "5ca1ab1e", "scopes": "read",
-            "authorizationUrl": format!("{provider}/authorize"), "tokenUrl": format!("{provider}/token")}}}}});
-    portico
-        .ask(token, &service, Method::PUT, path, Some(&body))
-        .await?;
-    let path = format!("{path}/authorizations/first");
-    let body = json!({"properties": {"oauth2grantType": "AuthorizationCode"}});
-    portico
-        .ask(token, &service, Method::PUT, &path, Some(&body))
-        .await?;
-    Ok(format!("{service}{path}"))
+/// A Portico in which a service has a connection to the provider.
+struct Connected {
+    portico: Portico,
+    token: String,
+    /// The connection's id.
+    connection: String,
+    provider: Arc<Provider>,
+    /// The provider's URL.
+    address: String,
+    _database: TestDatabase,
+}
+
+impl Connected {
+    async fn start(environment: &[(&str, &str)]) -> anyhow::Result<Self> {
+        let (provider, address) = Provider::start().await?;
+        let database = TestDatabase::create().await?;
+        let portico = Portico::start(BINARY, &database, environment).await?;
+        let token = portico.token().await?;
+        let service = portico.service(&token, "connected").await?;
+        let path = "/authorizationProviders/directory";
+        let body = json!({"properties": {"displayName": "Directory", "identityProvider": "oauth2", "oauth2": {"grantTypes": {
+            "authorizationCode": {"clientId": "portal", "clientSecret": "5ca1ab1e", "scopes": "read",
+                "authorizationUrl": format!("{address}/authorize"), "tokenUrl": format!("{address}/token")}}}}});
+        portico
+            .ask(&token, &service, Method::PUT, path, Some(&body))
+            .await?;
+        let path = format!("{path}/authorizations/first");
+        let body = json!({"properties": {"oauth2grantType": "AuthorizationCode"}});
+        portico
+            .ask(&token, &service, Method::PUT, &path, Some(&body))
+            .await?;
+        Ok(Self {
+            portico,
+            token,
+            connection: format!("{service}{path}"),
+            provider,
+            address,
+            _database: database,
+        })
+    }
+
+    async fn post(&self, action: &str, body: Value) -> anyhow::Result<Answer> {
+        let path = format!("{}/{action}", self.connection);
+        self.portico
+            .send(&self.token, Method::POST, &path, &[], Some(&body))
+            .await
+    }
 }
 
 fn query(url: &str) -> anyhow::Result<Query> {
@@ -102,27 +118,22 @@ fn query(url: &str) -> anyhow::Result<Query> {
 
 #[tokio::test]
 async fn a_login_ends_with_tokens_of_the_provider() -> anyhow::Result<()> {
-    let (provider, address) = Provider::start().await?;
-    let database = TestDatabase::create().await?;
-    let links = [("PORTICO_IMPORT_PRIVATE_LINKS", "true")];
-    let portico = Portico::start(BINARY, &database, &links).await?;
-    let token = portico.token().await?;
-    let connection = connection(&portico, &token, &address).await?;
-    let post = async |action: &str, body: Value| {
-        let path = format!("{connection}/{action}");
-        portico
-            .send(&token, Method::POST, &path, &[], Some(&body))
-            .await
-    };
+    let connected = Connected::start(&[("PORTICO_IMPORT_PRIVATE_LINKS", "true")]).await?;
     let next = json!({"postLoginRedirectUrl": "https://shop.example.org/done?from=portico"});
-    let link = post("getLoginLinks", next).await?;
+    let link = connected.post("getLoginLinks", next).await?;
     assert_eq!(link.status, StatusCode::OK, "{link:?}");
     let link = link.body["loginLink"].as_str().unwrap_or_default();
-    assert!(link.starts_with(&format!("{address}/authorize?")), "{link}");
+    assert!(
+        link.starts_with(&format!("{}/authorize?", connected.address)),
+        "{link}"
+    );
     let asked = query(link)?;
-    if let Ok(mut challenge) = provider.challenge.lock() {
-        challenge.clone_from(&asked["code_challenge"]);
-    }
+    connected
+        .provider
+        .challenge
+        .lock()
+        .unwrap()
+        .clone_from(&asked["code_challenge"]);
 
     // Whoever signed in comes back here, and is taken on with the code.
     let browser = Client::builder().redirect(Policy::none()).build()?;
@@ -155,7 +166,9 @@ async fn a_login_ends_with_tokens_of_the_provider() -> anyhow::Result<()> {
         (StatusCode::NOT_FOUND, None)
     );
 
-    let wrong = post("confirmConsentCode", json!({"consentCode": "another"})).await?;
+    let wrong = connected
+        .post("confirmConsentCode", json!({"consentCode": "another"}))
+        .await?;
     assert_eq!(wrong.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         wrong.body["error"]["details"][0]["message"],
@@ -163,25 +176,31 @@ async fn a_login_ends_with_tokens_of_the_provider() -> anyhow::Result<()> {
     );
     // Tokens of the caller's own are not taken.
     let own = json!({"consentCode": "another", "consent": {"stateDigest": "", "tokens": {"accessToken": "own"}}});
-    let own = post("confirmConsentCode", own).await?;
+    let own = connected.post("confirmConsentCode", own).await?;
     assert_eq!(own.status, StatusCode::BAD_REQUEST, "{own:?}");
-    let right = post("confirmConsentCode", json!({"consentCode": "the-code"})).await?;
+    let right = connected
+        .post("confirmConsentCode", json!({"consentCode": "the-code"}))
+        .await?;
     assert_eq!(right.status, StatusCode::OK, "{right:?}");
     assert_eq!(right.body, Value::Null);
-    let shown = portico
-        .send(&token, Method::GET, &connection, &[], None)
+    let (token, connection) = (&connected.token, &connected.connection);
+    let shown = connected
+        .portico
+        .send(token, Method::GET, connection, &[], None)
         .await?;
     assert_eq!(right.headers.get("etag"), shown.headers.get("etag"));
     assert_eq!(
         shown.body["properties"],
         json!({"authorizationType": "OAuth2", "oauth2grantType": "AuthorizationCode", "status": "Connected"})
     );
-    let forms = provider
+    let last = connected
+        .provider
         .asked
         .lock()
-        .map(|forms| forms.clone())
-        .unwrap_or_default();
-    let last = forms.last().cloned().unwrap_or_default();
+        .unwrap()
+        .last()
+        .cloned()
+        .unwrap();
     assert_eq!(last["grant_type"], "authorization_code");
     assert_eq!(last["redirect_uri"], asked["redirect_uri"]);
     assert!(
@@ -190,10 +209,12 @@ async fn a_login_ends_with_tokens_of_the_provider() -> anyhow::Result<()> {
     );
 
     // It was ended: neither the code nor the state is of use any more.
-    let again = post("confirmConsentCode", json!({"consentCode": "the-code"})).await?;
+    let again = connected
+        .post("confirmConsentCode", json!({"consentCode": "the-code"}))
+        .await?;
     assert_eq!(again.status, StatusCode::BAD_REQUEST);
     let own = json!({"consentCode": "code", "consent": {"stateDigest": "", "tokens": {"accessToken": "own"}}});
-    let own = post("confirmConsentCode", own).await?;
+    let own = connected.post("confirmConsentCode", own).await?;
     assert_eq!(own.status, StatusCode::BAD_REQUEST);
     assert_eq!(
         back(&asked["state"], "code=the-code").await?,
@@ -204,26 +225,18 @@ async fn a_login_ends_with_tokens_of_the_provider() -> anyhow::Result<()> {
 
 #[tokio::test]
 async fn a_private_token_url_is_not_called() -> anyhow::Result<()> {
-    let (provider, address) = Provider::start().await?;
-    let database = TestDatabase::create().await?;
-    let portico = Portico::start(BINARY, &database, &[]).await?;
-    let token = portico.token().await?;
-    let connection = connection(&portico, &token, &address).await?;
-    let post = async |action: &str, body: Value| {
-        let path = format!("{connection}/{action}");
-        portico
-            .send(&token, Method::POST, &path, &[], Some(&body))
-            .await
-    };
+    let connected = Connected::start(&[]).await?;
     let next = json!({"postLoginRedirectUrl": "https://shop.example.org/"});
-    let link = post("getLoginLinks", next).await?;
+    let link = connected.post("getLoginLinks", next).await?;
     assert_eq!(link.status, StatusCode::OK, "{link:?}");
-    let refused = post("confirmConsentCode", json!({"consentCode": "the-code"})).await?;
+    let refused = connected
+        .post("confirmConsentCode", json!({"consentCode": "the-code"}))
+        .await?;
     assert_eq!(refused.status, StatusCode::BAD_REQUEST);
     let message = refused.body["error"]["details"][0]["message"]
         .as_str()
         .unwrap_or_default();
     assert!(message.contains("not a public address"), "{message}");
-    assert!(provider.asked.lock().is_ok_and(|asked| asked.is_empty()));
+    assert!(connected.provider.asked.lock().unwrap().is_empty());
     Ok(())
 }

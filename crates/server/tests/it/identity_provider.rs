@@ -20,13 +20,11 @@ use base64::{
 };
 use embedded_postgres::test_database::TestDatabase;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Incoming};
 use reqwest::{Method, StatusCode, Url, header};
 use serde_json::{Value, json};
 use std::{
     collections::HashMap,
-    convert::Infallible,
     sync::{Arc, Mutex},
     time::{SystemTime, UNIX_EPOCH},
 };
@@ -56,19 +54,9 @@ impl Provider {
             codes: Mutex::default(),
         });
         let serving = provider.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let provider = serving.clone();
-                tokio::spawn(async move {
-                    let answer = service_fn(move |request| {
-                        let provider = provider.clone();
-                        async move { Ok::<_, Infallible>(provider.answer(request).await) }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), answer)
-                        .await;
-                });
-            }
+        testkit::answer(listener, move |request| {
+            let provider = serving.clone();
+            async move { provider.answer(request).await }
         });
         Ok(provider)
     }

@@ -5,14 +5,10 @@
 use embedded_postgres::test_database::TestDatabase;
 use engine::Resource as _;
 use http_body_util::{BodyExt as _, Full};
-use hyper::{Request, Response, body::Incoming, service::service_fn};
-use hyper_util::rt::TokioIo;
+use hyper::{Request, Response, body::Incoming};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use std::{
-    convert::Infallible,
-    sync::{Arc, Mutex},
-};
+use std::sync::{Arc, Mutex};
 use testkit::{Answer, Portico};
 
 const BINARY: &str = env!("CARGO_BIN_EXE_portico");
@@ -31,19 +27,9 @@ impl Vault {
             text: Mutex::new(Some("open-sesame")),
         });
         let serving = vault.clone();
-        tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let vault = serving.clone();
-                tokio::spawn(async move {
-                    let answer = service_fn(move |request| {
-                        let vault = vault.clone();
-                        async move { Ok::<_, Infallible>(vault.answer(request).await) }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new()
-                        .serve_connection(TokioIo::new(stream), answer)
-                        .await;
-                });
-            }
+        testkit::answer(listener, move |request| {
+            let vault = serving.clone();
+            async move { vault.answer(request).await }
         });
         Ok(vault)
     }
