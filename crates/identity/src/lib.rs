@@ -1,9 +1,9 @@
 //! Who may call the management API: administrators with passwords, applications with client secrets,
 //! the tokens they get, and the SharedAccessSignatures of a service's tenant access.
 //!
-//! A token is a JWT (ES256) that names a principal. It holds no roles: the engine reads them from
-//! `role_assignments` together with the row that a request is about, and [`Identity::verify`] looks
-//! the principal up, so that a revoked role or a disabled principal ends at once and not with the
+//! A token is a JWT (ES256) that names a principal. It holds no roles: the engine knows them by a stamp
+//! that it reads together with the row that a request is about, and [`Identity::verify`] looks the
+//! principal up, so that a revoked role or a disabled principal ends at once and not with the
 //! token. Signing keys rotate, and are known everywhere before they sign; all replicas read them from
 //! Postgres. Guessing is slowed by durable counters per account and per address.
 
