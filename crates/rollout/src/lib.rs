@@ -49,8 +49,9 @@ const RETRY: Duration = Duration::from_millis(500);
 const MISSING: Duration = Duration::from_millis(20);
 /// Rows in one statement.
 const BATCH: usize = 5_000;
-/// While several write at once, changes are gathered before they are read, because each reading costs two statements: until as many
-/// writers wait as the last time, for this long at most.
+/// While several write at once, changes are gathered before they are read, because each reading costs two statements: until half as many
+/// writers wait as the last time, for this long at most. The other half may be writing meanwhile; waiting for all of them would leave
+/// Postgres with nothing to do.
 const GATHERING: Duration = Duration::from_millis(10);
 /// Between two notifications of other replicas.
 const BETWEEN_NOTIFICATIONS: Duration = Duration::from_millis(10);
@@ -352,8 +353,7 @@ impl Follower {
             };
             take(first, &mut waiting);
             let until = tokio::time::Instant::now() + GATHERING;
-            while last > 1
-                && waiting.len() < last
+            while waiting.len() * 2 < last
                 && let Ok(Some(more)) = tokio::time::timeout_at(until, inbox.recv()).await
             {
                 take(more, &mut waiting);
