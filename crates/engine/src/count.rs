@@ -5,15 +5,15 @@
 //!
 //! - Without `$filter` the number is exact. One above [`MANY`] is remembered for [`FRESH`] at most, because other processes write
 //!   too.
-//! - With `$filter` it is exact up to [`EXACT`], for parts of texts that no index finds up to [`EXACT_UNFOUND`]. Above that it is Postgres' own estimate, never less than what was counted: nobody
-//!   turns so many pages, and no client's paging depends on it.
+//! - With `$filter` it is exact up to [`EXACT`], for parts of texts that no index finds up to [`EXACT_UNFOUND`]. Above that it is
+//!   Postgres' own estimate, never less than what was counted: nobody turns so many pages, and no client's paging depends on it.
 //! - A list that fits into one page is not counted at all.
 //! - A `$skip` above [`DEEP`] goes on from a mark: each [`STEP`]th row is found in one pass through the list, and how many rows stand up
 //!   to it is remembered for [`MARKED`] at most.
 //!
 //! What this process writes is never missed. A write that is known to have written one row only (see [`Writing`]) moves the numbers and,
-//! if the row is new, makes the marks of its list forgotten; every other one makes everything forgotten. What other processes write may be missed for as long as a thing is remembered: then the
-//! number, or the place where a deep page begins, is that of a moment ago.
+//! if the row is new, makes the marks of its list forgotten; every other one makes everything forgotten. What other processes write may
+//! be missed for as long as a thing is remembered: then the number, or the place where a deep page begins, is that of a moment ago.
 
 use crate::{Error, Result, filter::Counting};
 use serde_json::Value;

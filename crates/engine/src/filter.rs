@@ -600,3 +600,44 @@ impl Compiler<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_is_counted_along_its_index_and_a_short_part_not_for_long() {
+        const FILTERS: &[Filter] = &[
+            Filter::name(),
+            Filter::text("displayName", "display_name").indexed(),
+            Filter::text("description", "description"),
+        ];
+        let counted = |text: &str| {
+            let Counting { order, is_found } = counting(text, FILTERS);
+            (order.unwrap_or_default(), is_found)
+        };
+        let along = |column: &str| (format!("lower(t.{column})"), true);
+        let anyhow = (String::new(), true);
+        assert_eq!(counted("name ge 'm'"), along("name"));
+        assert_eq!(
+            counted("properties/displayName lt 'm' and description ge 'a'"),
+            along("display_name")
+        );
+        for text in [
+            "description ge 'm'",
+            "name eq 'm'",
+            "name ge 'm' or displayName ge 'm'",
+            "not (name ge 'm')",
+            "startswith(name, 'm')",
+            "contains(name, 'mno')",
+        ] {
+            assert_eq!(counted(text), anyhow, "{text}");
+        }
+        for text in [
+            "contains(name, 'mn')",
+            "name eq 'm' or endswith(displayName, 'é€')",
+        ] {
+            assert_eq!(counted(text), (String::new(), false), "{text}");
+        }
+    }
+}
