@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
 # Builds with the release profile, optimised for how the programs are used: they are built twice, and in between they work under load and
-# write down which way their code goes. What the Dockerfile and the benchmark of the gateway build.
+# write down which way their code goes. What the benchmarks build.
 #
 #   scripts/release.sh [arguments of cargo build]   instead of: -p server -p azureml -p gateway -p bench-control --bins --example bench
 #   PORTICO_PGO=0 scripts/release.sh                without a profile; takes less than half of the time, and calls cost more
 #                                                   (docs/performance.md)
 #
 # The load is that of the gateway's benchmark and, if Portico is among what is built, a real one whose configuration changes while it is
-# called, and the calls of the management API's benchmark. It needs an `llvm-profdata` that reads the compiler's format (Debian: the package `llvm-19`, or its path in LLVM_PROFDATA);
-# without it, or where the load cannot run, this says so and builds without a profile.
+# called, and the calls of the management API's benchmark. It needs an `llvm-profdata` that reads the compiler's format (Debian: the
+# package `llvm-19`, or its path in LLVM_PROFDATA); without it, or where the load cannot run, this says so and builds without a profile.
 set -euo pipefail
 
 repository=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)

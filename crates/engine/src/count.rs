@@ -257,6 +257,20 @@ fn last(marks: &[Mark], skip: i64) -> Option<Mark> {
     after.checked_sub(1).and_then(|at| marks.get(at)).cloned()
 }
 
+/// Counts the rows of `SELECT FROM … t WHERE …` up to one more than this, in an order if there is one that leads to them.
+fn up_to(exact: i64, rows: &str, order: Option<&str>) -> String {
+    let order = order.map_or_else(String::new, |order| format!(" ORDER BY {order}"));
+    format!(
+        "SELECT count(*) FROM ({rows}{order} LIMIT {}) counted",
+        exact + 1
+    )
+}
+
+/// Counts the rows of a range of this field.
+pub(crate) fn range(rows: &str, field: &str) -> String {
+    up_to(EXACT, rows, Some(field))
+}
+
 /// The number of rows of `SELECT FROM … t WHERE …`, exact as long as they are not too many. `arguments` makes the arguments anew.
 pub(crate) async fn bounded(
     conn: &mut PgConnection,
@@ -269,14 +283,7 @@ pub(crate) async fn bounded(
     } else {
         EXACT_UNFOUND
     };
-    let order = counting
-        .order
-        .as_ref()
-        .map_or_else(String::new, |order| format!(" ORDER BY {order}"));
-    let statement = format!(
-        "SELECT count(*) FROM ({rows}{order} LIMIT {}) counted",
-        exact + 1
-    );
+    let statement = up_to(exact, rows, counting.order.as_deref());
     let counted: i64 = sqlx::query_scalar_with(sqlx::AssertSqlSafe(statement), arguments()?)
         .persistent(false)
         .fetch_one(&mut *conn)

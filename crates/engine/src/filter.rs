@@ -151,6 +151,16 @@ pub(crate) fn condition(text: &str, filters: &[Filter], bound: &mut Bound<'_>) -
     .expr(&expr, bound)
 }
 
+/// The filter that a field names, with or without `properties/` before it.
+fn named<'f>(field: &Field, filters: &'f [Filter]) -> Option<&'f Filter> {
+    let name = match field.path.as_slice() {
+        [name] => name,
+        [head, name] if head.eq_ignore_ascii_case("properties") => name,
+        _ => return None,
+    };
+    filters.iter().find(|f| f.field.eq_ignore_ascii_case(name))
+}
+
 /// How the rows of a `$filter` text are best counted up to a number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counting {
@@ -187,10 +197,7 @@ fn range(expr: &Expr, filters: &[Filter]) -> Option<String> {
             op: Op::Gt | Op::Ge | Op::Lt | Op::Le,
             value: Literal::Text(_),
         } => {
-            let name = field.path.last()?;
-            let filter = filters
-                .iter()
-                .find(|f| f.is_indexed && f.field.eq_ignore_ascii_case(name))?;
+            let filter = named(field, filters).filter(|f| f.is_indexed)?;
             Some(format!("lower(t.{})", filter.column))
         }
         _ => None,
@@ -223,15 +230,7 @@ pub(crate) fn order(text: &str, filters: &[Filter]) -> Result<String> {
     let ordered = |kind: FilterKind| !matches!(kind, FilterKind::Texts | FilterKind::Ref(_));
     let mut columns = Vec::new();
     for (field, direction) in fields {
-        let name = match field.path.as_slice() {
-            [name] => name.as_str(),
-            [head, name] if head.eq_ignore_ascii_case("properties") => name.as_str(),
-            _ => "",
-        };
-        let found = filters
-            .iter()
-            .find(|f| f.field.eq_ignore_ascii_case(name) && ordered(f.kind));
-        let Some(filter) = found else {
+        let Some(filter) = named(&field, filters).filter(|f| ordered(f.kind)) else {
             let known: Vec<&str> = filters
                 .iter()
                 .filter(|f| ordered(f.kind))
@@ -319,16 +318,7 @@ impl Compiler<'_> {
                 ))),
             };
         }
-        let name = match path.as_slice() {
-            [name] => *name,
-            [head, name] if head.eq_ignore_ascii_case("properties") => *name,
-            _ => "",
-        };
-        match self
-            .filters
-            .iter()
-            .find(|f| f.field.eq_ignore_ascii_case(name))
-        {
+        match named(field, self.filters) {
             Some(filter) => Ok((format!("t.{}", filter.column), filter.kind)),
             None => Err(wrong(format!(
                 "names the field '{}' at character {}; this list can be filtered by {}",

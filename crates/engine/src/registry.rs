@@ -212,10 +212,9 @@ impl Registry {
                 add("marks", crate::count::marks(&rows));
                 for filter in kind.facts().filters.iter().filter(|f| f.is_indexed) {
                     let field = format!("lower(t.{})", filter.column);
-                    add(
-                        &format!("{} of {}", Self::RANGE, filter.field),
-                        format!("SELECT {rows} AND {field} >= $2 ORDER BY {field} LIMIT 10001"),
-                    );
+                    let rows = format!("SELECT {rows} AND {field} >= $2");
+                    let what = format!("{} of {}", Self::RANGE, filter.field);
+                    add(&what, crate::count::range(&rows, &field));
                 }
             }
         }

@@ -240,20 +240,30 @@ impl Paths {
     }
 }
 
-fn pages(kind: &'static dyn Kind) -> Option<Pages> {
+/// FROM and WHERE that find a row if the path, whose parameters begin at `from`, leads to the parent that is the other parameter; `None`
+/// for what has none.
+fn leads(kind: &'static dyn Kind, from: usize, parent: usize) -> Option<String> {
     let chain = kind.parents();
     let last = chain.len().checked_sub(1)?;
     let alias = format!("c{last}");
+    Some(format!(
+        "{} AND {alias}.{} = ${parent}",
+        path(&chain, false, "JOIN", &alias, from),
+        key_column(chain[last], kind),
+    ))
+}
+
+fn pages(kind: &'static dyn Kind) -> Option<Pages> {
+    let chain = kind.parents();
     let parent = chain.len() + 3;
+    let leads = leads(kind, 1, parent)?;
     let select = Shown::of(kind, |_| false).select;
     let from = format!(" FROM {} t", kind.facts().table);
     let columns = select.strip_suffix(&from)?;
     let page = |after: &str, next: usize| {
         let rows = format!(
-            "{columns}, (SELECT {STAMP} {} AND {alias}.{} = ${parent}) AS stamp{from} WHERE t.parent_id = ${parent}{after} \
+            "{columns}, (SELECT {STAMP} {leads}) AS stamp{from} WHERE t.parent_id = ${parent}{after} \
              ORDER BY lower(t.name)",
-            path(&chain, false, "JOIN", &alias, 1),
-            key_column(chain[last], kind),
         );
         PageSql {
             usual: format!("{rows} LIMIT {}", DEFAULT_PAGE + 1),
@@ -269,18 +279,12 @@ fn pages(kind: &'static dyn Kind) -> Option<Pages> {
 /// That a path, whose parameters begin at `from`, leads to the row `$2`, and that the stamp of roles is the parameter after them.
 /// `None` where rows are made otherwise.
 fn proof(kind: &'static dyn Kind, from: usize) -> Option<String> {
-    let chain = kind.parents();
-    let last = chain.len().checked_sub(1)?;
     if kind.facts().revisions.is_some() {
         return None;
     }
-    let alias = format!("c{last}");
-    Some(format!(
-        "EXISTS (SELECT {} AND {alias}.{} = $2 AND {STAMP} = ${})",
-        path(&chain, false, "JOIN", &alias, from),
-        key_column(chain[last], kind),
-        from + 3 + last,
-    ))
+    let leads = leads(kind, from, 2)?;
+    let stamp = from + kind.parents().len() + 2;
+    Some(format!("EXISTS (SELECT {leads} AND {STAMP} = ${stamp})"))
 }
 
 /// Locks the row that all revisions of one resource refer to.

@@ -742,14 +742,18 @@ async fn run(time: Duration, rows: usize, only: &str, against: Option<&Path>) ->
 
 fn main() -> Outcome<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (seconds, rows, only) = match &arguments[..] {
-        [] => (5, 1_000_000, ""),
-        [train] if train == "train" => (1, FEW, ""),
-        [seconds, rows] => (seconds.parse()?, rows.parse()?, ""),
-        [seconds, rows, only] => (seconds.parse()?, rows.parse()?, only.as_str()),
+    let (seconds, rows, only, against) = match &arguments[..] {
+        [] => (5, 1_000_000, "", Some(pgbench()?)),
+        [train] if train == "train" => (1, FEW, "", None),
+        [seconds, rows] => (seconds.parse()?, rows.parse()?, "", Some(pgbench()?)),
+        [seconds, rows, only] => (
+            seconds.parse()?,
+            rows.parse()?,
+            only.as_str(),
+            Some(pgbench()?),
+        ),
         _ => return Err("usage: bench-control [seconds rows [read|create|page|versioned]] | bench-control train".into()),
     };
-    let against = (arguments.len() != 1).then(pgbench).transpose()?;
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?

@@ -60,7 +60,7 @@ pub async fn list(
         Some((at, rows)) => (at, Some(rows)),
         None => {
             let at = engine.locate(&mut conn, &target, &request.caller).await?;
-            engine.known_parents.keep(&target, &at);
+            engine.known_parents.keep(&target, &target.names, &at);
             (at, None)
         }
     };
@@ -107,7 +107,7 @@ async fn known(
     if !is_ordinary {
         return Ok(None);
     }
-    let Some(mut at) = engine.known_parents.find(target) else {
+    let Some(mut at) = engine.known_parents.find(target, &target.names) else {
         return Ok(None);
     };
     let mut args = super::path_arguments(target, &target.names)?;

@@ -43,34 +43,18 @@ impl Default for KnownParents {
 }
 
 impl KnownParents {
-    /// Where the rows of a list stand.
-    pub fn find(&self, target: &Target) -> Option<At> {
-        let key = target.key(&target.names);
-        self.0.get(&key).map(|at| At::clone(&at))
+    /// Where the target's rows below these names stand: all names of a list's, of an item's those [above](Target::above) its own.
+    pub fn find(&self, target: &Target, names: &[String]) -> Option<At> {
+        self.0.get(&target.key(names)).map(|at| At::clone(&at))
     }
 
     /// Notes where they stand.
-    pub fn keep(&self, target: &Target, at: &At) {
-        self.insert(target.key(&target.names), at);
-    }
-
-    /// Where an item stands.
-    pub fn find_for_item(&self, target: &Target) -> Option<At> {
-        let key = target.key(target.above());
-        self.0.get(&key).map(|at| At::clone(&at))
-    }
-
-    /// Notes where it stands.
-    pub fn keep_for_item(&self, target: &Target, at: &At) {
-        self.insert(target.key(target.above()), at);
-    }
-
-    fn insert(&self, key: String, at: &At) {
+    pub fn keep(&self, target: &Target, names: &[String], at: &At) {
         let at = At {
             role: None,
             ..at.clone()
         };
-        self.0.insert(key, Arc::new(at));
+        self.0.insert(target.key(names), Arc::new(at));
     }
 }
 

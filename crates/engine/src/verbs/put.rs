@@ -80,7 +80,7 @@ async fn create_unseen(
     {
         return Ok(None);
     }
-    let Some(at) = engine.known_parents.find_for_item(target) else {
+    let Some(at) = engine.known_parents.find(target, target.above()) else {
         return Ok(None);
     };
     let Caller::Principal { id, .. } = request.caller else {
@@ -134,7 +134,7 @@ async fn attempt(
         }
         Found::Parent(at) => {
             authorise(&at, target, Access::Write, "write")?;
-            engine.known_parents.keep_for_item(target, &at);
+            engine.known_parents.keep(target, target.above(), &at);
             at
         }
         Found::Nothing => may_create_root(tx.open().await?, request, target).await?,

@@ -74,19 +74,10 @@ impl KnownRoles {
     }
 }
 
-/// The highest role of the principal `$1` over the services `$2` or the installation, as a number, with its stamp.
-fn rank(kind: &dyn Kind) -> String {
-    let scopes = if kind.facts().of_installation {
-        "a.scope_service_id IS NULL AND $2::uuid[] IS NOT NULL"
-    } else {
-        "(a.scope_service_id IS NULL OR a.scope_service_id = ANY($2::uuid[]))"
-    };
-    format!(
-        "SELECT {STAMP}, (SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
-         FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL \
-         WHERE a.principal_id = $1 AND {scopes})"
-    )
-}
+/// The highest role of the principal `$1` over the services `$2` or the installation, as a number.
+const RANK: &str = "SELECT max(CASE a.role WHEN 'owner' THEN 4 WHEN 'contributor' THEN 3 WHEN 'reader' THEN 2 ELSE 1 END) \
+     FROM role_assignments a JOIN principals p ON p.id = a.principal_id AND p.disabled_at IS NULL \
+     WHERE a.principal_id = $1 AND (a.scope_service_id IS NULL OR a.scope_service_id = ANY($2))";
 
 impl Engine {
     /// Gives the place, which was found by a statement that saw this stamp, the caller's role.
@@ -116,9 +107,15 @@ impl Engine {
             return Ok(());
         }
         // Where roles changed since that statement, this is what they are now.
-        let (stamp, rank): (i64, Option<i32>) = sqlx::query_as(sqlx::AssertSqlSafe(rank(root)))
+        let services = if root.facts().of_installation {
+            Vec::new()
+        } else {
+            vec![service.id, service.root]
+        };
+        let sql = format!("SELECT {STAMP}, ({RANK})");
+        let (stamp, rank): (i64, Option<i32>) = sqlx::query_as(sqlx::AssertSqlSafe(sql))
             .bind(id)
-            .bind(vec![service.id, service.root])
+            .bind(services)
             .fetch_one(conn)
             .await?;
         let role = Role::from_rank(rank);
